@@ -1,0 +1,77 @@
+"""The data contract: what training may see (`Study`), and what only evaluation may see (`EvaluationStudy`).
+
+The two are different types, so that no flag can leak a mask or a box into training: a training function takes `Study`
+objects, which have no field for them.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+OBSERVATIONS = (
+    "No Finding",
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+"""The 14 CheXpert observations in CheXpert order."""
+
+POSITIVE, NEGATIVE, UNCERTAIN, BLANK = 1, 0, -1, -2
+"""Codes of an observation in arrays; the first three are those of CheXpert's tables."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study as training sees it.
+
+    image: [H, W] uint8, the frontal view, bright = dense.
+    report: the report as written.
+    labels: [14] int8 in OBSERVATIONS order, read from the report by the labeler (POSITIVE, NEGATIVE, UNCERTAIN, BLANK).
+    """
+
+    study_id: str
+    patient_id: str
+    image: np.ndarray
+    report: str
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase-box pair in MS-CXR's form: a sentence, its finding, its region as mask and as boxes.
+
+    mask: [H, W] bool. boxes: [k, 4] float (x, y, width, height) in pixels of the image.
+    """
+
+    text: str
+    finding: str
+    mask: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class EvaluationStudy:
+    """One study as evaluation sees it: the training view's fields, the truth where it is known, regions and phrases.
+
+    truth: [13] bool in the order of OBSERVATIONS[1:], the generator's or the readers' findings; None where unknown.
+    regions: node name of the anatomy graph -> [H, W] bool mask (empty where a data set has none).
+    """
+
+    study_id: str
+    patient_id: str
+    image: np.ndarray
+    report: str
+    labels: np.ndarray
+    truth: np.ndarray | None = None
+    regions: dict[str, np.ndarray] = field(default_factory=dict)
+    phrases: tuple[Phrase, ...] = ()

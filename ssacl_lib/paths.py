@@ -1,0 +1,20 @@
+"""The only place with folder names. The root is the repository, or SSACL_HOME where that is set."""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+ROOT = Path(os.environ.get("SSACL_HOME", PACKAGE.parent)).resolve()
+
+PROFILES = PACKAGE / "profiles"
+NOTEBOOKS = ROOT / "notebooks"
+DATA = ROOT / "data"
+FIGURES = ROOT / "figures"
+RUNS = ROOT / "runs"  # trained weights, per-study results: everything that can be made again
+
+CT = DATA / "ct"  # the three files of the labelled chest CT
+ORGAN_MAPS = DATA / "organ_maps"  # made from the CT once per machine
+STUDIES = DATA / "studies"  # prepared data sets (Arrow)
+CHECKPOINTS = DATA / "checkpoints"  # shipped weights
+START_CHECKPOINT = CHECKPOINTS / "start-cpu"  # the encoder from which the cpu profile trains
+SHIPPED_CHECKPOINT = CHECKPOINTS / "cpu"  # the model that `ssacl report` and `ssacl ground` use

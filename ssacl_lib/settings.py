@@ -1,0 +1,173 @@
+"""One frozen, validated settings object. A profile is a YAML file with every key; nothing else branches on its name.
+
+`load_settings("cpu", seed=1, **{"training.batch_size": 16})` reads `profiles/cpu.yaml` and overrides keys by dotted name.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from . import paths
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSettings(_Section):
+    """What the studies look like and how many there are (counts are used by the phantom; folders have their own)."""
+
+    image_size: int = Field(ge=32, le=1024, description="pixels of the square image")
+    train_studies: int = Field(ge=8)
+    validation_studies: int = Field(ge=8)
+    test_studies: int = Field(ge=8)
+    phantom_ranges: float = Field(ge=0, le=1, description="1 = full ranges of pose, build and exposure; 0 = one patient")
+
+
+class ModelSettings(_Section):
+    """Sizes and switches of the model; each switch is described where it acts (ssacl_lib/model)."""
+
+    stem: Literal["patch", "convolutional"]
+    patch_size: int = Field(ge=4)
+    width: int
+    depth: int
+    heads: int
+    decoder_depth: int
+    decoder_heads: int
+    text_width: int
+    text_depth: int
+    text_heads: int
+    text_tokens: int
+    text_pooling: Literal["cls_tanh", "mean"]
+    language_width: int
+    language_depth: int
+    language_heads: int
+    language_tokens: int
+    attention: Literal["paper", "release"]
+    prefix: Literal["prompts and patches", "prompts only"]
+    hierarchy: Literal["release", "recursive"]
+    encoder_weights: str | None = Field(description="null = random, a folder of ours, or a ViT-MAE by hub name or path")
+    text_weights: str | None = Field(description="null = random, or a BERT by hub name or path")
+    language_weights: str | None = Field(description="null = random, or a GPT-2 by hub name or path")
+
+
+class LossWeights(_Section):
+    """Weights of the five terms (paper: 1, 1, 0.15, 1, 1) and of one term that is ours and 0 in the paper."""
+
+    image_reconstruction: float
+    anatomy_reconstruction: float
+    global_contrastive: float
+    anatomical_consistency: float
+    report_generation: float
+    report_labels: float = Field(description="ours, a start for small budgets: findings that the labeler read in the report")
+
+
+class TrainingSettings(_Section):
+    """The optimisation: AdamW, linear warm-up, cosine to 0."""
+
+    images: int = Field(ge=1, description="images seen in all; the number of updates follows from the batch")
+    batch_size: int = Field(ge=2)
+    accumulation: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    language_rate_scale: float = Field(gt=0)
+    warmup_images: int = Field(ge=0)
+    weight_decay: float = Field(ge=0)
+    clip_norm: float | None
+    precision: Literal["fp32", "bf16", "fp16"]
+    mask_ratio: float = Field(gt=0, lt=1)
+    mixing: float = Field(ge=0, le=1, description="lambda of the anatomical consistency loss")
+    temperature: float = Field(gt=0, description="start of the learnt temperature")
+    loss_weights: LossWeights
+    augmentation: float = Field(ge=0, le=1, description="1 = the release's rotation and scale; never a flip")
+    checkpoint_images: int = Field(ge=1, description="images between two checkpoints")
+
+
+class InferenceSettings(_Section):
+    """Generation and maps."""
+
+    beams: int
+    min_new_tokens: int
+    max_new_tokens: int
+    repetition_penalty: float
+    length_penalty: float
+    uncertain_as_positive: bool
+    evidence_masks: int = Field(ge=2, description="K of the masked evidence")
+    evidence_mask_ratio: float = Field(gt=0, lt=1)
+    smoothing_patches: float = Field(ge=0, description="sigma of the Gaussian over a map, in patches")
+
+
+class EvaluationSettings(_Section):
+    """How much is evaluated."""
+
+    bootstrap: int = Field(ge=10, description="resamplings behind every interval")
+    control_studies: int = Field(ge=2, description="test studies of the costly controls (shifted image, deletion curves)")
+    cnn_images: int = Field(ge=32, description="images seen by the supervised CNN that measures the phantom's difficulty")
+
+
+class Settings(_Section):
+    """Everything that decides a result. `out_dir` and `data_root` say where, the rest what."""
+
+    profile: str
+    device: Literal["auto", "cpu", "cuda"]
+    dataset: str
+    data_root: str | None
+    seed: int = Field(ge=0)
+    out_dir: str | None
+    data: DataSettings
+    model: ModelSettings
+    training: TrainingSettings
+    inference: InferenceSettings
+    evaluation: EvaluationSettings
+
+    @property
+    def name(self) -> str:
+        """The folder name of the results: the profile, and the data set where it is not the phantom."""
+        return self.profile if self.dataset == "phantom" else f"{self.profile}-{self.dataset}"
+
+    @property
+    def figures(self) -> Path:
+        """Where figures, tables and executed notebooks go."""
+        return Path(self.out_dir).resolve() if self.out_dir else paths.FIGURES / self.name
+
+    @property
+    def runs(self) -> Path:
+        """Where trained weights and per-study results go (inside an explicit out_dir, else under runs/)."""
+        return self.figures / "runs" if self.out_dir else paths.RUNS / f"{self.name}-seed{self.seed}"
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that ship with the library."""
+    return sorted(p.stem for p in paths.PROFILES.glob("*.yaml"))
+
+
+def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
+    """Read a profile and override keys by (dotted) name.
+
+    Raises:
+        ValueError: unknown profile, unknown key or wrong type, with the key's name and what was expected.
+    """
+    path = paths.PROFILES / f"{profile}.yaml"
+    if not path.is_file():
+        raise ValueError(f"no profile {profile!r}; there are {', '.join(profile_names())}")
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for dotted, value in overrides.items():
+        section, keys = values, dotted.split(".")
+        for key in keys[:-1]:
+            if not isinstance(section.get(key), dict):
+                raise ValueError(f"unknown setting {dotted!r}: there is no section {key!r}")
+            section = section[key]
+        if keys[-1] not in section:
+            raise ValueError(f"unknown setting {dotted!r}; here there are {', '.join(section)}")
+        section[keys[-1]] = str(value) if isinstance(value, Path) else value
+    return validate_settings(values, where=path.name)
+
+
+def validate_settings(values: dict, where: str = "settings") -> Settings:
+    """Check a nested dict of settings; see `load_settings` for the errors."""
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r})" for e in error.errors()]
+        raise ValueError(f"{where}: " + "; ".join(lines)) from None
