@@ -1,0 +1,259 @@
+"""The five terms of SS-ACL as pure functions: no model, no global state, float64 stays float64.
+
+    L = L_ir + 0.15 * L_cl + L_lm + L_ar + L_ac
+
+Letters: B images, N patches, P pixels of a patch, M leaves, D width. Embeddings and tokens arrive unnormalised, the losses
+normalise. T is the temperature; logits are divided by it. Each loss returns a 0-d tensor. Half-precision input is widened
+to float32 and autocast is switched off inside, so a loss is the same within and outside of mixed precision.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+
+import torch
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+from .datasets.study import POSITIVE, UNCERTAIN
+
+IGNORE = -100
+"""Target of a position that the report generation loss leaves out."""
+
+
+def _widen(value):
+    half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
+
+
+def _full_precision(loss: Callable) -> Callable:
+    """Widen half-precision tensors, switch autocast off, and refuse a NaN (on the CPU, where looking costs nothing)."""
+
+    @wraps(loss)
+    def wrapped(*arguments, **keywords):
+        arguments = [_widen(value) for value in arguments]
+        keywords = {name: _widen(value) for name, value in keywords.items()}
+        devices = [v.device.type for v in (*arguments, *keywords.values()) if isinstance(v, torch.Tensor)]
+        with torch.autocast(devices[0] if devices else "cpu", enabled=False):
+            value = loss(*arguments, **keywords)
+        if value.device.type == "cpu" and value.isnan():
+            given = [*((f"argument {i + 1}", v) for i, v in enumerate(arguments)), *keywords.items()]
+            names = [name for name, v in given if isinstance(v, torch.Tensor) and v.isnan().any()]
+            raise ValueError(f"{loss.__name__} is NaN; NaN found in: {', '.join(names) or 'no input (overflow)'}")
+        return value
+
+    return wrapped
+
+
+def _expect(name: str, tensor: torch.Tensor, expected: tuple, meaning: str) -> None:
+    """Compare a shape with the expected one; None stands for any length."""
+    shape = tuple(tensor.shape)
+    if len(shape) != len(expected) or any(e is not None and e != s for s, e in zip(shape, expected, strict=True)):
+        wanted = str(list(expected)).replace("None", "any")
+        raise ValueError(f"{name} has shape {list(shape)}, expected {meaning} = {wanted}")
+
+
+def _positive(temperature: float | torch.Tensor) -> float | torch.Tensor:
+    if isinstance(temperature, torch.Tensor):
+        if temperature.numel() != 1:
+            raise ValueError(f"temperature has shape {list(temperature.shape)}, expected a number or a 0-d tensor")
+        return temperature.reshape(())
+    if not temperature > 0:
+        raise ValueError(f"temperature is {temperature}, expected a number above 0 (logits are divided by it)")
+    return temperature
+
+
+@_full_precision
+def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """L_ir: mean squared error of the masked patches.
+
+    L_ir = sum over masked n of mean_p (prediction_np - target_np)^2 / number of masked patches
+
+    Args:
+        prediction: [B, N, P] pixels from the visual decoder.
+        target: [B, N, P] pixels of the image, normalised as the input is.
+        mask: [B, N], 1 = masked (was hidden from the encoder).
+
+    Raises:
+        ValueError: shapes that don't fit, no masked patch, NaN.
+    """
+    _expect("prediction", prediction, (None, None, None), "[B, N, P]")
+    _expect("target", target, prediction.shape, "[B, N, P]")
+    _expect("mask", mask, prediction.shape[:2], "[B, N]")
+    mask = mask.to(prediction.dtype)
+    if mask.device.type == "cpu" and not mask.any():
+        raise ValueError("mask marks no patch (all 0), expected at least one masked patch (1 = masked)")
+    error = (prediction - target).square().mean(-1)
+    return (mask * error).sum() / mask.sum()
+
+
+@_full_precision
+def anatomy_reconstruction_loss(restored_parents: torch.Tensor, parent_targets: torch.Tensor) -> torch.Tensor:
+    """L_ar, hierarchical anatomy reconstruction (b): each parent's picture from its masked children's tokens.
+
+    L_ar = mean over the 7 parents of mean_{b,p} (restored_bp - target_bp)^2
+
+    Args:
+        restored_parents: [B, 7, P] pixels decoded from [mean of the children, the children] of the masked pass.
+        parent_targets: [B, 7, P] pixels decoded from the parent's own token of the unmasked pass; detached here.
+
+    Raises:
+        ValueError: shapes that don't fit, NaN.
+    """
+    _expect("restored_parents", restored_parents, (None, None, None), "[B, 7, P]")
+    _expect("parent_targets", parent_targets, restored_parents.shape, "[B, 7, P]")
+    return F.mse_loss(restored_parents, parent_targets.detach())
+
+
+@_full_precision
+def global_contrastive_loss(
+    image_embeddings: torch.Tensor,
+    report_embeddings: torch.Tensor,
+    temperature: float | torch.Tensor,
+    visible: torch.Tensor,
+    position_weight: torch.Tensor,
+    position_bias: torch.Tensor,
+) -> torch.Tensor:
+    """L_cl: image against report across the batch, weighted by which patches were visible (MaCo's correlation weighting).
+
+    With s_ij = cos(image_i, report_j) / T and scale_i = softplus(w . visible_i + b), the mean of four cross-entropies
+    whose right answer is the diagonal: of scale_i * s_ij over j, of scale_i * s_ji over j (the scale multiplies row i of
+    either matrix), and of s and s^T unscaled, their rows averaged with the weights scale_i (detached) / sum of scale.
+
+    Args:
+        image_embeddings: [B, D], mean of the kept patches' projections.
+        report_embeddings: [B, D], pooled text.
+        temperature: T, a number or a 0-d tensor.
+        visible: [B, N], 1 = kept patch.
+        position_weight: [N], w.
+        position_bias: [] or [1], b.
+
+    Raises:
+        ValueError: shapes that don't fit, a temperature that is not positive, NaN.
+    """
+    _expect("image_embeddings", image_embeddings, (None, None), "[B, D]")
+    _expect("report_embeddings", report_embeddings, image_embeddings.shape, "[B, D]")
+    _expect("visible", visible, (len(image_embeddings), None), "[B, N]")
+    _expect("position_weight", position_weight, visible.shape[1:], "[N]")
+    scale = F.softplus(visible.to(position_weight.dtype) @ position_weight + position_bias.reshape(()))  # [B]
+    images, reports = F.normalize(image_embeddings, dim=-1), F.normalize(report_embeddings, dim=-1)
+    similarity = images @ reports.T / _positive(temperature)  # [B, B]
+    diagonal = torch.arange(len(similarity), device=similarity.device)
+    scale, weights = scale.to(similarity.dtype), scale.detach().to(similarity.dtype)
+    terms = [
+        F.cross_entropy(scale[:, None] * similarity, diagonal),
+        F.cross_entropy(scale[:, None] * similarity.T, diagonal),
+        F.cross_entropy(similarity, diagonal, weight=weights),
+        F.cross_entropy(similarity.T, diagonal, weight=weights),
+    ]
+    return torch.stack(terms).mean()
+
+
+@_full_precision
+def anatomical_consistency_loss(
+    leaf_tokens: torch.Tensor,
+    report_embeddings: torch.Tensor,
+    temperature: float | torch.Tensor,
+    mixing: float = 0.1,
+    *,
+    symmetric: bool = False,
+    chunk: int | None = None,
+) -> torch.Tensor:
+    """L_ac, anatomical consistency alignment (c): the same leaf is alike in different patients.
+
+    With S_mn = cos(leaf m of i, leaf n of j) / T for a pair (i, j) of the batch, i = j included:
+    L_ac = mean over i, j, m of - sum_n target_mn * log softmax_n(S_mn),   target = mixing * s_ij + (1 - mixing) * I,
+    s_ij = softmax over j of cos(report_i, report_j) / T, a number added to every entry (rows are not normalised).
+    s_ij and, unless `symmetric`, the key side (j) carry no gradient.
+
+    Args:
+        leaf_tokens: [B, M, D] of the unmasked pass.
+        report_embeddings: [B, D'], pooled text.
+        temperature: T, a number or a 0-d tensor.
+        mixing: lambda in [0, 1].
+        symmetric: let the gradient reach the key side, too.
+        chunk: how many images j are compared at once. None: all at once up to 4 million numbers. Memory grows with the
+            chunk, since the backward pass computes a chunk's similarities anew.
+
+    Raises:
+        ValueError: shapes that don't fit, mixing outside [0, 1], a temperature that is not positive, NaN.
+    """
+    _expect("leaf_tokens", leaf_tokens, (None, None, None), "[B, M, D]")
+    batch, leaves, _ = leaf_tokens.shape
+    _expect("report_embeddings", report_embeddings, (batch, None), "[B, D']")
+    if not 0 <= mixing <= 1:
+        raise ValueError(f"mixing is {mixing}, expected a number in [0, 1]")
+    temperature = _positive(temperature)
+    with torch.no_grad():
+        reports = F.normalize(report_embeddings, dim=-1)
+        softened = torch.softmax(reports @ reports.T / temperature, dim=1).to(leaf_tokens.dtype)  # s_ij: [B, B]
+    queries = F.normalize(leaf_tokens, dim=-1)
+    keys = queries if symmetric else queries.detach()
+    chunk = chunk or max(1, 4_000_000 // (batch * leaves * leaves))
+    if chunk >= batch:
+        return _consistency(queries, keys, softened, temperature, mixing) / (batch * batch * leaves)
+    parts = zip(keys.split(chunk), softened.split(chunk, dim=1), strict=True)
+    total = sum(checkpoint(_consistency, queries, k, s, temperature, mixing, use_reentrant=False) for k, s in parts)
+    return total / (batch * batch * leaves)
+
+
+def _consistency(queries, keys, softened, temperature, mixing) -> torch.Tensor:
+    """Sum over i, m and the given j of the cross-entropy of L_ac.
+
+    - sum_n target_mn * log softmax_n(S_mn)
+        = (1 - mixing) * (logsumexp_n S_mn - S_mm) + mixing * s_ij * (M * logsumexp_n S_mn - sum_n S_mn)
+
+    queries: [B, M, D]; keys: [J, M, D]; softened: [B, J].
+    """
+    batch, leaves, width = queries.shape
+    similarity = queries.reshape(-1, width) @ keys.reshape(-1, width).T / temperature
+    similarity = similarity.view(batch, leaves, len(keys), leaves)  # [i, m, j, n]
+    normaliser = similarity.logsumexp(-1).sum(1)  # [i, j], summed over m
+    same_leaf = similarity.diagonal(dim1=1, dim2=3).sum(-1)  # [i, j], sum over m of S_mm
+    every_leaf = similarity.sum((1, 3))  # [i, j]
+    hard = normaliser - same_leaf
+    soft = softened * (leaves * normaliser - every_leaf)
+    return ((1 - mixing) * hard + mixing * soft).sum()
+
+
+@_full_precision
+def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """L_lm, anatomy-guided report generation (e): cross-entropy of the report's tokens, averaged over all of them.
+
+    L_lm = - mean over report tokens of log softmax_v(logits_bt)[targets_bt]
+
+    Nothing is shifted here: logits[:, t] predict targets[:, t], so the caller gives the logits of the position BEFORE each
+    token.
+
+    Args:
+        logits: [B, L, V].
+        targets: [B, L] token ids; -100 (prefix, prompt, padding) is left out.
+
+    Raises:
+        ValueError: shapes that don't fit, no token to predict, NaN.
+    """
+    _expect("logits", logits, (None, None, None), "[B, L, V]")
+    _expect("targets", targets, logits.shape[:2], "[B, L]")
+    if targets.device.type == "cpu" and not (targets != IGNORE).any():
+        raise ValueError(f"targets are all {IGNORE} (left out), expected at least one report token")
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+
+@_full_precision
+def report_label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Ours, not the paper's: binary cross-entropy with the findings that the labeler read in the report.
+
+    Positive is 1; negative and blank are 0; uncertain entries are left out. Where nothing remains the loss is 0.
+
+    Args:
+        logits: [B, 13], in the order of OBSERVATIONS[1:].
+        labels: [B, 14] codes of `datasets.study`, "No Finding" first.
+
+    Raises:
+        ValueError: shapes that don't fit, NaN.
+    """
+    _expect("logits", logits, (None, 13), "[B, 13]")
+    _expect("labels", labels, (len(logits), 14), "[B, 14]")
+    labels = labels[:, 1:]
+    known = (labels != UNCERTAIN).to(logits.dtype)
+    error = F.binary_cross_entropy_with_logits(logits, (labels == POSITIVE).to(logits.dtype), reduction="none")
+    return (known * error).sum() / known.sum().clamp(min=1)
