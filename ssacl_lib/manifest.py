@@ -1,0 +1,236 @@
+"""What ran, and what came out: atomic writes, one `manifest.json` and one `run.json` per folder of results.
+
+`manifest.json` holds what decides the numbers (settings, seed, versions, sources) and a hash per output: the same from run
+to run on one machine. `run.json` holds the rest: commit, device, dates, seconds per stage.
+A notebook calls `start_run` once; figures and tables are recorded with the run that it returns.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from . import paths
+from .settings import Settings, load_settings
+from .sources import all_sources, sha256_file
+
+PACKAGES = (
+    "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy", "pandas", "scipy",
+    "scikit-learn", "scikit-image", "matplotlib", "networkx", "pillow", "pydicom", "nibabel", "pycocoevalcap", "pydantic",
+)  # fmt: skip
+"""Packages whose versions can change a number or a picture."""
+
+REBUILD_VARIABLE = "SSACL_REBUILD"
+"""Set by `ssacl rebuild`: a missing input of an earlier stage is then an error."""
+
+
+@contextmanager
+def atomic_write(path: Path | str, mode: str = "w") -> Iterator:
+    """Open a temporary file beside `path`; it takes the name only when the block ended without an error.
+
+    Text is UTF-8 with "\\n" at line ends. A killed process leaves the old file (or none), never half a file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with open(temporary, mode, **text) as handle:
+            yield handle
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value: object) -> None:
+    """Write JSON atomically, keys sorted, so that equal contents are equal files."""
+    with atomic_write(path) as handle:
+        json.dump(value, handle, indent=1, sort_keys=True, ensure_ascii=False)
+        handle.write("\n")
+
+
+def read_json(path: Path | str) -> dict:
+    """Read a JSON object; an absent file is an empty one.
+
+    Raises:
+        ValueError: the file holds no JSON object.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} does not hold a JSON object ({error}); delete it and rebuild") from None
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def portable_settings(settings: Settings) -> dict:
+    """Settings as a dict without paths of this machine: of a data root only the folder's name stays."""
+    values = settings.model_dump(mode="json")
+    values["out_dir"] = None
+    if values["data_root"]:
+        values["data_root"] = Path(values["data_root"]).name
+    return values
+
+
+def device_name() -> str:
+    """The GPU's name where torch is loaded and sees one, else the processor's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout, with "+" where tracked files differ from it; None outside of git."""
+    git = ["git", "-C", str(paths.ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+        changes = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changes.returncode else "")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook at work: its settings, its folders, and the door through which outputs enter the manifest."""
+
+    settings: Settings
+    notebook: str
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.settings.figures
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables."""
+        return self.settings.figures / "tables"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of trained weights and per-study results, which can be made again and are not committed."""
+        return self.settings.runs
+
+    def record(self, path: Path | str, caption: str | None = None) -> Path:
+        """Enter an output (a file below `figures`) with its hash, and its caption where it has one.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file lies outside of the folder of results.
+        """
+        path = Path(path).resolve()
+        if not path.is_file():
+            raise FileNotFoundError(f"can't record {path}: no such file")
+        if not path.is_relative_to(self.figures.resolve()):
+            raise ValueError(f"can't record {path}: it lies outside of {self.figures}")
+        entry = {"sha256": sha256_file(path), **({"caption": caption} if caption else {})}
+        name = path.relative_to(self.figures.resolve()).as_posix()
+        self._update("manifest.json", lambda stage: stage.setdefault("outputs", {}).update({name: entry}))
+        return path
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a part of the notebook; the seconds go to run.json."""
+        start = time.perf_counter()
+        yield
+        seconds = round(time.perf_counter() - start, 1)
+        self._update("run.json", lambda stage: stage.setdefault("seconds", {}).update({name: seconds}))
+
+    def _update(self, file: str, change) -> None:
+        content = read_json(self.figures / file)
+        change(content.setdefault("notebooks", {}).setdefault(self.notebook, {}))
+        write_json(self.figures / file, content)
+
+
+def start_run(
+    notebook: str,
+    profile: str = "smoke",
+    dataset: str = "phantom",
+    data_root: str | None = None,
+    seed: int = 0,
+    out_dir: str | None = None,
+) -> Run:
+    """Load the settings, open the folder of results and forget what this notebook recorded there before.
+
+    Prints one line that says what runs and where the results go.
+
+    Raises:
+        ValueError: unknown profile, or a parameter of the wrong type.
+    """
+    settings = load_settings(profile, dataset=dataset, data_root=data_root, seed=seed, out_dir=out_dir)
+    run = Run(settings, notebook)
+    content = read_json(run.figures / "manifest.json")
+    content.update(
+        settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources()
+    )
+    content.setdefault("notebooks", {})[notebook] = {"outputs": {}}
+    write_json(run.figures / "manifest.json", content)
+    record = read_json(run.figures / "run.json")
+    record.update(commit=git_commit(), device=device_name())
+    record.setdefault("notebooks", {})[notebook] = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(run.figures / "run.json", record)
+    shown = run.figures.relative_to(paths.ROOT) if run.figures.is_relative_to(paths.ROOT) else run.figures.name
+    print(f"profile {profile}, data set {dataset}, seed {seed}; results go to {shown}")
+    return run
+
+
+def require_stage(run: Run, stage: str, path: Path | str) -> bool:
+    """Is the output of an earlier stage there? Inside of a rebuild it has to be.
+
+    Returns:
+        True where `path` exists. False where it doesn't and the notebook was opened alone: then the caller computes a
+        small input itself, and one printed line says so.
+
+    Raises:
+        FileNotFoundError: inside of `ssacl rebuild`, naming the stage that makes the file.
+    """
+    path = Path(path)
+    if path.exists():
+        return True
+    if os.environ.get(REBUILD_VARIABLE):
+        number = stage.split("_")[0]
+        raise FileNotFoundError(
+            f"{path.name} of stage {stage} is missing: run `ssacl rebuild --only {number} --profile {run.settings.profile}`"
+        )
+    print(f"{path.name} of {stage} is not there yet: this notebook makes a small one itself")
+    return False
+
+
+def output_problems(folder: Path) -> list[str]:
+    """Compare a folder of results with its manifest: one line per output that is absent or has another hash."""
+    problems = []
+    for notebook, stage in sorted(read_json(folder / "manifest.json").get("notebooks", {}).items()):
+        for name, entry in sorted(stage.get("outputs", {}).items()):
+            path = folder / name
+            if not path.is_file():
+                problems.append(f"{notebook}: {name} is absent")
+            elif sha256_file(path) != entry["sha256"]:
+                problems.append(f"{notebook}: {name} differs from its hash in the manifest")
+    return problems
