@@ -1,0 +1,220 @@
+"""95 % intervals by the bootstrap over studies: patients are drawn anew, each with all of its phrases or reports.
+
+Resampling is done with weights: how often each study is drawn is one matrix [resamples, studies], so that a mean, a ratio
+of sums or an AUC of all resamples is a matrix product. The same seed draws the same studies, so that differences between
+methods on the same studies are paired.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Interval(NamedTuple):
+    """An estimate with the bounds of its 95 % interval; NaN where it can't be computed."""
+
+    value: float
+    low: float
+    high: float
+
+
+def resampled_counts(studies: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each study is drawn in each resample: [resamples, studies], every row sums to `studies`.
+
+    The draw depends on the three arguments only.
+    """
+    if studies < 1 or resamples < 1:
+        raise ValueError(f"studies is {studies} and resamples {resamples}, expected at least 1 of each")
+    generator = np.random.default_rng([seed, studies, resamples])
+    return generator.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
+
+
+def percentile_interval(value: float, draws: np.ndarray) -> Interval:
+    """The value with the 2.5 % and 97.5 % points of the bootstrap draws; draws that are not finite are left out."""
+    draws = np.asarray(draws, np.float64)
+    draws = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or not draws.size:
+        return Interval(float(value), np.nan, np.nan)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Interval(float(value), float(low), float(high))
+
+
+def sums_by_group(values: np.ndarray, groups: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the values that are not NaN, per group (study).
+
+    Args:
+        values: [n, k]. groups: [n], the study of each row; studies are numbered in the order of appearance.
+
+    Returns:
+        sums [studies, k], numbers [studies, k].
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) != len(groups):
+        raise ValueError(f"values has {len(values)} rows and groups {len(groups)}, expected one group per row")
+    codes = {group: code for code, group in enumerate(dict.fromkeys(groups))}
+    rows = np.array([codes[group] for group in groups], int)
+    there = ~np.isnan(values)
+    sums, numbers = np.zeros((len(codes), values.shape[1])), np.zeros((len(codes), values.shape[1]))
+    np.add.at(sums, rows, np.where(there, values, 0.0))
+    np.add.at(numbers, rows, there)
+    return sums, numbers
+
+
+def bootstrap_sums(sums: np.ndarray, statistic: Callable, resamples: int = 1000, seed: int = 0) -> np.ndarray | Interval:
+    """Intervals of any statistic that is a function of sums over studies (F1 of counts, corpus BLEU, a ratio).
+
+    Args:
+        sums: [studies, k], what each study adds.
+        statistic: takes sums [..., k], returns [...] or [..., m].
+
+    Returns:
+        An Interval, or [m, 3] (value, low, high) where the statistic has m columns.
+    """
+    sums = np.asarray(sums, np.float64)
+    counts = resampled_counts(len(sums), resamples, seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value, draws = np.asarray(statistic(sums.sum(0))), np.asarray(statistic(counts @ sums))
+    if value.ndim == 0:
+        return percentile_interval(float(value), draws)
+    return np.array([percentile_interval(v, d) for v, d in zip(value, draws.T, strict=True)])
+
+
+def mean_intervals(values: np.ndarray, groups: Sequence, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Means of columns, resampling groups (studies) with all their rows.
+
+    Args:
+        values: [n, k], NaN = no value. groups: [n], the study of each row.
+
+    Returns:
+        [k, 3] value, low, high.
+    """
+    values = np.asarray(values, np.float64).reshape(len(groups), -1)
+    columns = values.shape[1]
+    if not len(values):
+        return np.full((columns, 3), np.nan)
+    sums, numbers = sums_by_group(values, groups)
+    ratio = lambda s: s[..., :columns] / s[..., columns:]  # noqa: E731
+    return bootstrap_sums(np.hstack([sums, numbers]), ratio, resamples, seed)
+
+
+def bootstrap_interval(
+    values: np.ndarray | Sequence[np.ndarray],
+    statistic: Callable | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Sequence | None = None,
+) -> Interval:
+    """A statistic of per-study values with its interval.
+
+    Args:
+        values: [n] or [n, ...], one row per study; or a tuple of such arrays, resampled together.
+        statistic: called with the resampled array (with each array of a tuple). None: the mean, which is much faster.
+        groups: [n], the study of each row where a study has several; None: each row is a study.
+
+    Raises:
+        ValueError: no rows, or arrays of different length.
+    """
+    arrays = tuple(np.asarray(v) for v in values) if isinstance(values, tuple) else (np.asarray(values),)
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1 or not lengths.copy().pop():
+        raise ValueError(f"values have {sorted(lengths)} rows, expected the same number everywhere and at least 1")
+    groups = np.arange(len(arrays[0])) if groups is None else np.asarray(groups)
+    if statistic is None:
+        return Interval(*map(float, mean_intervals(arrays[0], groups, resamples, seed)[0]))
+    _, codes = np.unique(groups, return_inverse=True)
+    members = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
+    counts = resampled_counts(len(members), resamples, seed).astype(int)
+    draws = []
+    for drawn in counts:
+        rows = np.concatenate([members[study] for study in np.repeat(np.arange(len(members)), drawn)])
+        draws.append(statistic(*(array[rows] for array in arrays)))
+    return percentile_interval(statistic(*arrays), np.array(draws, np.float64))
+
+
+def paired_difference(
+    first: np.ndarray, second: np.ndarray, resamples: int = 1000, seed: int = 0, groups: Sequence | None = None
+) -> Interval:
+    """Mean of first - second over the same studies or phrases; pairs with a NaN on either side are left out.
+
+    Args:
+        first, second: [n]. groups: [n], the study of each pair; None: each pair is a study.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"first has shape {first.shape} and second {second.shape}, expected pairs")
+    return bootstrap_interval(first - second, None, resamples, seed, groups)
+
+
+def macro_interval(
+    values: np.ndarray, groups: Sequence, classes: Sequence, resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """Mean over classes (findings) of the class means: every finding counts once. Resamples groups (studies).
+
+    A resample without a row of some class averages over the others.
+
+    Args:
+        values: [n], NaN = no value. groups: [n], the study of each row. classes: [n], the finding of each row.
+    """
+    names = sorted(set(classes))
+    columns = np.where(np.asarray(classes)[:, None] == np.array(names), np.asarray(values, np.float64)[:, None], np.nan)
+    sums, numbers = sums_by_group(columns, groups)
+    there = numbers.sum(0) > 0
+    if not there.any():
+        return Interval(np.nan, np.nan, np.nan)
+    sums, numbers, k = sums[:, there], numbers[:, there], int(there.sum())
+
+    def mean_of_means(both: np.ndarray) -> np.ndarray:
+        total, number = both[..., :k], both[..., k:]
+        means = np.divide(total, number, out=np.zeros_like(total), where=number > 0)
+        return means.sum(-1) / np.maximum((number > 0).sum(-1), 1)
+
+    return bootstrap_sums(np.hstack([sums, numbers]), mean_of_means, resamples, seed)
+
+
+def weighted_auc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve by ranks, for many weightings of the studies at once; ties count half.
+
+    Args:
+        scores: [n]. truth: [n] bool. weights: [..., n], how often each study counts.
+
+    Returns:
+        [...]; NaN where a weighting has no positive or no negative study.
+    """
+    order = np.argsort(scores, kind="stable")
+    scores, truth, weights = scores[order], truth[order], weights[..., order]
+    negative = np.where(truth, 0.0, weights).cumsum(-1)
+    first, last = np.searchsorted(scores, scores, "left"), np.searchsorted(scores, scores, "right") - 1
+    below = np.concatenate([np.zeros_like(negative[..., :1]), negative], axis=-1)[..., first]  # negatives strictly below
+    wins = (below + negative[..., last]) / 2  # plus half of those with the same score
+    positive = np.where(truth, weights, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (positive * wins).sum(-1) / (positive.sum(-1) * negative[..., -1])
+
+
+def mean_auc(
+    scores: np.ndarray, truth: np.ndarray, resamples: int = 1000, seed: int = 0
+) -> tuple[list[Interval], Interval]:
+    """AUC of each finding, and their mean, with intervals over studies.
+
+    Args:
+        scores: [n, k], higher = more likely. truth: [n, k] bool.
+
+    Returns:
+        k Intervals (NaN where a finding has no positive or no negative study), and the Interval of the mean over the
+        findings that have one.
+
+    Raises:
+        ValueError: shapes differ, or NaN in the scores.
+    """
+    scores, truth = np.asarray(scores, np.float64), np.asarray(truth, bool)
+    if scores.ndim != 2 or scores.shape != truth.shape:
+        raise ValueError(f"scores has shape {scores.shape} and truth {truth.shape}, expected one shape [n, k] for both")
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN, expected a number per study and finding")
+    counts = np.vstack([np.ones(len(scores)), resampled_counts(len(scores), resamples, seed)])
+    areas = np.array([weighted_auc(s, t, counts) for s, t in zip(scores.T, truth.T, strict=True)])  # [k, 1 + resamples]
+    each = [percentile_interval(area[0], area[1:]) for area in areas]
+    known = np.isfinite(areas)
+    means = np.where(known, areas, 0).sum(0) / np.maximum(known.sum(0), 1)
+    return each, percentile_interval(means[0] if known[:, 0].any() else np.nan, means[1:])
