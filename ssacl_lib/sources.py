@@ -11,7 +11,8 @@ from pathlib import Path
 
 from . import paths
 
-DATA_FILES = ("*.yaml", "*.mplstyle", "*.json")
+DATA_FILES = ("*.yaml", "*.mplstyle")
+BOOKKEEPING = ("paths.py", "settings.py", "manifest.py", "sources.py")
 
 
 def sha256_file(path: Path) -> str:
@@ -57,9 +58,12 @@ def _resolve(dotted: list[str]) -> Path | None:
 
 
 def imported_modules(tree: ast.AST, file: Path | None) -> set[Path]:
-    """Files of this library that a piece of code imports; `file` says where relative imports start from."""
+    """Files of this library that a piece of code imports; `file` says where relative imports start from.
+
+    A name of a package that is no module of its own stands for the package's `__init__` file.
+    """
     package = list(file.relative_to(paths.PACKAGE).parts[:-1]) if file else []
-    found: set[Path | None] = set()
+    found: set[Path] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name.split(".") for alias in node.names]
@@ -71,12 +75,10 @@ def imported_modules(tree: ast.AST, file: Path | None) -> set[Path]:
             names = [[*module, alias.name] for alias in node.names]
         else:
             continue
-        for name in names:
-            if name and name[0] == paths.PACKAGE.name:
-                found.update(_resolve(name[1:depth]) for depth in range(2, len(name) + 1))
-                if not _resolve(name[1:2]):  # a name of the package itself: it comes through its __init__
-                    found.add(paths.PACKAGE / "__init__.py")
-    return {path for path in found if path}
+        inside = [name[1:] for name in names if name and name[0] == paths.PACKAGE.name]
+        for name in inside:
+            found.add(next(file for depth in range(len(name), -1, -1) if (file := _resolve(name[:depth]))))
+    return found
 
 
 @cache
@@ -104,16 +106,19 @@ def files_fingerprint(files: set[Path]) -> str:
     return sha256_text(*parts)
 
 
-def data_files() -> set[Path]:
-    """The package's data files (anatomy, style); profiles are left out, for the settings themselves are compared."""
-    found = {path for pattern in DATA_FILES for path in paths.PACKAGE.rglob(pattern)}
-    return {path for path in found if paths.PROFILES not in path.parents}
+def _with_data(modules: set[Path]) -> set[Path]:
+    """Modules and the data files beside them (anatomy, style); profiles are left out: settings are compared as such."""
+    folders = {path.parent for path in modules}
+    return modules | {path for folder in folders for pattern in DATA_FILES for path in folder.glob(pattern)}
 
 
 def modules_fingerprint(*dotted: str) -> str:
-    """Hex digest of modules (names without the package's own: "phantom.body") and of all that they import."""
+    """Hex digest of modules (names without the package's own: "phantom.body") and of all that they import.
+
+    The modules that only say where things lie and what was asked for are left out: no number comes from them.
+    """
     files = {path for name in dotted if (path := _resolve(name.split(".")))}
-    return files_fingerprint(module_closure(files) | data_files())
+    return files_fingerprint(_with_data(module_closure(files) - {paths.PACKAGE / name for name in BOOKKEEPING}))
 
 
 def notebook_modules(path: Path) -> set[Path]:
@@ -128,11 +133,11 @@ def notebook_modules(path: Path) -> set[Path]:
 
 def stage_sources(path: Path) -> str:
     """Hex digest of a notebook and of the library behind it."""
-    return sha256_text(notebook_fingerprint(path), files_fingerprint(notebook_modules(path) | data_files()))
+    return sha256_text(notebook_fingerprint(path), files_fingerprint(_with_data(notebook_modules(path))))
 
 
 def all_sources() -> str:
     """Hex digest of the whole library and of all notebooks, as written into every manifest."""
-    library = files_fingerprint(set(paths.PACKAGE.rglob("*.py")) | data_files())
+    library = files_fingerprint(_with_data(set(paths.PACKAGE.rglob("*.py"))))
     notebooks = [part for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")) for part in (path.name, notebook_fingerprint(path))]
     return sha256_text(library, *notebooks)
