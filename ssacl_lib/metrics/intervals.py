@@ -61,7 +61,9 @@ def sums_by_group(values: np.ndarray, groups: Sequence) -> tuple[np.ndarray, np.
     return sums, numbers
 
 
-def bootstrap_sums(sums: np.ndarray, statistic: Callable, resamples: int = 1000, seed: int = 0) -> np.ndarray | Interval:
+def bootstrap_sums(
+    sums: np.ndarray, statistic: Callable, resamples: int = 1000, seed: int = 0
+) -> np.ndarray | Interval:
     """Intervals of any statistic that is a function of sums over studies (F1 of counts, corpus BLEU, a ratio).
 
     Args:
@@ -94,8 +96,9 @@ def mean_intervals(values: np.ndarray, groups: Sequence, resamples: int = 1000, 
     if not len(values):
         return np.full((columns, 3), np.nan)
     sums, numbers = sums_by_group(values, groups)
-    ratio = lambda s: s[..., :columns] / s[..., columns:]  # noqa: E731
-    return bootstrap_sums(np.hstack([sums, numbers]), ratio, resamples, seed)
+    return bootstrap_sums(
+        np.hstack([sums, numbers]), lambda both: both[..., :columns] / both[..., columns:], resamples, seed
+    )
 
 
 def bootstrap_interval(
@@ -116,9 +119,9 @@ def bootstrap_interval(
         ValueError: no rows, or arrays of different length.
     """
     arrays = tuple(np.asarray(v) for v in values) if isinstance(values, tuple) else (np.asarray(values),)
-    lengths = {len(array) for array in arrays}
-    if len(lengths) != 1 or not lengths.copy().pop():
-        raise ValueError(f"values have {sorted(lengths)} rows, expected the same number everywhere and at least 1")
+    lengths = [len(array) for array in arrays]
+    if min(lengths) != max(lengths) or not lengths[0]:
+        raise ValueError(f"values have {lengths} rows, expected the same number everywhere and at least 1")
     groups = np.arange(len(arrays[0])) if groups is None else np.asarray(groups)
     if statistic is None:
         return Interval(*map(float, mean_intervals(arrays[0], groups, resamples, seed)[0]))
@@ -185,8 +188,8 @@ def weighted_auc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> 
     scores, truth, weights = scores[order], truth[order], weights[..., order]
     negative = np.where(truth, 0.0, weights).cumsum(-1)
     first, last = np.searchsorted(scores, scores, "left"), np.searchsorted(scores, scores, "right") - 1
-    below = np.concatenate([np.zeros_like(negative[..., :1]), negative], axis=-1)[..., first]  # negatives strictly below
-    wins = (below + negative[..., last]) / 2  # plus half of those with the same score
+    below = np.concatenate([np.zeros_like(negative[..., :1]), negative], axis=-1)[..., first]  # strictly lower score
+    wins = (below + negative[..., last]) / 2  # and half of those with the same score
     positive = np.where(truth, weights, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (positive * wins).sum(-1) / (positive.sum(-1) * negative[..., -1])
