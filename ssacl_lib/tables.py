@@ -1,0 +1,93 @@
+"""One door for every number: a table in long form as CSV and Markdown, refused where an estimate lacks its interval."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .manifest import atomic_write
+
+ENDING = ("method", "metric", "value", "low", "high", "n", "seed")
+"""The last columns of every table; what a row is about stands before them."""
+
+MISSING = "–"
+
+
+def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFrame:
+    """Write `name.csv` (six significant digits) and `name.md` (value [low, high], three decimals) and record both.
+
+    Args:
+        run: has `.tables`, a folder, and `.record(path)`.
+        frame: long form, one row per number: any columns, then method, metric, value, low, high, n, seed. A number that
+            could not be computed is NaN in value, low and high; the caption says why.
+        name: file name without ending.
+        caption: opens with the message of the table.
+
+    Returns:
+        The table as written, columns in order.
+
+    Raises:
+        ValueError: columns or caption missing, an estimate without interval, n or seed, or two rows for one number.
+    """
+    table = _checked(frame, name)
+    if not caption.strip():
+        raise ValueError(f"table {name!r} has no caption, expected a sentence that opens with its message")
+    csv, markdown = Path(run.tables) / f"{name}.csv", Path(run.tables) / f"{name}.md"
+    with atomic_write(csv) as handle:
+        table.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
+    with atomic_write(markdown) as handle:
+        handle.write(f"{' '.join(caption.split())}\n\n{to_markdown(table)}\n")
+    for path in (csv, markdown):
+        run.record(path)
+    return table
+
+
+def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The frame with its columns in order, n as a whole number, or a ValueError that names the first bad row."""
+    absent = [column for column in ENDING if column not in frame]
+    if absent:
+        raise ValueError(
+            f"table {name!r} lacks the columns {', '.join(absent)}; expected {', '.join(ENDING)} at its end"
+        )
+    about = [column for column in frame if column not in ENDING]
+    table = frame[[*about, *ENDING]].reset_index(drop=True)
+    estimated = np.isfinite(table["value"].astype(float))
+    bare = table[estimated & table[["low", "high", "n", "seed"]].isna().any(axis=1)]
+    if len(bare):
+        raise ValueError(
+            f"table {name!r}, row {bare.index[0]}: an estimate needs low, high, n and seed, found {_row(bare)}"
+        )
+    crossed = table[estimated & (table["low"] > table["high"])]
+    if len(crossed):
+        raise ValueError(f"table {name!r}, row {crossed.index[0]}: low is above high in {_row(crossed)}")
+    keys = [*about, "method", "metric", "seed"]
+    repeated = table[table.duplicated(keys)]
+    if len(repeated):
+        raise ValueError(f"table {name!r}, row {repeated.index[0]}: a second number for {_row(repeated[keys])}")
+    return table.assign(n=table["n"].astype("Int64"))
+
+
+def _row(frame: pd.DataFrame) -> dict:
+    return frame.iloc[0].to_dict()
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """A long table as Markdown, value and interval in one column: 0.412 [0.380, 0.447]; other numbers to three decimals."""
+    if {"value", "low", "high"} <= set(frame):
+        shown = [_estimate(*row) for row in frame[["value", "low", "high"]].itertuples(index=False)]
+        place = frame.columns.get_loc("value")
+        frame = frame.drop(columns=["value", "low", "high"])
+        frame.insert(min(place, frame.shape[1]), "value [95 % interval]", shown)
+    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1]]
+    lines += [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _estimate(value: float, low: float, high: float) -> str:
+    return MISSING if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _cell(value) -> str:
+    if pd.isna(value):
+        return MISSING
+    return f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
