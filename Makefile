@@ -1,0 +1,28 @@
+# make paper   set-up, then rebuild every figure, table and notebook with the default profile
+# make test    set-up, then run the tests and the notebooks
+# make lab     set-up, then open the notebooks
+# Another interpreter: make paper PYTHON=python3.12
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+INSTALLED := .venv/.installed-$(LOCK)
+
+.PHONY: paper test lab setup
+
+paper: setup
+	$(BIN)/ssacl rebuild
+
+test: setup
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+lab: setup
+	$(BIN)/jupyter lab notebooks
+
+setup: $(INSTALLED)
+	$(BIN)/ssacl data get ct
+
+$(INSTALLED):
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -e ".[test]" -c constraints.txt "torch>=2.11,<2.14"
+	touch $@
