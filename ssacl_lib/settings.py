@@ -45,6 +45,7 @@ class ModelSettings(_Section):
     language_depth: int
     language_heads: int
     language_tokens: int
+    dropout: float = Field(ge=0, lt=1, description="of the text encoder and the language decoder")
     attention: Literal["paper", "release"]
     prefix: Literal["prompts and patches", "prompts only"]
     hierarchy: Literal["release", "recursive"]

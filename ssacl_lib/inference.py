@@ -1,0 +1,240 @@
+"""From an image to findings, anatomies and a report; from a phrase or an anatomy to a map.
+
+Two kinds of phrase map. "similarity" is the protocol: cosine of projected patch tokens with the phrase's vector. "masked" is
+ours: which patches, when visible, make the image fit the phrase better? L_cl trains the image vector on randomly masked
+images, so K random masks are inputs the model knows; the cosine with the phrase is regressed on every patch's visibility.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from .anatomy import anatomies_for, default_graph, leaves_of
+from .batches import entity_prompts, open_leaves
+from .model import SSACLModel
+from .model.build import load_model
+from .model.encoder import Tokens, keep_lowest, visible_patches
+from .model.language import LanguageDecoder
+from .phantom.truth import FINDINGS
+
+BATCH = 64  # images per pass
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the model says of one image.
+
+    findings: probability of each of the 13. positives: those above the head's thresholds. anatomies: what they map to.
+    evidence: "attention" -> [S, S], the paper's map (last block, mean over the selected anatomies' leaves), and one
+    masked-evidence map [S, S] per positive finding; empty where there is no finding, for then there is no evidence.
+    """
+
+    text: str
+    findings: dict[str, float]
+    positives: tuple[str, ...]
+    anatomies: tuple[str, ...]
+    evidence: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def autocast(model: SSACLModel):
+    """bfloat16 on a GPU, float32 elsewhere."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda")
+
+
+def chunks(count: int, size: int, label: str | None):
+    """Slices of `size`, with a progress bar where there is a label."""
+    starts = range(0, count, size)
+    for start in tqdm(starts, desc=label, disable=label is None, mininterval=2):
+        yield slice(start, min(start + size, count))
+
+
+# ---- findings
+@torch.no_grad()
+def predict_findings(model: SSACLModel, images: np.ndarray, progress: str | None = None) -> np.ndarray:
+    """Probabilities [n, 13] (FINDINGS order) of square uint8 images [n, S, S]."""
+    model.eval()
+    out = []
+    for part in chunks(len(images), BATCH, progress):
+        with autocast(model):
+            out.append(model.finding_logits(model.processor.normalise(images[part]).to(model.device)).float().sigmoid().cpu())
+    return torch.cat(out).numpy() if out else np.zeros((0, len(FINDINGS)), np.float32)
+
+
+def positive_findings(model: SSACLModel, probabilities: np.ndarray) -> list[list[str]]:
+    """Names of the findings above the head's thresholds (chosen on validation), per row of [n, 13]."""
+    thresholds = model.head.thresholds.float().cpu().numpy()
+    return [[name for name, p, t in zip(FINDINGS, row, thresholds, strict=True) if p >= t] for row in probabilities]
+
+
+# ---- reports
+@torch.no_grad()
+def write_reports(model: SSACLModel, images: np.ndarray, findings: list[list[str]] | None = None, prompts: bool = True,
+                  progress: str | None = None) -> list[str]:
+    """Reports of images [n, S, S]. findings: entities per image (default: the head's positives).
+
+    prompts=False is the paper's "without anatomical prompts": every leaf closed and no entity text.
+    """
+    if findings is None and prompts:
+        findings = positive_findings(model, predict_findings(model, images))
+    texts: list[str] = []
+    for part in chunks(len(images), BATCH, progress):
+        pixels = model.processor.normalise(images[part]).to(model.device)
+        texts += generate(model, pixels, findings[part] if prompts else None)
+    return texts
+
+
+@torch.no_grad()
+def generate(model: SSACLModel, pixels: torch.Tensor, findings: list[list[str]] | None) -> list[str]:
+    """Reports of pixels [B, C, S, S] under the given entities; None closes every leaf and gives no entity text."""
+    model.eval()
+    processor, count = model.processor, len(pixels)
+    with autocast(model):
+        tokens = model.encode(pixels)
+        tokens = Tokens(tokens.patches, tokens.cls, tokens.queries[:, model.leaf_index])
+        leaf_open = open_leaves(findings if findings is not None else [[]] * count).to(model.device)
+        ids, mask = entity_prompts(processor, findings, count)
+        language: LanguageDecoder = model.language
+        new = language.generate(tokens, leaf_open, ids.to(model.device), mask.to(model.device), processor.newline,
+                                processor.pad, **model.config.generation)
+    return [processor.decode_report(row) for row in new]
+
+
+def reports_of_pixels(model: SSACLModel, pixels: torch.Tensor) -> list[Report]:
+    """`SSACLModel.report` after preprocessing."""
+    with torch.no_grad():
+        probabilities = model.finding_logits(pixels).float().sigmoid().cpu().numpy()
+    findings = positive_findings(model, probabilities)
+    reports = []
+    texts = generate(model, pixels, findings)
+    for row, (text, names) in enumerate(zip(texts, findings, strict=True)):
+        anatomies = tuple(sorted(anatomies_for(names)))
+        evidence = {}
+        if names:
+            one = pixels[row : row + 1]
+            leaves = [leaf for anatomy in anatomies for leaf in leaves_of(anatomy)]
+            evidence["attention"] = anatomy_maps_of_pixels(model, one, leaves)[0].mean(0).cpu().numpy()
+            maps = phrase_maps_of_pixels(model, one, [name.lower() for name in names], "masked")[0]
+            evidence.update(zip(names, maps.cpu().numpy(), strict=True))
+        reports.append(Report(text, dict(zip(FINDINGS, map(float, probabilities[row]), strict=True)), tuple(names),
+                              anatomies, evidence))
+    return reports
+
+
+# ---- maps
+def smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian smoothing of maps [..., h, w] with sigma in patches, edges replicated."""
+    if sigma <= 0:
+        return maps
+    radius = max(1, int(3 * sigma + 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    flat = maps.reshape(-1, 1, *maps.shape[-2:])
+    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel[None, None, None])
+    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode="replicate"), kernel[None, None, :, None])
+    return flat.reshape(maps.shape)
+
+
+def to_image(patches: torch.Tensor, model: SSACLModel, sigma: float | None = None) -> torch.Tensor:
+    """Values per patch [B, P, N] -> smoothed maps [B, P, S, S] (bilinear, align_corners False)."""
+    config = model.config
+    sigma = config.evidence["smoothing_patches"] if sigma is None else sigma
+    grids = smooth(patches.float().reshape(*patches.shape[:2], config.grid, config.grid), sigma)
+    return F.interpolate(grids, size=(config.image_size, config.image_size), mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def similarity_evidence(model: SSACLModel, pixels: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """Cosine of every projected patch token with phrases: pixels [B, ...], text [P, Dt] -> [B, P, N]."""
+    with autocast(model):
+        patches = F.normalize(model.patch_embeddings(pixels).float(), dim=-1)
+    return F.normalize(text.float(), dim=-1) @ patches.transpose(1, 2)
+
+
+def random_keeps(model: SSACLModel, masks: int, seed: int) -> torch.Tensor:
+    """Indices [K, kept] of the patches that each of K random masks keeps; depends on the seed only."""
+    noise = torch.from_numpy(np.random.default_rng([seed, 77]).random((masks, model.config.patches), np.float32))
+    return keep_lowest(noise, model.config.evidence["mask_ratio"]).to(model.device)
+
+
+@torch.no_grad()
+def masked_embeddings(model: SSACLModel, pixels: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
+    """Normalised image vectors of each image under each mask: pixels [B, ...], keeps [K, kept] -> [B, K, Dt]."""
+    out = []
+    for image in pixels:
+        rows = [model.image_embedding(image[None].expand(len(part), -1, -1, -1), part) for part in keeps.split(256)]
+        out.append(F.normalize(torch.cat(rows).float(), dim=-1))
+    return torch.stack(out)
+
+
+def visibility_effect(scores: torch.Tensor, keeps: torch.Tensor, patches: int) -> torch.Tensor:
+    """Mean score with a patch visible minus mean score with it hidden: scores [B, K, P] -> [B, P, N]."""
+    visible = visible_patches(keeps, patches)
+    seen = visible.sum(0)
+    contrast = visible / seen.clamp(min=1) - (1 - visible) / (len(visible) - seen).clamp(min=1)
+    return scores.transpose(1, 2) @ contrast
+
+
+def phrase_maps_of_pixels(model: SSACLModel, pixels: torch.Tensor, phrases: list[str], evidence: str = "masked",
+                          masks: int | None = None, seed: int = 0, sigma: float | None = None) -> torch.Tensor:
+    """Maps [B, P, S, S] of every phrase on every image; all phrases of an image share its K passes.
+
+    Raises ValueError for an empty phrase or an unknown kind of evidence.
+    """
+    if evidence not in ("masked", "similarity"):
+        raise ValueError(f"evidence={evidence!r}: expected 'masked' or 'similarity'")
+    if not phrases or any(not phrase.strip() for phrase in phrases):
+        raise ValueError("an empty phrase cannot be grounded; give a few words such as 'left pleural effusion'")
+    model.eval()
+    with torch.no_grad():
+        text = model.text_embedding(phrases)
+        if evidence == "similarity":
+            return to_image(similarity_evidence(model, pixels, text), model, sigma)
+        keeps = random_keeps(model, masks or model.config.evidence["masks"], seed)
+        scores = masked_embeddings(model, pixels, keeps) @ F.normalize(text.float(), dim=-1).T
+        return to_image(visibility_effect(scores, keeps, model.config.patches), model, sigma)
+
+
+def phrase_maps(model: SSACLModel, images: np.ndarray, phrases: list[list[str]], evidence: str = "masked",
+                masks: int | None = None, seed: int = 0, progress: str | None = None) -> list[np.ndarray]:
+    """Maps of each image's own phrases: images [n, S, S] uint8, n lists of phrases -> n arrays [p, S, S] (p may be 0)."""
+    size = model.config.image_size
+    maps = []
+    for part in chunks(len(images), 1, progress):
+        row = part.start
+        if not phrases[row]:
+            maps.append(np.zeros((0, size, size), np.float32))
+            continue
+        pixels = model.processor.normalise(images[part]).to(model.device)
+        maps.append(phrase_maps_of_pixels(model, pixels, phrases[row], evidence, masks, seed)[0].cpu().numpy())
+    return maps
+
+
+def anatomy_maps_of_pixels(model: SSACLModel, pixels: torch.Tensor, anatomies: list[str]) -> torch.Tensor:
+    """Attention maps [B, A, S, S]: last block, mean over heads, a parent is the mean of its leaves.
+
+    Raises ValueError for a name that is no node of the graph.
+    """
+    graph = default_graph()
+    unknown = [name for name in anatomies if name not in graph.nodes]
+    if unknown:
+        raise ValueError(f"unknown anatomy {unknown[0]!r}; the graph's nodes are: {', '.join(graph.nodes)}")
+    model.eval()
+    with torch.no_grad(), autocast(model):
+        attention = model.leaf_attention(pixels)
+    rows = [attention[:, [graph.leaves.index(leaf) for leaf in leaves_of(name)]].mean(1) for name in anatomies]
+    return to_image(torch.stack(rows, dim=1), model, sigma=0.0)
+
+
+def leaf_maps(model: SSACLModel, images: np.ndarray, progress: str | None = None) -> np.ndarray:
+    """Attention of the 25 leaf prompts as maps [n, 25, S, S] (float32) of images [n, S, S]."""
+    leaves = list(default_graph().leaves)
+    parts = [anatomy_maps_of_pixels(model, model.processor.normalise(images[part]).to(model.device), leaves).cpu()
+             for part in chunks(len(images), BATCH, progress)]
+    return torch.cat(parts).float().numpy()
+
+
+__all__ = ["Report", "leaf_maps", "load_model", "phrase_maps", "positive_findings", "predict_findings", "write_reports"]

@@ -1,0 +1,7 @@
+"""The model: encoder with prompt queries, visual decoder, text encoder, language decoder."""
+
+from .config import SSACLConfig
+from .processor import SSACLProcessor
+from .ssacl import Batch, SSACLModel
+
+__all__ = ["Batch", "SSACLConfig", "SSACLModel", "SSACLProcessor"]

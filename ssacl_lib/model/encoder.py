@@ -1,0 +1,210 @@
+"""Visual encoder: a ViT whose prompt queries look at the patches and are seen by nobody.
+
+Who attends to whom (paper, architecture figure; release, code):
+
+    attention   queries see              CLS sees                                  patches see
+    paper       themselves and patches   CLS and patches                           CLS and patches
+    release     themselves and patches   itself and patches if there are queries,  patches only if there are queries,
+                                         else all                                  else CLS and patches
+
+No query sees another query and no patch sees a query, so the queries are a cross-attention to [itself, patches]: no dense
+(N + Q)^2 mask is built. The final LayerNorm is applied to every token that leaves the encoder.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .config import SSACLConfig
+
+
+@dataclass
+class Tokens:
+    """What the encoder returns, all after the final LayerNorm.
+
+    patches: [B, K, D], the kept patches in the order of `keep` (all N in reading order without it). cls: [B, D].
+    queries: [B, Q, D] or None. attention: [B, heads, Q, 1 + K], the last block's, column 0 the query's own slot; or None.
+    """
+
+    patches: torch.Tensor
+    cls: torch.Tensor
+    queries: torch.Tensor | None = None
+    attention: torch.Tensor | None = None
+
+
+def sine_cosine_positions(width: int, grid: int) -> torch.Tensor:
+    """Fixed 2-D sine-cosine table [grid * grid, width]: first half of a vector the column, second half the row (MAE)."""
+    quarter = torch.arange(width // 4, dtype=torch.float64)
+    frequencies = 1.0 / 10000 ** (quarter / (width // 4))
+    angles = torch.arange(grid, dtype=torch.float64)[:, None] * frequencies
+    line = torch.cat([angles.sin(), angles.cos()], dim=1)
+    column = line[None].expand(grid, grid, -1)
+    row = line[:, None].expand(grid, grid, -1)
+    return torch.cat([column, row], dim=-1).reshape(grid * grid, -1).float()
+
+
+def fastest_attention() -> str:
+    """transformers' name of the attention that trains fastest here: fused on a GPU, plain matrix products on a CPU."""
+    return "sdpa" if torch.cuda.is_available() else "eager"
+
+
+def attend(query, key, value, visible=None) -> torch.Tensor:
+    """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1, keys] bool hides padding.
+
+    On a GPU the fused kernel; on a CPU plain matrix products, whose bfloat16 backward is several times faster there.
+    """
+    if query.is_cuda:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if visible is not None:
+        scores = scores.masked_fill(~visible, float("-inf"))
+    return scores.softmax(dim=-1) @ value
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block (LayerNorm eps 1e-6, exact GELU, no dropout), with a path for queries."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def split(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Query, key and value of the normalised tokens: [3, B, heads, tokens, d]."""
+        batch, length, width = tokens.shape
+        return self.qkv(self.norm1(tokens)).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+
+    def finish(self, tokens: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+        """Residual of the attention output [B, heads, tokens, d], then the MLP."""
+        tokens = tokens + self.proj(mixed.transpose(1, 2).reshape(tokens.shape))
+        return tokens + self.fc2(F.gelu(self.fc1(self.norm2(tokens))))
+
+    def forward(self, tokens: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
+        """Plain self-attention over tokens [B, T, D]; `visible` [B, 1, 1, T] bool."""
+        query, key, value = self.split(tokens)
+        return self.finish(tokens, attend(query, key, value, visible))
+
+    def look(self, queries: torch.Tensor, key: torch.Tensor, value: torch.Tensor):
+        """Queries [B, Q, D] look at [itself, patches]; key, value [B, heads, N, d] are the patches'.
+
+        Returns the new queries and their attention [B, heads, Q, 1 + N], column 0 for the query itself.
+        """
+        query, own_key, own_value = self.split(queries)
+        query = query * query.shape[-1] ** -0.5
+        own = (query * own_key).sum(-1, keepdim=True)
+        weights = torch.cat([own, query @ key.transpose(-2, -1)], dim=-1).softmax(dim=-1)
+        mixed = weights[..., :1] * own_value + weights[..., 1:] @ value
+        return self.finish(queries, mixed), weights
+
+
+class ConvolutionalStem(nn.Module):
+    """Patch tokens by a few strided convolutions (ours, for small budgets; the paper has one linear map per patch).
+
+    Hidden pixels are set to 0 (the mean) and a second channel says which pixels are visible, so that nothing of a hidden
+    patch reaches a kept one.
+    """
+
+    def __init__(self, width: int, patch_size: int):
+        super().__init__()
+        layers, channels, factor = [], 2, patch_size
+        out = 24
+        while factor % 2 == 0:
+            layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            channels, out, factor = out, min(out * 2, width), factor // 2
+        if factor > 1:
+            layers += [nn.Conv2d(channels, out, factor, stride=factor, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            channels = out
+        layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
+
+    def forward(self, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+        """pixels, visible (1 or 0): [B, 1, S, S] -> [B, N, D]."""
+        stacked = torch.cat([pixels * visible, visible], dim=1).contiguous(memory_format=torch.channels_last)
+        return self.layers(stacked).flatten(2).transpose(1, 2)
+
+
+class PatchStem(nn.Module):
+    """Patch tokens by one linear map of a patch's pixels (ViT)."""
+
+    def __init__(self, channels: int, width: int, patch_size: int):
+        super().__init__()
+        self.proj = nn.Conv2d(channels, width, patch_size, stride=patch_size)
+
+    def forward(self, pixels: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
+        """pixels [B, C, S, S] -> [B, N, D]; hidden patches are dropped later, so `visible` changes nothing here."""
+        return self.proj(pixels).flatten(2).transpose(1, 2)
+
+
+class VisionEncoder(nn.Module):
+    """ViT with prompt queries; see the module's table."""
+
+    def __init__(self, config: SSACLConfig):
+        super().__init__()
+        self.config = config
+        if config.stem == "patch":
+            self.stem = PatchStem(config.channels, config.width, config.patch_size)
+        else:
+            self.stem = ConvolutionalStem(config.width, config.patch_size)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.register_buffer("positions", sine_cosine_positions(config.width, config.grid))
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+
+    def patch_tokens(self, pixels: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+        """Patch tokens with positions: [B, K, D] of the kept patches (all N where keep is None)."""
+        config = self.config
+        if pixels.shape[1] != config.channels and config.stem == "patch":
+            pixels = pixels[:, :1].expand(-1, config.channels, -1, -1)
+        visible = None
+        if config.stem == "convolutional":
+            pixels = pixels[:, :1]
+            visible = torch.ones_like(pixels) if keep is None else visible_pixels(keep, config, pixels.dtype)
+        tokens = self.stem(pixels, visible) + self.positions.to(pixels.dtype)
+        if keep is None:
+            return tokens
+        return tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[-1]))
+
+    def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, queries: torch.Tensor | None = None) -> Tokens:
+        """Encode pixels [B, C, S, S] with queries [Q, D] or [B, Q, D]; keep [B, K] (indices of kept patches) or None."""
+        patches = self.patch_tokens(pixels, keep)
+        batch = patches.shape[0]
+        if queries is not None and queries.dim() == 2:
+            queries = queries[None].expand(batch, -1, -1)
+        tokens = torch.cat([self.cls_token.expand(batch, -1, -1).to(patches.dtype), patches], dim=1)
+        hide_cls = self.config.attention == "release" and queries is not None
+        weights = None
+        for block in self.blocks:
+            query, key, value = block.split(tokens)
+            if queries is not None:
+                queries, weights = block.look(queries, key[:, :, 1:], value[:, :, 1:])
+            if hide_cls:  # the release's mask: patches see patches, CLS sees itself and patches
+                mixed = torch.cat([attend(query[:, :, :1], key, value),
+                                   attend(query[:, :, 1:], key[:, :, 1:], value[:, :, 1:])], dim=2)
+            else:
+                mixed = attend(query, key, value)
+            tokens = block.finish(tokens, mixed)
+        tokens = self.norm(tokens)
+        return Tokens(tokens[:, 1:], tokens[:, 0], None if queries is None else self.norm(queries), weights)
+
+
+def visible_pixels(keep: torch.Tensor, config: SSACLConfig, dtype: torch.dtype) -> torch.Tensor:
+    """Pixel map of the kept patches: keep [B, K] indices -> [B, 1, S, S] of 1 (visible) and 0."""
+    patches = visible_patches(keep, config.patches, dtype).view(-1, 1, config.grid, config.grid)
+    return patches.repeat_interleave(config.patch_size, 2).repeat_interleave(config.patch_size, 3)
+
+
+def visible_patches(keep: torch.Tensor, patches: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """keep [B, K] indices -> [B, N], 1 = kept."""
+    return torch.zeros(keep.shape[0], patches, dtype=dtype, device=keep.device).scatter_(1, keep, 1.0)
+
+
+def keep_lowest(noise: torch.Tensor, mask_ratio: float) -> torch.Tensor:
+    """Indices [B, K] of the int(N * (1 - mask_ratio)) patches with the lowest noise [B, N], lowest first (MAE)."""
+    return noise.argsort(dim=1)[:, : int(noise.shape[1] * (1 - mask_ratio))]

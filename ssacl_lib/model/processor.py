@@ -1,0 +1,109 @@
+"""From images and texts to tensors, and from token ids back to text."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from ..datasets.image_files import letterbox, read_image
+from ..text.tokenizer import detokenize
+from .config import SSACLConfig
+
+
+class SSACLProcessor:
+    """Images (PIL, array or path) to normalised pixels; reports to token ids and back.
+
+    text_tokenizer feeds E_t, language_tokenizer the language decoder; they are one and the same WordPiece by default.
+    """
+
+    def __init__(self, config: SSACLConfig, text_tokenizer, language_tokenizer=None):
+        self.config = config
+        self.text_tokenizer = text_tokenizer
+        self.language_tokenizer = language_tokenizer or text_tokenizer
+        self.newline = self.language_tokenizer.encode("\n", add_special_tokens=False)[-1]
+        pad = self.language_tokenizer.pad_token_id
+        self.pad = self.language_tokenizer.eos_token_id if pad is None else pad
+
+    # ---- images
+    def __call__(self, images) -> torch.Tensor:
+        """One image or a list (PIL image, [H, W] array of uint8 or of floats in 0..1, or a path) -> pixels [B, 1, S, S]."""
+        if isinstance(images, (str, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 2):
+            images = [images]
+        size = self.config.image_size
+        return self.normalise(np.stack([letterbox(self.grey(image), size) for image in images]))
+
+    @staticmethod
+    def grey(image) -> np.ndarray:
+        """Any supported image as [H, W] uint8; raises ValueError for another shape, NaN or an empty image."""
+        if isinstance(image, (str, Path)):
+            return read_image(image)
+        array = np.asarray(image.convert("L") if isinstance(image, Image.Image) else image)
+        if array.ndim != 2 or not array.size:
+            raise ValueError(f"expected a grey image [H, W], found shape {array.shape}; convert colours to grey first")
+        if array.dtype == np.uint8:
+            return array
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            raise ValueError("a float image must lie in 0..1 without NaN; divide by its maximum first")
+        return (array * 255).round().astype(np.uint8)
+
+    def normalise(self, images: np.ndarray) -> torch.Tensor:
+        """Square uint8 images [B, S, S] -> float pixels [B, 1, S, S] with the configured mean and deviation."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).float().unsqueeze(1) / 255
+        return (pixels - self.config.pixel_mean) / self.config.pixel_std
+
+    # ---- texts
+    def text(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """E_t's ids and mask [B, T], "[CLS]" in front of every text (report, phrase, anatomy name), lower-cased."""
+        cls = self.text_tokenizer.cls_token or ""
+        batch = self.text_tokenizer([f"{cls} {text.lower()}" for text in texts], add_special_tokens=False, padding=True,
+                                    truncation=True, max_length=self.config.text.get("max_position_embeddings", 100),
+                                    return_tensors="pt")
+        return batch["input_ids"], batch["attention_mask"]
+
+    def report_ids(self, reports: list[str]) -> list[list[int]]:
+        """Language token ids of reports, cut to `report_tokens`, each ended by a newline."""
+        encoded = self.language_tokenizer([report.replace("\n", " ").strip() for report in reports], add_special_tokens=False,
+                                          truncation=True, max_length=self.config.report_tokens - 1)["input_ids"]
+        return [ids + [self.newline] for ids in encoded]
+
+    def pad_ids(self, sequences: list[list[int]], side: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pad id lists on one side ("left" for prompts, "right" for reports) -> ids [B, T], mask [B, T]."""
+        longest = max(map(len, sequences), default=0)
+        ids = torch.full((len(sequences), longest), self.pad)
+        mask = torch.zeros(len(sequences), longest, dtype=torch.long)
+        for row, sequence in enumerate(sequences):
+            place = slice(longest - len(sequence), None) if side == "left" else slice(0, len(sequence))
+            ids[row, place] = torch.tensor(sequence, dtype=torch.long)
+            mask[row, place] = 1
+        return ids, mask
+
+    def decode_report(self, ids) -> str:
+        """Text of generated ids, up to the first newline."""
+        ids = [int(i) for i in ids]
+        ids = ids[: ids.index(self.newline)] if self.newline in ids else ids
+        ids = [i for i in ids if i != self.pad]
+        if isinstance(self.language_tokenizer, PreTrainedTokenizerFast) and self.language_tokenizer.cls_token:
+            return detokenize(ids, self.language_tokenizer)
+        return self.language_tokenizer.decode(ids).strip()
+
+    # ---- files
+    def save_pretrained(self, folder) -> None:
+        """Write the tokenizers beside the model (config.json holds the image side)."""
+        folder = Path(folder)
+        self.text_tokenizer.save_pretrained(folder / "tokenizer")
+        if self.language_tokenizer is not self.text_tokenizer:
+            self.language_tokenizer.save_pretrained(folder / "language_tokenizer")
+
+    @classmethod
+    def from_pretrained(cls, folder) -> "SSACLProcessor":
+        """Read a folder written by `save_pretrained` of the model and the processor."""
+        folder = Path(folder)
+        if not (folder / "tokenizer").is_dir():
+            raise FileNotFoundError(f"{folder}: no tokenizer/ folder, so this is no SS-ACL checkpoint; "
+                                    "make one with `ssacl pretrain --out FOLDER`")
+        text = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        second = folder / "language_tokenizer"
+        language = AutoTokenizer.from_pretrained(second) if second.is_dir() else None
+        return cls(SSACLConfig.from_pretrained(folder), text, language)

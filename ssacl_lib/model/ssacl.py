@@ -1,0 +1,192 @@
+"""SSACLModel: the parts put together, and the five losses of one training step."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from .. import losses
+from ..anatomy import default_graph
+from .config import SSACLConfig
+from .decoder import VisualDecoder
+from .encoder import Tokens, VisionEncoder, keep_lowest, visible_patches
+from .head import FindingHead
+from .language import LanguageDecoder
+from .text import TextEncoder
+
+
+@dataclass
+class Batch:
+    """One training step's input.
+
+    pixels: [B, C, S, S] normalised. noise: [B, N] uniform, decides the mask. text_*: [B, T] the shuffled reports for E_t.
+    name_*: [25, T] the leaves' names. prompt_*: [B, Tp] entity text (no column where the step's coin says none).
+    report_*: [B, T] for the language decoder. leaf_open: [B, 25] bool. labels: [B, 14] codes read from the reports.
+    """
+
+    pixels: torch.Tensor
+    noise: torch.Tensor
+    text_ids: torch.Tensor
+    text_mask: torch.Tensor
+    name_ids: torch.Tensor
+    name_mask: torch.Tensor
+    prompt_ids: torch.Tensor
+    prompt_mask: torch.Tensor
+    report_ids: torch.Tensor
+    report_mask: torch.Tensor
+    leaf_open: torch.Tensor
+    labels: torch.Tensor
+
+    def to(self, device) -> "Batch":
+        """The same batch on a device."""
+        return Batch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
+
+class SSACLModel(PreTrainedModel):
+    """Self-supervised anatomical consistency learning.
+
+    Names: B images, N patches, Q = 32 queries (25 leaves among them), D encoder width, Dt text width.
+    """
+
+    config_class = SSACLConfig
+    base_model_prefix = "ssacl"
+    _tied_weights_keys: ClassVar = {"language.gpt.lm_head.weight": "language.gpt.transformer.wte.weight"}
+    processor = None
+
+    def __init__(self, config: SSACLConfig):
+        super().__init__(config)
+        self.encoder = VisionEncoder(config)
+        self.decoder = VisualDecoder(config)
+        self.text = TextEncoder(config)
+        self.language = LanguageDecoder(config)
+        self.image_to_text = nn.Linear(config.width, self.text.width)
+        self.name_to_query = nn.Linear(self.text.width, config.width)
+        self.position_weight = nn.Parameter(torch.zeros(config.patches))
+        self.position_bias = nn.Parameter(torch.zeros(()))
+        self.inverse_temperature = nn.Parameter(torch.tensor(1.0 / config.start_temperature))
+        self.head = FindingHead(config.width)
+        graph = default_graph()
+        self.leaf_index = [graph.index(name) for name in graph.leaves]
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Linear maps Xavier-uniform with zero bias, tokens and embeddings N(0, 0.02); GPT-2 and BERT keep their own."""
+        if isinstance(module, nn.Linear) and not getattr(module, "_ssacl_ready", False):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        elif isinstance(module, VisionEncoder):
+            nn.init.normal_(module.cls_token, std=0.02)
+        elif isinstance(module, VisualDecoder):
+            nn.init.normal_(module.mask_token, std=0.02)
+
+    # ---- the pieces that inference and the losses share
+    @property
+    def temperature(self) -> torch.Tensor:
+        """T of L_cl and L_ac, a 0-d tensor; logits are divided by it."""
+        return 1.0 / self.inverse_temperature
+
+    def prompt_queries(self, name_ids: torch.Tensor, name_mask: torch.Tensor) -> torch.Tensor:
+        """Queries [32, D] of all nodes: names of the 25 leaves through E_t and one linear map, parents restored."""
+        return default_graph().restore(self.name_to_query(self.text(name_ids, name_mask)))
+
+    def default_queries(self) -> torch.Tensor:
+        """Queries [32, D] of the anatomy graph's own names (needs `processor`)."""
+        ids, mask = self.processor.text(list(default_graph().leaves))
+        return self.prompt_queries(ids.to(self.device), mask.to(self.device))
+
+    def encode(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, prompts: bool = True) -> Tokens:
+        """Tokens of pixels [B, C, S, S]; with prompts, queries of all 32 nodes; see model/encoder.py."""
+        return self.encoder(pixels, keep, self.default_queries() if prompts else None)
+
+    def image_embedding(self, pixels: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """The image vector of L_cl, unnormalised [B, Dt]: mean over the visible patches of their linear map."""
+        return self.image_to_text(self.encoder(pixels, keep).patches).mean(1)
+
+    def patch_embeddings(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Every patch token in the text encoder's space, unnormalised [B, N, Dt]."""
+        return self.image_to_text(self.encoder(pixels).patches)
+
+    def text_embedding(self, texts: list[str]) -> torch.Tensor:
+        """Pooled E_t of reports or phrases, unnormalised [B, Dt]."""
+        ids, mask = self.processor.text(list(texts))
+        return self.text(ids.to(self.device), mask.to(self.device))
+
+    def finding_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits [B, 13] of the head on the (frozen) encoder."""
+        return self.head(self.encoder(pixels))
+
+    def leaf_attention(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Last block's attention of the 25 leaf queries to the patches, mean over heads [B, 25, N], rows sum to 1."""
+        weights = self.encode(pixels).attention[:, :, self.leaf_index, 1:].float().mean(1)
+        return weights / weights.sum(-1, keepdim=True)
+
+    # ---- training
+    def training_losses(self, batch: Batch, mask_ratio: float, mixing: float) -> dict[str, torch.Tensor]:
+        """The five terms of one step (and ours, report_labels), unweighted 0-d tensors by name.
+
+        Paper mode needs two passes: one masked and one unmasked, both with all 32 queries.
+        """
+        keep = keep_lowest(batch.noise, mask_ratio)
+        visible = visible_patches(keep, self.config.patches)
+        queries = self.prompt_queries(batch.name_ids, batch.name_mask)
+        masked = self.encoder(batch.pixels, keep, queries)
+        whole = self.encoder(batch.pixels, None, queries)
+        report = self.text(batch.text_ids, batch.text_mask)
+        image = self.image_to_text(masked.patches).mean(1)
+        leaves = whole.queries[:, self.leaf_index]
+        with torch.no_grad():
+            parent_targets = self.decoder.parent_targets(whole.queries)
+        leaf_tokens = Tokens(whole.patches, whole.cls, leaves)
+        logits = self.language(leaf_tokens, batch.leaf_open, batch.prompt_ids, batch.prompt_mask,
+                               batch.report_ids, batch.report_mask)
+        targets = batch.report_ids.masked_fill(batch.report_mask == 0, -100)
+        return {
+            "image_reconstruction": losses.image_reconstruction_loss(
+                self.decoder.reconstruct(masked.cls, masked.patches, keep), self.patchify(batch.pixels), 1 - visible),
+            "anatomy_reconstruction": losses.anatomy_reconstruction_loss(
+                self.decoder.restored_parents(masked.queries), parent_targets),
+            "global_contrastive": losses.global_contrastive_loss(
+                image, report, self.temperature, visible, self.position_weight, self.position_bias),
+            "anatomical_consistency": losses.anatomical_consistency_loss(leaves, report, self.temperature, mixing),
+            "report_generation": losses.report_generation_loss(logits, targets),
+            "report_labels": (losses.report_label_loss(self.head(masked), batch.labels)
+                              + losses.report_label_loss(self.head(whole), batch.labels)) / 2,
+        }
+
+    def patchify(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels [B, C, S, S] as patches [B, N, p * p * channels], ordered row, column, channel (MAE)."""
+        channels, size, grid = self.config.channels, self.config.patch_size, self.config.grid
+        if pixels.shape[1] != channels:
+            pixels = pixels[:, :1].expand(-1, channels, -1, -1)
+        patches = pixels.reshape(len(pixels), channels, grid, size, grid, size).permute(0, 2, 4, 3, 5, 1)
+        return patches.reshape(len(pixels), grid * grid, size * size * channels)
+
+    # ---- what a user calls; the work is in ssacl_lib/inference.py
+    def ground(self, images, phrases: list[str], evidence: str = "masked", seed: int = 0) -> torch.Tensor:
+        """Maps [B, P, S, S] of phrases on images; evidence "masked" (ours) or "similarity" (the protocol)."""
+        from ..inference import phrase_maps_of_pixels
+
+        return phrase_maps_of_pixels(self, self.pixels(images), list(phrases), evidence, seed=seed)
+
+    def attend(self, images, anatomies: list[str]) -> torch.Tensor:
+        """Prompt attention maps [B, A, S, S] of nodes of the graph (a parent: mean of its leaves)."""
+        from ..inference import anatomy_maps_of_pixels
+
+        return anatomy_maps_of_pixels(self, self.pixels(images), list(anatomies))
+
+    def report(self, images) -> list:
+        """Reports with findings, anatomies and evidence; see `inference.Report`."""
+        from ..inference import reports_of_pixels
+
+        return reports_of_pixels(self, self.pixels(images))
+
+    def pixels(self, images) -> torch.Tensor:
+        """Processed images on the model's device; a pixel tensor [B, C, S, S] passes through."""
+        if isinstance(images, torch.Tensor) and images.dim() == 4:
+            return images.to(self.device)
+        return self.processor(images).to(self.device)

@@ -1,0 +1,41 @@
+"""Text encoder E_t: one BERT reads reports, phrases and the names of anatomies."""
+
+import torch
+from torch import nn
+from transformers import AutoModel, BertConfig, BertModel
+
+from .config import SSACLConfig
+from .encoder import fastest_attention
+
+
+class TextEncoder(nn.Module):
+    """BERT and the pooling of its tokens into one vector [B, text width]."""
+
+    def __init__(self, config: SSACLConfig):
+        super().__init__()
+        self.pooling = config.text_pooling
+        self.bert = BertModel(BertConfig(**config.text, attn_implementation=fastest_attention()), add_pooling_layer=True)
+
+    @property
+    def width(self) -> int:
+        """Width of the pooled vector."""
+        return self.bert.config.hidden_size
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool ids [B, T] (mask 1 = token) into [B, width]: dense + tanh of position 0, or the mean of all tokens."""
+        output = self.bert(input_ids=ids, attention_mask=mask)
+        if self.pooling == "cls_tanh":
+            return output.pooler_output
+        weight = mask[..., None].to(output.last_hidden_state.dtype)
+        return (output.last_hidden_state * weight).sum(1) / weight.sum(1)
+
+
+def pretrained_text_config(name_or_path: str) -> dict:
+    """The BERT configuration behind a hub name or a local folder, as keyword arguments."""
+    return BertConfig.from_pretrained(name_or_path).to_dict()
+
+
+def load_pretrained_text(encoder: TextEncoder, name_or_path: str) -> None:
+    """Copy a pretrained BERT (hub name or local folder, safetensors only) into the encoder."""
+    source = AutoModel.from_pretrained(name_or_path, use_safetensors=True)
+    encoder.bert.load_state_dict(source.state_dict(), strict=False)

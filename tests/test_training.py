@@ -1,0 +1,107 @@
+"""The loop: it calls the losses, resumes to the same weights, refuses other settings."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from ssacl_lib.text.labeler import label_array
+
+from ssacl_lib import losses
+from ssacl_lib.anatomy_inference import best_thresholds, fit_head
+from ssacl_lib.model import SSACLModel
+from ssacl_lib.settings import load_settings
+from ssacl_lib.training import learning_rate_scale, parameter_groups, pretrain, untrained
+
+SMALL = {"data.image_size": 32, "model.width": 16, "model.text_width": 16, "model.language_width": 16, "model.heads": 2,
+         "model.decoder_heads": 2, "model.text_heads": 2, "model.language_heads": 2, "model.depth": 1,
+         "training.batch_size": 4, "training.images": 24, "training.checkpoint_images": 8, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def studies():
+    reports = [f"{side} pleural effusion. Heart size is {size}." for side in ("Left", "Right", "No") for size in
+               ("normal", "enlarged", "top normal", "unchanged")]
+    images = np.random.default_rng(0).integers(0, 255, (len(reports), 32, 32), dtype=np.uint8)
+    return View(reports, images)
+
+
+class View(SimpleNamespace):
+    """A training view in memory."""
+
+    def __init__(self, reports, images):
+        super().__init__(reports=reports, labels=label_array(reports), array=images)
+
+    def __len__(self):
+        return len(self.reports)
+
+    def images(self, rows):
+        return self.array[rows]
+
+
+def test_killed_and_resumed_gives_the_same_weights(studies, tmp_path):
+    settings = load_settings("smoke", **SMALL)
+    whole = pretrain(settings, tmp_path / "whole", studies, studies, progress=False)
+    pretrain(settings, tmp_path / "cut", studies, studies, progress=False, stop_after=3)  # dies after the checkpoint at 2
+    cut = pretrain(settings, tmp_path / "cut", studies, studies, progress=False)
+    one, two = (SSACLModel.from_pretrained(r.folder).state_dict() for r in (whole, cut))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    want = whole.history.query("split == 'validation'").reset_index(drop=True)
+    assert want.equals(cut.history.query("split == 'validation'").reset_index(drop=True))
+    with pytest.raises(ValueError, match="other settings"):
+        pretrain(load_settings("smoke", **SMALL, seed=1), tmp_path / "cut", studies, studies, progress=False)
+
+
+@pytest.mark.parametrize("name", ["image_reconstruction_loss", "anatomy_reconstruction_loss", "global_contrastive_loss",
+                                  "anatomical_consistency_loss", "report_generation_loss"])
+def test_the_model_calls_the_loss_functions(name, studies, tmp_path, monkeypatch):
+    settings = load_settings("smoke", **{**SMALL, "training.images": 4})
+    before = pretrain(settings, tmp_path / "a", studies, studies, progress=False).history
+    original = getattr(losses, name)
+    monkeypatch.setattr(losses, name, lambda *a, **k: original(*a, **k) + 7)
+    after = pretrain(settings, tmp_path / "b", studies, studies, progress=False).history
+    total = [h.query("term == 'total' and split == 'train'")["value"].iloc[0] for h in (before, after)]
+    assert total[1] - total[0] == pytest.approx(7, abs=1e-3)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(losses, "report_generation_loss", lambda *a, **k: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(FloatingPointError, match="not finite near step"):
+        pretrain(load_settings("smoke", **SMALL), tmp_path, studies, studies, progress=False)
+
+
+def test_parameter_groups_follow_the_release(studies):
+    settings = load_settings("smoke", **{**SMALL, "training.language_rate_scale": 0.25})
+    model = untrained(settings, studies)
+    group_of = {id(p): g for g in parameter_groups(model, settings) for p in g["params"]}
+    assert len(group_of) == len(list(model.parameters()))
+    assert group_of[id(model.encoder.norm.weight)]["weight_decay"] == 0
+    assert group_of[id(model.inverse_temperature)]["weight_decay"] > 0
+    assert group_of[id(model.position_weight)]["weight_decay"] > 0 == group_of[id(model.position_bias)]["weight_decay"]
+    assert group_of[id(model.language.gpt.transformer.wte.weight)]["scale"] == 0.25
+    assert group_of[id(model.language.to_width.weight)]["scale"] == 1
+
+
+def test_schedule():
+    assert learning_rate_scale(50, 100, 1000) == 0.5
+    assert learning_rate_scale(550, 100, 1000) == pytest.approx(0.5)
+    assert learning_rate_scale(1000, 100, 1000) == pytest.approx(0)
+
+
+def test_head_finds_what_the_encoder_shows(studies):
+    bright = studies.array.copy()
+    for row, report in enumerate(studies.reports):
+        if report.startswith("Left"):
+            bright[row, 16:, 16:] = 255
+    lit = View(studies.reports * 4, np.concatenate([bright] * 4))
+    model = fit_head(untrained(load_settings("smoke", **SMALL), lit), lit, lit, seed=0, progress=False)
+    probabilities = model.finding_logits(model.processor.normalise(lit.array)).sigmoid().detach().numpy()[:, 9]
+    left = np.array([report.startswith("Left") for report in lit.reports])
+    assert probabilities[left].mean() > probabilities[~left].mean()
+
+
+def test_thresholds_by_hand():
+    probabilities = np.tile(np.array([[0.9], [0.8], [0.3], [0.2]], np.float32), (1, 13))
+    labels = np.zeros((4, 14), np.int8)
+    labels[:2, 1:] = 1
+    assert best_thresholds(probabilities, labels) == pytest.approx(np.full(13, 0.55))
