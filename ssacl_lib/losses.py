@@ -2,9 +2,9 @@
 
     L = L_ir + 0.15 * L_cl + L_lm + L_ar + L_ac
 
-Letters: B images, N patches, P pixels of a patch, M leaves, D width. Embeddings and tokens arrive unnormalised, the losses
-normalise. T is the temperature; logits are divided by it. Each loss returns a 0-d tensor. Half-precision input is widened
-to float32 and autocast is switched off inside, so a loss is the same within and outside of mixed precision.
+Letters: B images, N patches, P pixels of a patch, M leaves, D width. Embeddings and tokens arrive unnormalised, the
+losses normalise. T is the temperature; logits are divided by it. Each loss returns a 0-d tensor. Half-precision input
+is widened to float32 and autocast is switched off inside, so a loss is the same within and outside of mixed precision.
 """
 
 from collections.abc import Callable
@@ -113,11 +113,12 @@ def global_contrastive_loss(
     position_weight: torch.Tensor,
     position_bias: torch.Tensor,
 ) -> torch.Tensor:
-    """L_cl: image against report across the batch, weighted by which patches were visible (MaCo's correlation weighting).
+    """L_cl: image against report across the batch, weighted by the patches that were visible (MaCo's weighting).
 
     With s_ij = cos(image_i, report_j) / T and scale_i = softplus(w . visible_i + b), the mean of four cross-entropies
-    whose right answer is the diagonal: of scale_i * s_ij over j, of scale_i * s_ji over j (the scale multiplies row i of
-    either matrix), and of s and s^T unscaled, their rows averaged with the weights scale_i (detached) / sum of scale.
+    whose right answer is the diagonal: of scale_i * s_ij over j, of scale_i * s_ji over j (the scale multiplies row i
+    of either matrix), and of s and s^T unscaled, their rows averaged with the weights scale_i (detached) / sum of
+    scale.
 
     Args:
         image_embeddings: [B, D], mean of the kept patches' projections.
@@ -221,8 +222,8 @@ def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch
 
     L_lm = - mean over report tokens of log softmax_v(logits_bt)[targets_bt]
 
-    Nothing is shifted here: logits[:, t] predict targets[:, t], so the caller gives the logits of the position BEFORE each
-    token.
+    Nothing is shifted here: logits[:, t] predict targets[:, t], so the caller gives the logits of the position BEFORE
+    each token.
 
     Args:
         logits: [B, L, V].

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from .manifest import atomic_write
@@ -51,7 +50,7 @@ def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         )
     about = [column for column in frame if column not in ENDING]
     table = frame[[*about, *ENDING]].reset_index(drop=True)
-    estimated = np.isfinite(table["value"].astype(float))
+    estimated = table["value"].notna()
     bare = table[estimated & table[["low", "high", "n", "seed"]].isna().any(axis=1)]
     if len(bare):
         raise ValueError(
@@ -72,7 +71,7 @@ def _row(frame: pd.DataFrame) -> dict:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A long table as Markdown, value and interval in one column: 0.412 [0.380, 0.447]; other numbers to three decimals."""
+    """A long table as Markdown, value and interval in one column: 0.412 [0.380, 0.447]; other floats likewise."""
     if {"value", "low", "high"} <= set(frame):
         shown = [_estimate(*row) for row in frame[["value", "low", "high"]].itertuples(index=False)]
         place = frame.columns.get_loc("value")

@@ -1,8 +1,8 @@
 """Does a map lie on its mask? Contrast-to-noise ratio, IoU, pointing game, Dice, recall, precision of one map.
 
 A map is [H, W] numbers (array or tensor, any range, high = here); a mask is [H, W] bool with at least one pixel.
-`iou`, `dice`, `recall` and `precision` min-max normalise the map to [-1, 1] themselves and count a pixel as found where it
-is strictly greater than the threshold. A constant map becomes -1 everywhere: it finds nothing, and all four are 0.
+`iou`, `dice`, `recall` and `precision` min-max normalise the map to [-1, 1] themselves and count a pixel as found where
+it is strictly greater than the threshold. A constant map becomes -1 everywhere: it finds nothing, and all four are 0.
 """
 
 from collections.abc import Sequence
@@ -43,8 +43,8 @@ def _mean_and_variance(values: np.ndarray) -> tuple[float, float]:
 def contrast_to_noise_ratio(heatmap: np.ndarray | torch.Tensor, mask: np.ndarray | torch.Tensor) -> float:
     """CNR = (mean inside - mean outside) / sqrt(variance inside + variance outside).
 
-    Signed; population variances. A constant map has 0. A map with one value inside and another outside has no noise: its
-    ratio is infinite, with the sign of the contrast.
+    Signed; population variances. A constant map has 0. A map with one value inside and another outside has no noise:
+    its ratio is infinite, with the sign of the contrast.
 
     Args:
         heatmap: [H, W]. mask: [H, W] bool, with pixels inside and outside.
@@ -132,7 +132,7 @@ def pointing_game(heatmap: np.ndarray | torch.Tensor, mask: np.ndarray | torch.T
 
 
 def centre_prior(height: int, width: int) -> np.ndarray:
-    """The map that knows nothing of the image: a Gaussian in the middle, sigma a quarter of each side. [H, W], peak 1."""
+    """The map that knows nothing of the image: [H, W], a Gaussian in the middle, sigma a quarter of each side."""
     rows = (np.arange(height) - (height - 1) / 2) / (height / 4)
     columns = (np.arange(width) - (width - 1) / 2) / (width / 4)
     prior = np.exp(-0.5 * (rows[:, None] ** 2 + columns[None, :] ** 2))

@@ -1,8 +1,8 @@
 """95 % intervals by the bootstrap over studies: patients are drawn anew, each with all of its phrases or reports.
 
-Resampling is done with weights: how often each study is drawn is one matrix [resamples, studies], so that a mean, a ratio
-of sums or an AUC of all resamples is a matrix product. The same seed draws the same studies, so that differences between
-methods on the same studies are paired.
+Resampling is done with weights: how often each study is drawn is one matrix [resamples, studies], so that a mean, a
+ratio of sums or an AUC of all resamples is a matrix product. The same seed draws the same studies, so that differences
+between methods on the same studies are paired.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,8 +2,8 @@
 
 Reference-text choices. Ours (`tokenise`): lower-case, punctuation set apart, white space squeezed. The release's
 (`release_tokenise`): only the full stop set apart, white space squeezed, case kept. Neither runs the PTB tokenizer.
-METEOR needs `java` on the path; without it its column is NaN and `meteor_note` says why. Its program takes 4 s to start and
-1 ms per report: score several systems within one `meteor_process`.
+METEOR needs `java` on the path; without it its column is NaN and `meteor_note` says why. Its program takes 4 s to start
+and 1 ms per report: score several systems within one `meteor_process`.
 """
 
 import re
@@ -79,9 +79,9 @@ def score_reports(
 ) -> LexicalScores:
     """All metrics, per study and for the corpus.
 
-    CIDEr weighs n-grams by their rarity among the given references (so a study's value depends on the set) and runs from
-    0 to 10. Corpus BLEU pools the counts; corpus ROUGE-L and CIDEr are means over studies; corpus METEOR is aggregated by
-    its own program.
+    CIDEr weighs n-grams by their rarity among the given references (so a study's value depends on the set) and runs
+    from 0 to 10. Corpus BLEU pools the counts; corpus ROUGE-L and CIDEr are means over studies; corpus METEOR is
+    aggregated by its own program.
 
     Args:
         generated, references: [n] texts, pairs by position.
@@ -126,8 +126,8 @@ def lexical_intervals(
 ) -> dict[str, Interval]:
     """Corpus metrics with 95 % intervals over studies.
 
-    BLEU is pooled anew in every resample; ROUGE-L and CIDEr are means over studies; METEOR's bounds are those of the mean
-    over studies, moved to the corpus value.
+    BLEU is pooled anew in every resample; ROUGE-L and CIDEr are means over studies; METEOR's bounds are those of the
+    mean over studies, moved to the corpus value.
 
     Args:
         scores: what `score_reports` gave for the same texts, to save the time; None computes it.
@@ -165,7 +165,7 @@ def bleu_counts(
 
 
 def bleu_of_counts(counts: np.ndarray) -> np.ndarray:
-    """BLEU-1..4 from sums of `bleu_counts`: [..., 10] -> [..., 4], with pycocoevalcap's guards against division by 0."""
+    """BLEU-1..4 from sums of `bleu_counts`: [..., 10] -> [..., 4], with pycocoevalcap's guards against 0 / 0."""
     matched, made = counts[..., :_ORDERS], counts[..., _ORDERS : 2 * _ORDERS]
     precision = np.log((matched + 1e-15) / (made + 1e-9)).cumsum(-1) / np.arange(1, _ORDERS + 1)
     ratio = (counts[..., -2:-1] + 1e-15) / (counts[..., -1:] + 1e-9)
@@ -187,8 +187,8 @@ def _meteor_scores(truths, hypotheses, meteor) -> tuple[float, list[float]]:
     if meteor_note():
         return missing
     if meteor is None:
-        with meteor_process() as meteor:
-            return _meteor_scores(truths, hypotheses, meteor)
+        with meteor_process() as own:
+            return _meteor_scores(truths, hypotheses, own)
     truths, hypotheses = ({i: [text or _NOTHING] for i, (text,) in d.items()} for d in (truths, hypotheses))
     try:
         return meteor.compute_score(truths, hypotheses)
