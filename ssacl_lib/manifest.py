@@ -163,6 +163,11 @@ class Run:
         seconds = round(time.perf_counter() - start, 1)
         self._update("run.json", lambda stage: stage.setdefault("seconds", {}).update({name: seconds}))
 
+    def finish(self, key: dict[str, str], seconds: float) -> None:
+        """Enter what the notebook was made from (into manifest.json) and how long it took (into run.json)."""
+        self._update("manifest.json", lambda stage: stage.update(key=key))
+        self._update("run.json", lambda stage: stage.setdefault("seconds", {}).update(total=round(seconds, 1)))
+
     def _update(self, file: str, change) -> None:
         content = read_json(self.figures / file)
         change(content.setdefault("notebooks", {}).setdefault(self.notebook, {}))

@@ -121,19 +121,14 @@ def modules_fingerprint(*dotted: str) -> str:
     return files_fingerprint(_with_data(module_closure(files) - {paths.PACKAGE / name for name in BOOKKEEPING}))
 
 
-def notebook_modules(path: Path) -> set[Path]:
-    """Every module of the library behind a notebook."""
+def stage_modules(notebook: Path) -> set[Path]:
+    """Every module of the library behind a notebook, and the data files beside them."""
     start: set[Path] = set()
-    for kind, _, source in notebook_source(path):
+    for kind, _, source in notebook_source(notebook):
         if kind == "code":
             plain = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
             start |= imported_modules(ast.parse(plain), None)
-    return module_closure(start)
-
-
-def stage_sources(path: Path) -> str:
-    """Hex digest of a notebook and of the library behind it."""
-    return sha256_text(notebook_fingerprint(path), files_fingerprint(_with_data(notebook_modules(path))))
+    return _with_data(module_closure(start))
 
 
 def all_sources() -> str:

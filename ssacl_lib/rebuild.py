@@ -1,0 +1,247 @@
+"""Rebuild every figure, table and executed notebook of a profile: the stage list, papermill, and what may be skipped.
+
+A stage is one notebook. Its key is made of the notebook, the library modules behind it, the settings, its inputs and the
+keys of the stages that it needs; a stage whose key and outputs are those of the last run is skipped.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import paths
+from .datasets.folder import data_fingerprint
+from .datasets.prepare import SPLITS, source_for
+from .manifest import REBUILD_VARIABLE, Run, output_problems, portable_settings, read_json, write_json
+from .settings import Settings
+from .sources import files_fingerprint, notebook_fingerprint, sha256_file, sha256_json, stage_modules
+
+PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
+"""What every notebook takes, in its one cell tagged `parameters`."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One notebook: the stages that it needs, the outputs that it must make, and what it shows in a line.
+
+    makes: paths below the folder of results. keeps: paths below the runs folder that later stages read.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    makes: tuple[str, ...]
+    keeps: tuple[str, ...]
+    shows: str
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook's source."""
+        return paths.NOTEBOOKS / f"{self.name}.ipynb"
+
+
+STAGES = (
+    Stage(
+        "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (),
+        "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
+    ),
+    Stage(
+        "02_pretraining", (), (), ("model",),
+        "the architecture, the attention matrices, the five losses, the pretraining of this profile",
+    ),
+    Stage(
+        "03_report_generation", ("02_pretraining",), ("tables/report_generation.csv",), (),
+        "anatomy inference, reports with and without prompts, lexical and clinical scores, case study",
+    ),
+    Stage(
+        "04_grounding_evaluation", ("02_pretraining",),
+        ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (),
+        "phrases and anatomies against exact masks, both kinds of map, controls, case grid",
+    ),
+)  # fmt: skip
+
+
+class StageError(RuntimeError):
+    """A notebook ended with an error; the message says where the copy with the traceback lies."""
+
+
+def select_stages(only: Sequence[str]) -> list[Stage]:
+    """The stages whose names begin with one of the given numbers or names; all where none is given.
+
+    Raises:
+        ValueError: a name that fits no stage.
+    """
+    for wanted in only:
+        if not any(stage.name.startswith(wanted) for stage in STAGES):
+            raise ValueError(f"no stage {wanted!r}; there are {', '.join(stage.name for stage in STAGES)}")
+    return [stage for stage in STAGES if not only or stage.name.startswith(tuple(only))]
+
+
+# ---- keys
+def _weights_hash(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    return sha256_json([sha256_file(path) for path in files]) if files else "absent"
+
+
+def _inputs(settings: Settings) -> dict[str, str]:
+    """Hashes of what comes from outside of the library: shipped weights and a folder's data."""
+    inputs = {"shipped checkpoint": _weights_hash(paths.SHIPPED_CHECKPOINT)}
+    if settings.model.encoder_weights:
+        inputs["start checkpoint"] = _weights_hash(paths.ROOT / settings.model.encoder_weights)
+    if settings.dataset == "folder":
+        inputs["data"] = data_fingerprint(settings.data_root or "")
+    return inputs
+
+
+def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
+    """The parts of a stage's key by name, each a hash, so that a difference can say what changed."""
+    by_name = {other.name: other for other in STAGES}
+    needs = [stage_key(by_name[name], settings) for name in stage.needs]
+    return {
+        "the notebook": notebook_fingerprint(stage.notebook),
+        "the library": files_fingerprint(stage_modules(stage.notebook)),
+        "the settings": sha256_json(portable_settings(settings)),
+        "the inputs": sha256_json(_inputs(settings)),
+        "an earlier stage": sha256_json(needs),
+    }
+
+
+def _note(stage: Stage, settings: Settings) -> Path:
+    """Where this machine remembers that a stage was done; a fresh clone has none, so it rebuilds."""
+    return settings.runs / "stages" / f"{stage.name}.json"
+
+
+def is_done(stage: Stage, settings: Settings) -> bool:
+    """Was the stage done here with the same key, and are its outputs still what they were?"""
+    recorded = read_json(settings.figures / "manifest.json").get("notebooks", {}).get(stage.name, {})
+    return (
+        read_json(_note(stage, settings)).get("key") == stage_key(stage, settings) == recorded.get("key")
+        and all((settings.runs / name).exists() for name in stage.keeps)
+        and not any(line.startswith(f"{stage.name}:") for line in output_problems(settings.figures))
+    )
+
+
+# ---- running
+def check_before(stages: Sequence[Stage], settings: Settings) -> None:
+    """All that can be wrong before any work: device, data, notebooks and their parameters.
+
+    Raises:
+        ValueError or FileNotFoundError: with the culprit and how to mend it.
+    """
+    if settings.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ValueError(f"the profile {settings.profile!r} needs a CUDA device and there is none: use --profile cpu")
+    for split in SPLITS:
+        source_for(settings, split)
+    import papermill
+
+    for stage in stages:
+        if not stage.notebook.is_file():
+            raise FileNotFoundError(f"{stage.notebook}: no such notebook")
+        found = tuple(papermill.inspect_notebook(str(stage.notebook)))
+        if sorted(found) != sorted(PARAMETERS):
+            raise ValueError(f"{stage.notebook.name}: parameters {', '.join(found)}; expected {', '.join(PARAMETERS)}")
+
+
+def clean_notebook(content: dict) -> dict:
+    """Drop what differs from run to run or breaks a viewer: widget state, times, progress bars and warnings."""
+    content["metadata"] = {key: content["metadata"][key] for key in ("kernelspec", "language_info") if key in content["metadata"]}
+    for cell in content["cells"]:
+        tags = cell["metadata"].get("tags")
+        cell["metadata"] = {"tags": tags} if tags else {}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [out for out in cell["outputs"] if out.get("name") != "stderr"]
+            for output in cell["outputs"]:
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return content
+
+
+def run_stage(stage: Stage, settings: Settings) -> None:
+    """Execute the notebook, keep the executed copy beside the figures, and remember the key.
+
+    Progress bars of the notebook appear on stderr.
+
+    Raises:
+        StageError: a cell failed, the kernel died, or an output that the stage promises is not there.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    key = stage_key(stage, settings)
+    partial = settings.runs / "stages" / f"{stage.name}.ipynb"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    parameters = {name: getattr(settings, name) for name in PARAMETERS}
+    os.environ[REBUILD_VARIABLE] = "1"
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            str(stage.notebook), str(partial), parameters, kernel_name="python3", progress_bar=False,
+            stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
+        )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        raise StageError(f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})") from None
+    except DeadKernelError:
+        raise StageError(f"stage {stage.name}: the kernel died, most likely for want of memory") from None
+    finally:
+        os.environ.pop(REBUILD_VARIABLE, None)
+    missing = [str(path) for path in _promised(stage, settings) if not path.exists()]
+    if missing:
+        raise StageError(f"stage {stage.name} ended without {', '.join(missing)}")
+    run = Run(settings, stage.name)
+    executed = settings.figures / "notebooks" / stage.notebook.name
+    write_json(partial, clean_notebook(json.loads(partial.read_text(encoding="utf-8"))))
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(partial, executed)
+    run.record(executed)
+    run.finish(key, time.perf_counter() - start)
+    write_json(_note(stage, settings), {"key": key})
+
+
+def _promised(stage: Stage, settings: Settings) -> list[Path]:
+    return [settings.figures / name for name in stage.makes] + [settings.runs / name for name in stage.keeps]
+
+
+def rebuild(settings: Settings, only: Sequence[str] = ()) -> None:
+    """Run the stages that are not done yet, one line per stage.
+
+    Raises:
+        ValueError, FileNotFoundError: something is wrong before any work, or a needed stage has not run.
+        StageError: a notebook failed.
+    """
+    stages = select_stages(only)
+    check_before(stages, settings)
+    selected = {stage.name for stage in stages}
+    for needed in (other for other in STAGES for stage in stages if other.name in stage.needs):
+        if needed.name not in selected and not is_done(needed, settings):
+            number = needed.name.split("_")[0]
+            raise FileNotFoundError(f"stage {needed.name} comes first and is not done: add --only {number}")
+    for position, stage in enumerate(stages, start=1):
+        label = f"[{position}/{len(stages)}] {stage.name}"
+        if is_done(stage, settings):
+            print(f"{label}: nothing changed, skipped", flush=True)
+            continue
+        print(f"{label}: running", flush=True)
+        start = time.perf_counter()
+        run_stage(stage, settings)
+        print(f"{label}: done in {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
+    print(f"figures, tables and notebooks: {settings.figures}", flush=True)
+
+
+def stale_outputs(settings: Settings, only: Sequence[str] = ()) -> list[str]:
+    """One line per stage that is older than what it was made from, and per output that isn't what the manifest says."""
+    recorded = read_json(settings.figures / "manifest.json").get("notebooks", {})
+    lines = []
+    for stage in select_stages(only):
+        made_from = recorded.get(stage.name, {}).get("key")
+        if made_from is None:
+            lines.append(f"{stage.name}: not made yet for {settings.name}")
+            continue
+        changed = [part for part, value in stage_key(stage, settings).items() if made_from.get(part) != value]
+        if changed:
+            lines.append(f"{stage.name}: older than {', '.join(changed)}")
+    selected = tuple(f"{stage.name}:" for stage in select_stages(only))
+    return lines + [line for line in output_problems(settings.figures) if line.startswith(selected)]
