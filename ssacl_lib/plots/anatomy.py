@@ -1,0 +1,248 @@
+"""Figures of notebook 01: films, regions, findings, the anatomy graph, the phantom's likeness and difficulty."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..anatomy import ANATOMIES, default_graph, findings_for
+from ..phantom.truth import FINDINGS
+from . import style
+
+RING = (0.0, 0.6, 1.12, 1.62)
+"""Radius of the graph's levels: chest, its four children, theirs, and the deepest leaves."""
+
+NAME_SIDE = {"cardiac silhouette": (0, 1), "skeletal structures": (0.35, 1), "chest": (-0.3, 1), "lungs": (-1, 0),
+             "mediastinum": (-1.6, -1)}
+"""Where an inner node's name stands beside its dot (x, y); below it where nothing is said."""
+
+
+def films(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> Figure:
+    """A sheet of films [n, H, W] uint8 with a title each (what the patient has)."""
+    rows = -(-len(images) // columns)
+    figure = style.new_figure(style.DOUBLE, 48 * rows * 4 / columns)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for ax in axes[len(images) :]:
+        ax.set_visible(False)
+    for ax, image, title in zip(axes, images, titles, strict=False):
+        style.show_film(ax, image, style.wrap(title, 148 // columns))
+    return figure
+
+
+def node_masks(image: np.ndarray, masks: np.ndarray) -> Figure:
+    """The regions of the 32 nodes over one film, graph order; image [H, W] uint8, masks [32, H, W] bool."""
+    figure = style.new_figure(style.DOUBLE, 108)
+    for ax, node, mask in zip(figure.subplots(4, 8).ravel(), default_graph().nodes, masks, strict=True):
+        colour = style.ANATOMY_COLOURS[branch(node)] if node != "chest" else style.GREY
+        style.show_film(ax, image)
+        _fill(ax, mask, colour)
+        style.outline(ax, mask, colour, 0.8)
+        ax.set_title(style.wrap(node, 17), fontsize=5.6, fontweight="normal", loc="center", pad=2, color=colour)
+    return figure
+
+
+def region_boxes(image: np.ndarray, regions: Mapping[str, np.ndarray]) -> Figure | str:
+    """The regions that a data set of real films comes with, over one film: node -> [H, W] bool."""
+    if not regions:
+        return "this data set has no region masks or boxes"
+    figure = style.new_figure(style.SINGLE, 85)
+    ax = figure.subplots()
+    style.show_film(ax, image)
+    for number, (node, mask) in enumerate(regions.items()):
+        style.outline(ax, mask, (style.SKY, style.ORANGE, style.PINK)[number % 3], 1.2)
+        rows, columns = np.nonzero(mask)
+        if rows.size:
+            ax.text(columns.mean(), rows.mean(), node, color="white", fontsize=7, ha="center")
+    return figure
+
+
+def findings_gallery(images: np.ndarray, masks: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """One film per finding with the contour of its extent; images [n, H, W] uint8, masks [H, W] bool each."""
+    columns = 5
+    rows = -(-len(images) // columns)
+    figure = style.new_figure(style.DOUBLE, 42 * rows)
+    axes = figure.subplots(rows, columns).ravel()
+    for ax in axes[len(images) :]:
+        ax.set_visible(False)
+    for ax, image, mask, title in zip(axes, images, masks, titles, strict=False):
+        style.show_film(ax, image)
+        style.outline(ax, mask, style.SKY, 0.9)
+        name, _, detail = title.partition("\n")
+        ax.set_title(name, fontsize=6.5, pad=8.5)
+        ax.text(0, 1.015, detail, transform=ax.transAxes, fontsize=5.8, va="bottom")
+    return figure
+
+
+def branch(node: str) -> str:
+    """The child of the chest in which a node lies ("chest" for the chest)."""
+    graph, path = default_graph(), [node]
+    while (parent := graph.parent(path[-1])) is not None:
+        path.append(parent)
+    return path[-2] if len(path) > 1 else path[-1]
+
+
+def radial_layout() -> dict[str, tuple[float, float]]:
+    """Angle (radians) and radius of every node: leaves evenly around the circle, a parent in the middle of its leaves."""
+    graph = default_graph()
+    step = 2 * np.pi / len(graph.leaves)
+    angle = {leaf: np.pi / 2 + 0.5 * step + i * step for i, leaf in enumerate(graph.leaves)}
+    for parent in reversed(graph.parents):
+        angle[parent] = float(np.mean([angle[leaf] for leaf in graph.leaves_below(parent)]))
+    return {node: (angle[node], RING[graph.level(node)]) for node in graph.nodes}
+
+
+def draw_tree(ax, values: Mapping[str, float] | None = None, chosen: str | None = None, size: float = 5.4) -> None:
+    """The radial hierarchy on given axes; a number per node where `values` has one, one node set off where `chosen`."""
+    graph, layout = default_graph(), radial_layout()
+    place = {node: (r * np.cos(a), r * np.sin(a)) for node, (a, r) in layout.items()}
+    for radius in RING[1:]:
+        circle = np.linspace(0, 2 * np.pi, 200)
+        ax.plot(radius * np.cos(circle), radius * np.sin(circle), color=style.PALE, linewidth=0.5, zorder=0)
+    for parent, child in graph.edges:
+        ends = zip(place[parent], place[child], strict=True)
+        ax.plot(*ends, color=style.ANATOMY_COLOURS[branch(child)], linewidth=0.9, alpha=0.7, zorder=1)
+    lit = set(graph.leaves_below(chosen)) | {chosen} if chosen else set()
+    for node, (x, y) in place.items():
+        leaf, colour = node in graph.leaves, style.ANATOMY_COLOURS[branch(node)]
+        shown = not chosen or node in lit
+        marker = {"markersize": 3.6 if leaf else 5, "markerfacecolor": "white" if leaf else colour}
+        ax.plot(x, y, "o", color=colour, markeredgewidth=0.9, alpha=1 if shown else 0.3, zorder=3, **marker)
+        if node == chosen:
+            ax.plot(x, y, "o", markersize=9, markerfacecolor="none", color=style.INK, markeredgewidth=1.1, zorder=4)
+        number = "" if values is None or node not in values else f" {values[node]:.3g}"
+        _name_node(ax, node, x, y, layout[node][0], number, size, 1 if shown else 0.35)
+    ax.set_aspect("equal")
+    ax.set_xlim(-2.85, 2.85)
+    ax.set_ylim(-2.85, 2.85)
+    style.bare(ax)
+
+
+def _name_node(ax, node, x, y, angle, number, size, alpha) -> None:
+    """A leaf's name runs outwards beyond the last ring, an inner node's name stands on a white ground beside it."""
+    if node in default_graph().leaves:
+        turned = np.cos(angle) < 0
+        rim = RING[-1] + 0.1
+        if np.hypot(x, y) < RING[-1] - 0.01:
+            ends = ([x, rim * np.cos(angle)], [y, rim * np.sin(angle)])
+            ax.plot(*ends, ":", color=style.GREY, linewidth=0.5, alpha=alpha, zorder=1)
+        ax.text(rim * np.cos(angle), rim * np.sin(angle), node + number, fontsize=size, alpha=alpha, va="center",
+                ha="right" if turned else "left", rotation=np.degrees(angle) + (180 if turned else 0),
+                rotation_mode="anchor")  # fmt: skip
+    else:
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
+        right, up = NAME_SIDE.get(node, (0, -1))
+        align = {"ha": "right" if right == -1 else "center", "va": {1: "bottom", 0: "center", -1: "top"}[up]}
+        ax.text(x + 0.12 * right, y + 0.11 * up, node.replace(" ", "\n") + number, fontsize=size + 0.3, bbox=ground, **align,
+                fontweight="bold", linespacing=1.0, color=style.ANATOMY_COLOURS[branch(node)], alpha=alpha, zorder=2)  # fmt: skip
+
+
+def anatomy_graph() -> Figure:
+    """The 32 nodes as a radial hierarchy (edge = lies inside), and which finding selects which of the four anatomies."""
+    figure = style.new_figure(style.DOUBLE, 108)
+    tree, mapping = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    draw_tree(tree)
+    tree.set_title("32 nodes, 25 leaves")
+    mapping.set_title("Which finding opens which anatomy")
+    height = np.linspace(1, 0, len(FINDINGS))
+    target = dict(zip(ANATOMIES, np.linspace(0.86, 0.14, len(ANATOMIES)), strict=True))
+    for anatomy, y in target.items():
+        colour = style.ANATOMY_COLOURS[anatomy]
+        for finding in findings_for(anatomy):
+            start = height[FINDINGS.index(finding)]
+            bend = np.linspace(0, 1, 40)
+            ease = bend * bend * (3 - 2 * bend)
+            mapping.plot(1 - bend, start + (y - start) * ease, color=colour, linewidth=0.9, alpha=0.75)
+        count = len(default_graph().leaves_below(anatomy))
+        leaves = f"{count} leaves" if count > 1 else "a leaf itself"
+        mapping.text(-0.04, y, f"{anatomy}\n{leaves}", ha="right", va="center", fontsize=6.5, color=colour, linespacing=1.3)
+    for finding, y in zip(FINDINGS, height, strict=True):
+        mapping.text(1.04, y, finding, va="center", fontsize=6.3)
+    mapping.set_xlim(-0.75, 2.0)
+    mapping.set_ylim(-0.06, 1.06)
+    style.bare(mapping)
+    return figure
+
+
+def restored_values(values: Mapping[str, float]) -> Figure:
+    """One number per node on the radial hierarchy: leaves as given, every parent the mean of its children."""
+    figure = style.new_figure(120, 120)
+    draw_tree(figure.subplots(), values)
+    return figure
+
+
+def node_explorer(image: np.ndarray, masks: np.ndarray, node: str) -> Figure:
+    """One node: its place in the tree, and its region and its children's on a film; masks [32, H, W] bool."""
+    graph = default_graph()
+    figure = style.new_figure(style.DOUBLE, 92)
+    tree, film = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    draw_tree(tree, chosen=node, size=5)
+    style.show_film(film, image)
+    colours = (style.SKY, style.ORANGE, style.GREEN, style.PINK, style.YELLOW, style.BROWN, style.PURPLE)
+    for child, colour in zip(graph.children(node), colours, strict=False):
+        mask = masks[graph.index(child)]
+        _fill(film, mask, colour)
+        style.outline(film, mask, colour, 0.7)
+    mask = masks[graph.index(node)]
+    style.outline(film, mask, "white", 1.4)
+    if not graph.children(node):
+        _fill(film, mask, style.ANATOMY_COLOURS[branch(node)])
+    words = ", ".join(graph.synonyms[node][:3])
+    film.set_title(f"{node}: {100 * mask.mean():.1f} % of the film")
+    film.set_xlabel(style.wrap(f"also called: {words}" if words else "no other name in the graph", 60), fontsize=6.5)
+    return figure
+
+
+def _fill(ax, mask, colour, alpha: float = 0.38) -> None:
+    """A mask as a translucent patch of colour."""
+    from matplotlib.colors import to_rgba
+
+    layer = np.zeros((*np.shape(mask), 4))
+    layer[np.asarray(mask, bool)] = to_rgba(colour, alpha)
+    ax.imshow(layer, interpolation="nearest")
+
+
+def film_statistics(grey: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
+    """Phantom against real films: grey levels and radial power spectrum.
+
+    grey: source, grey (0..255), share, low, high. spectrum: source, frequency (cycles per image), power, low, high. low and
+    high span the middle 90 % of films.
+    """
+    figure = style.new_figure(style.DOUBLE, 62)
+    left, right = figure.subplots(1, 2)
+    colours = {"phantom": style.BLUE}
+    for ax, frame, x, y in ((left, grey, "grey", "share"), (right, spectrum, "frequency", "power")):
+        for source, part in frame.groupby("source", sort=True):
+            colour = colours.get(source, style.ORANGE)
+            ax.fill_between(part[x], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
+            ax.plot(part[x], part[y], color=colour, label=source)
+    left.set_xlabel("grey level (0 black, 255 white)")
+    left.set_ylabel("share of pixels per grey level")
+    left.legend()
+    right.set(xscale="log", yscale="log")
+    right.set_xlabel("spatial frequency (cycles per image side)")
+    right.set_ylabel("power (mean = 1)")
+    left.set_title("Grey levels")
+    right.set_title("Radial power spectrum")
+    return figure
+
+
+def difficulty(table: pd.DataFrame) -> Figure:
+    """AUC of a supervised network per finding with 95 % intervals: columns finding, value, low, high, n (one metric)."""
+    table = table[table["metric"] == "auc"] if "metric" in table else table
+    mean = table[table["finding"] == "mean"]
+    rows = table[table["finding"] != "mean"].sort_values("value").reset_index(drop=True)
+    figure = style.new_figure(style.SINGLE * 1.35, 75)
+    ax = figure.subplots()
+    ax.barh(rows.index, rows["value"] - 0.5, left=0.5, color=style.BLUE, alpha=0.35, height=0.7)
+    style.intervals(ax, rows.index, rows["value"], rows["low"], rows["high"], colour=style.BLUE)
+    ax.set_yticks(rows.index, rows["finding"])
+    if len(mean):
+        value, low, high = mean.iloc[0][["value", "low", "high"]]
+        ax.axvspan(low, high, color=style.ORANGE, alpha=0.3, linewidth=0)
+        ax.axvline(value, color=style.ORANGE)
+        ax.set_title(f"Mean of the findings {value:.3f} [{low:.3f}, {high:.3f}]", color="#A86B00")
+    ax.axvline(0.5, color=style.INK, linewidth=0.6)
+    ax.set_xlim(min(0.4, np.nanmin(rows["low"]) - 0.02), 1.02)
+    ax.set_xlabel("area under the ROC curve, unseen phantoms (0.5 = chance)")
+    return figure

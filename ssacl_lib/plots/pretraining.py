@@ -1,0 +1,192 @@
+"""Figures of notebook 02: the architecture, who attends to whom, loss curves, reconstructions, prompt attention."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from . import style
+
+TERMS = {
+    "image_reconstruction": "image reconstruction $L_{ir}$",
+    "anatomy_reconstruction": "anatomy reconstruction $L_{ar}$",
+    "global_contrastive": "global contrast $L_{cl}$",
+    "anatomical_consistency": "anatomical consistency $L_{ac}$",
+    "report_generation": "report generation $L_{lm}$",
+    "report_labels": "findings read in the reports (ours)",
+    "total": "weighted sum",
+}
+"""Names of the terms in training histories, in words."""
+
+BOXES = {
+    # part: (x, y, width, height, colour, title, words); {…} are filled from the model
+    "film": (0.0, 3.0, 1.45, 0.62, style.PALE, "film", "{size} x {size} px"),
+    "encoder.stem": (1.95, 2.9, 1.95, 0.82, style.SKY, "stem", "{stem}, {N} patches"),
+    "encoder.blocks": (4.4, 2.75, 2.15, 1.12, style.SKY, "visual encoder", "{depth} blocks, width {D}\nqueries look, are not seen"),
+    "leaves": (0.0, 1.45, 1.45, 0.62, style.PALE, "25 leaf names", "words, no boxes"),
+    "text": (1.95, 0.75, 1.95, 0.82, style.ORANGE, "text encoder $E_t$", "{text_layers} layers, width {Dt}"),
+    "name_to_query": (4.4, 1.4, 2.15, 0.82, style.ORANGE, "query restoration", "25 leaves to 32 queries"),
+    "report": (0.0, 0.25, 1.45, 0.62, style.PALE, "report", "free text"),
+    "decoder": (7.2, 3.6, 2.15, 0.82, style.GREEN, "visual decoder", "{decoder_depth} blocks"),
+    "image_to_text": (7.2, 2.45, 2.15, 0.82, style.SKY, "image to text", "mean of the kept patches"),
+    "head": (7.2, 1.3, 2.15, 0.82, style.BROWN, "finding head", "opens anatomies at test time"),
+    "language": (7.2, 0.15, 2.15, 0.82, style.PURPLE, "language decoder", "{language_layers} layers, prefix of {L}"),
+}
+
+ARROWS = (
+    ("film", "encoder.stem"), ("encoder.stem", "encoder.blocks"), ("leaves", "text"), ("report", "text"),
+    ("text", "name_to_query"), ("name_to_query", "encoder.blocks"), ("encoder.blocks", "decoder"),
+    ("encoder.blocks", "image_to_text"), ("encoder.blocks", "head"), ("encoder.blocks", "language"),
+)  # fmt: skip
+
+LOSS_NOTES = (
+    (9.5, 4.2, "$L_{ir}$  hidden patches of the masked pass"),
+    (9.5, 3.82, "$L_{ar}$  parents from their children"),
+    (9.5, 2.86, "$L_{cl}$  image against report"),
+    (9.5, 1.71, "no loss of the paper: ours, for inference"),
+    (9.5, 0.56, "$L_{lm}$  next word of the report"),
+    (4.4, 4.12, "$L_{ac}$  leaf tokens across patients"),
+)
+
+
+def architecture(parts: Mapping[str, tuple[str, int]], sizes: Mapping[str, object]) -> Figure:
+    """The model as boxes with the class that each part is in the code and its number of parameters.
+
+    parts: attribute of the model ("encoder.stem", "text", …) -> (class name, parameters). sizes: size, stem, N, depth, D,
+    text_layers, Dt, decoder_depth, language_layers, L, total: what the boxes say.
+    """
+    figure = style.new_figure(style.DOUBLE, 80)
+    ax = figure.subplots()
+    for name, (x, y, width, height, colour, title, words) in BOXES.items():
+        made, parameters = parts.get(name, ("", 0))
+        box = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.03,rounding_size=0.08", linewidth=0.8,
+                             facecolor=_lighter(colour), edgecolor=style.INK if colour == style.PALE else colour)  # fmt: skip
+        ax.add_patch(box)
+        lines = [words.format_map(sizes), f"{made}: {_count(parameters)}" if made else ""]
+        ax.text(x + width / 2, y + height - 0.07, title, ha="center", va="top", fontsize=6.5, fontweight="bold")
+        ax.text(x + width / 2, y + height - 0.31, "\n".join(filter(None, lines)), ha="center", va="top", fontsize=5.4,
+                linespacing=1.35)  # fmt: skip
+    for start, end in ARROWS:
+        _arrow(ax, BOXES[start], BOXES[end])
+    for x, y, words in LOSS_NOTES:
+        ax.text(x, y, words, fontsize=6, va="center")
+    ax.text(5.48, 0.5, f"{_count(sizes['total'])} parameters in all", ha="center", fontsize=6.5, fontweight="bold")
+    ax.set_xlim(-0.1, 12.15)
+    ax.set_ylim(0, 4.55)
+    style.bare(ax)
+    return figure
+
+
+def _arrow(ax, start, end) -> None:
+    """From the right (or upper) edge of one box to the nearest edge of another."""
+    x0, y0, w0, h0 = start[:4]
+    x1, y1, w1, h1 = end[:4]
+    if x1 >= x0 + w0:
+        tail, head = (x0 + w0 + 0.05, y0 + h0 / 2), (x1 - 0.05, y1 + h1 / 2)
+    else:
+        tail, head = (x0 + w0 / 2, y0 + h0 + 0.05), (x1 + w1 / 2, y1 - 0.05)
+    ax.add_patch(FancyArrowPatch(tail, head, arrowstyle="-|>", mutation_scale=6, linewidth=0.7, color=style.INK,
+                                 shrinkA=0, shrinkB=0, connectionstyle="arc3"))  # fmt: skip
+
+
+def _lighter(colour: str) -> tuple[float, ...]:
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - (1 - part) * 0.22 for part in to_rgb(colour)) if colour != style.PALE else to_rgb("#F7F7F7")
+
+
+def _count(parameters) -> str:
+    """1234567 -> "1.23 M"."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if parameters >= size:
+            return f"{parameters / size:.3g} {unit}"
+    return str(parameters)
+
+
+def attention_matrices(matrices: Mapping[str, np.ndarray], groups: Sequence[str]) -> Figure:
+    """Who sees whom: matrices name -> [T, T] bool (row looks, column is looked at); groups: the kind of each token."""
+    figure = style.new_figure(style.DOUBLE, 70)
+    kinds = list(dict.fromkeys(groups))
+    starts = [list(groups).index(kind) for kind in kinds]
+    middles = [np.mean([i for i, group in enumerate(groups) if group == kind]) for kind in kinds]
+    for ax, (name, matrix) in zip(figure.subplots(1, len(matrices)), matrices.items(), strict=True):
+        size = matrix.shape[0]
+        shown = np.where(matrix, 1.0, 0.0)
+        ax.imshow(shown, cmap="Blues", vmin=0, vmax=1.5)
+        ax.set_xticks(np.arange(-0.5, size), minor=True)
+        ax.set_yticks(np.arange(-0.5, size), minor=True)
+        ax.grid(which="minor", color="white", linewidth=1.2)
+        ax.tick_params(which="both", length=0)
+        for start in starts[1:]:
+            ax.axhline(start - 0.5, color=style.INK, linewidth=0.8)
+            ax.axvline(start - 0.5, color=style.INK, linewidth=0.8)
+        ax.set_xticks(middles, kinds)
+        ax.set_yticks(middles, kinds, rotation=90, va="center")
+        ax.set_xlabel("is looked at")
+        ax.set_title(style.wrap(name, 40), fontsize=7)
+    figure.axes[0].set_ylabel("looks")
+    return figure
+
+
+def loss_curves(history: pd.DataFrame) -> Figure:
+    """The terms over the images seen; history: images, term, split, value."""
+    terms = [term for term in TERMS if term in set(history["term"])]
+    columns = 3 if len(terms) < 7 else 4
+    rows = -(-len(terms) // columns)
+    figure = style.new_figure(style.DOUBLE, 44 * rows)
+    axes = np.atleast_2d(figure.subplots(rows, columns, sharex=True)).ravel()
+    for ax in axes[len(terms) :]:
+        ax.set_visible(False)
+    for ax, term in zip(axes, terms, strict=False):
+        for split, colour, mark in (("train", style.BLUE, "-"), ("validation", style.ORANGE, "o--")):
+            part = history[(history["term"] == term) & (history["split"] == split)]
+            ax.plot(part["images"] / 1000, part["value"], mark, color=colour, label=split, markersize=2.5)
+        ax.set_title(TERMS[term], fontsize=7)
+        ax.grid(axis="y")
+        ax.xaxis.set_tick_params(labelbottom=True)
+    for ax in axes[:: columns]:
+        ax.set_ylabel("loss (no unit)")
+    for ax in axes[max(0, len(terms) - columns) : len(terms)]:
+        ax.set_xlabel("images seen (thousands)")
+    axes[0].legend()
+    return figure
+
+
+def reconstructions(images: np.ndarray, visible: np.ndarray, predicted: Mapping[str, np.ndarray]) -> Figure:
+    """Film, what the encoder saw of it, and what the decoder makes of the hidden patches.
+
+    images [n, H, W] in 0..1; visible [n, H, W] bool; predicted: model name -> [n, H, W] in 0..1 (hidden patches replaced).
+    """
+    rows = ["film", "kept patches", *predicted]
+    figure = style.new_figure(style.DOUBLE, 178 / len(images) * len(rows))
+    axes = np.atleast_2d(figure.subplots(len(rows), len(images)))
+    for column in range(len(images)):
+        shown = [images[column], np.where(visible[column], images[column], 0.5), *(p[column] for p in predicted.values())]
+        for row, picture in enumerate(shown):
+            style.show_film(axes[row, column], picture)
+    for row, name in enumerate(rows):
+        axes[row, 0].set_ylabel(style.wrap(name, 16), fontsize=6.5)
+    return figure
+
+
+def prompt_attention(image: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, nodes: Sequence[str]) -> Figure:
+    """Attention of chosen prompts on one film, one row per model.
+
+    maps: model name -> [k, H, W], attention as a multiple of the uniform one (1 = looks here as much as anywhere).
+    masks: [k, H, W] bool, where the anatomy is (None: unknown).
+    """
+    figure = style.new_figure(style.DOUBLE, 178 / len(nodes) * len(maps) * 1.06 + 6)
+    axes = np.atleast_2d(figure.subplots(len(maps), len(nodes)))
+    for row, (model, of_model) in enumerate(maps.items()):
+        for column, node in enumerate(nodes):
+            ax = axes[row, column]
+            shown = style.heat_over_film(ax, image, of_model[column], low=0, high=3)
+            if masks is not None:
+                style.outline(ax, masks[column], "white", 0.9)
+            if row == 0:
+                ax.set_title(style.wrap(node, 17), fontsize=6, fontweight="normal", loc="center")
+        axes[row, 0].set_ylabel(model, fontsize=6.5)
+    style.colour_bar(figure, shown, axes.ravel().tolist(), "attention / uniform attention", ticks=(0, 1, 2, 3))
+    return figure

@@ -1,0 +1,208 @@
+"""One look for all figures: widths, colours, heat maps over films, and the one door through which a figure is saved.
+
+The figure functions of this package take arrays or data frames and return a matplotlib Figure; they compute no number that
+a table does not hold. Where a data set lacks what a figure needs they return a sentence instead, and `save_figure` shows it.
+"""
+
+import textwrap
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..manifest import Run, atomic_write
+
+STYLE = Path(__file__).with_name("ssacl.mplstyle")
+
+MILLIMETRE = 1 / 25.4
+SINGLE, DOUBLE = 85, 178
+"""Widths of a figure in millimetres: one column, two columns."""
+
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = (
+    "#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC", "#CA9161", "#FBAFE4", "#949494", "#ECE133", "#56B4E9",
+)  # fmt: skip
+"""seaborn's "colorblind" palette."""
+
+INK, PALE = "#222222", "#E3E3E3"
+
+METHOD_COLOURS = {
+    "untrained": GREY,
+    "this run": BLUE,
+    "shipped": GREEN,
+    "trained on the films": SKY,
+    "trained on the phantom": GREEN,
+    "constant report": BROWN,
+    "head labels": PURPLE,
+    "centre prior": ORANGE,
+    "small CNN": RED,
+}
+"""One colour per method, the same in every figure."""
+
+ANATOMY_COLOURS = {
+    "chest": INK,
+    "lungs": BLUE,
+    "mediastinum": RED,
+    "skeletal structures": GREEN,
+    "abdomen": PURPLE,
+}
+"""One colour per branch of the anatomy graph."""
+
+HEAT = "inferno"
+DIVERGING = "RdBu_r"
+
+
+def use_style() -> None:
+    """Load the style file; every figure function does this first, so that a figure never depends on the session."""
+    matplotlib.style.use(STYLE)
+
+
+def new_figure(width: float = DOUBLE, height: float = 80, **options) -> Figure:
+    """An empty figure of the given size in millimetres, in the project's style (constrained layout).
+
+    It is not registered with pyplot: nothing is shown or kept open behind the caller's back.
+    """
+    use_style()
+    return Figure(figsize=(width * MILLIMETRE, height * MILLIMETRE), **options)
+
+
+def method_colour(method: str) -> str:
+    """The colour of a method; an unknown one gets a fixed colour of the palette by its name."""
+    spare = (BLUE, GREEN, RED, PURPLE, BROWN, SKY)
+    return METHOD_COLOURS.get(method, spare[sum(map(ord, method)) % len(spare)])
+
+
+def methods_in_order(names) -> list[str]:
+    """Distinct methods, in the order of METHOD_COLOURS first."""
+    known = list(METHOD_COLOURS)
+    return sorted(dict.fromkeys(names), key=lambda name: known.index(name) if name in known else len(known))
+
+
+def show_film(axes, image: np.ndarray, title: str | None = None, **text) -> None:
+    """A film [H, W] (uint8 or 0..1) without axes, bright = dense, grey range fixed to that of its type."""
+    top = 255 if np.asarray(image).dtype == np.uint8 else 1.0
+    axes.imshow(image, cmap="gray", vmin=0, vmax=top, interpolation="bilinear")
+    bare(axes)
+    if title:
+        axes.set_title(title, **{"fontweight": "normal", "loc": "left", "fontsize": 6.5, "pad": 2.5, **text})
+
+
+def bare(axes) -> None:
+    """Take ticks and frame away."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def scaled(heatmap: np.ndarray) -> np.ndarray:
+    """A map as 0..1 by its own minimum and maximum (for display; a constant map becomes 0)."""
+    heatmap = np.asarray(heatmap, dtype=float)
+    low, high = heatmap.min(), heatmap.max()
+    return np.zeros_like(heatmap) if high - low < 1e-12 else (heatmap - low) / (high - low)
+
+
+def heat_over_film(axes, image, heatmap, *, low: float = 0.0, high: float = 1.0, cmap: str = HEAT, alpha: float = 0.55):
+    """A heat map [H, W] over its film with the fixed range low..high; returns the mappable for the colour bar.
+
+    The overlay's opacity grows with the value's distance from the bottom of the range (from its middle for a diverging
+    map), so the film stays readable where the map says nothing.
+    """
+    show_film(axes, image)
+    values = np.clip((np.asarray(heatmap, float) - low) / (high - low), 0, 1)
+    strength = np.abs(values - 0.5) * 2 if cmap == DIVERGING else values
+    return axes.imshow(heatmap, cmap=cmap, vmin=low, vmax=high, alpha=alpha * (0.35 + 0.65 * strength), interpolation="bilinear")
+
+
+def colour_bar(figure, mappable, axes, label: str, ticks=None):
+    """A thin colour bar, opaque whatever the overlay's opacity is."""
+    from matplotlib.cm import ScalarMappable
+
+    solid = ScalarMappable(norm=mappable.norm, cmap=mappable.cmap)
+    bar = figure.colorbar(solid, ax=axes, fraction=0.03, pad=0.015, aspect=30)
+    bar.set_label(label, fontsize=6.5)
+    bar.outline.set_linewidth(0.4)
+    if ticks is not None:
+        bar.set_ticks(ticks)
+    return bar
+
+
+def outline(axes, mask: np.ndarray, colour: str = SKY, width: float = 0.9, **line) -> None:
+    """Contour of a mask [H, W] bool on an image's axes."""
+    mask = np.asarray(mask, bool)
+    if mask.any():
+        padded = np.pad(mask.astype(float), 1)
+        span = (np.arange(padded.shape[1]) - 1, np.arange(padded.shape[0]) - 1)
+        axes.contour(*span, padded, levels=[0.5], colors=[colour], linewidths=width, **line)
+        axes.set_xlim(-0.5, mask.shape[1] - 0.5)
+        axes.set_ylim(mask.shape[0] - 0.5, -0.5)
+
+
+def draw_boxes(axes, boxes, colour: str = SKY, width: float = 0.9) -> None:
+    """Boxes [k, 4] as x, y, width, height in pixels of the image."""
+    from matplotlib.patches import Rectangle
+
+    for x, y, w, h in np.asarray(boxes, float).reshape(-1, 4):
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor=colour, linewidth=width))
+
+
+def intervals(axes, positions, value, low, high, *, colour, marker="o", vertical=False, label=None, **line) -> None:
+    """Points with their 95 % intervals; horizontal lines by default."""
+    value, low, high = (np.asarray(v, float) for v in (value, low, high))
+    reach = np.abs(np.stack([value - low, high - value]))
+    arguments = (positions, value) if vertical else (value, positions)
+    errors = {"yerr" if vertical else "xerr": np.nan_to_num(reach)}
+    axes.errorbar(*arguments, **errors, fmt=marker, color=colour, label=label, elinewidth=0.9, capsize=1.5,
+                  markeredgewidth=0.5, **line)  # fmt: skip
+
+
+def wrap(text: str, width: int) -> str:
+    """Break a text into lines of at most `width` characters."""
+    return "\n".join(textwrap.wrap(text, width)) if text else ""
+
+
+def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
+    """A figure as the bytes of a PNG, for a widget."""
+    import io
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> Path | None:
+    """Save a figure as PNG (200 dpi) and PDF in the run's folder, enter both in the manifest, and show it with its caption.
+
+    name: "figNN_subject"; N first the notebook's number, then the figure's place in it. caption: opens with the message.
+    A sentence in place of a figure (the data set lacks what it needs) is shown and nothing is saved: None comes back.
+
+    Raises:
+        ValueError: a name of another form, or an empty caption.
+    """
+    if isinstance(figure, str):
+        print(f"{name}: {figure}")
+        return None
+    head = name.split("_")[0]
+    if not (len(head) == 5 and head.startswith("fig") and head[3:].isdigit() and "_" in name):
+        raise ValueError(f"figure name {name!r}: expected figNN_subject, for instance fig11_films")
+    if not caption.strip():
+        raise ValueError(f"{name} has no caption; open it with the figure's message")
+    for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
+        path = run.figures / f"{name}.{suffix}"
+        with atomic_write(path, "wb") as handle:
+            figure.savefig(handle, format=suffix, metadata=metadata)
+        run.record(path, caption)
+    show_picture(run.figures / f"{name}.png", caption, figure.get_figwidth())
+    return run.figures / f"{name}.png"
+
+
+def show_picture(path: Path, caption: str, inches: float) -> None:
+    """In a notebook: the saved picture, and its caption below. Elsewhere nothing happens."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import Image, Markdown, display
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        display(Image(filename=str(path), width=round(inches * 125)))
+        display(Markdown(f"**{path.stem.split('_')[0].replace('fig', 'Figure ')}.** {caption}"))
