@@ -126,6 +126,10 @@ class SSACLModel(PreTrainedModel):
         return weights / weights.sum(-1, keepdim=True)
 
     # ---- training
+    def forward(self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1) -> dict[str, torch.Tensor]:
+        """`training_losses`, under the name that wrappers (autocast, data parallel) call."""
+        return self.training_losses(batch, mask_ratio, mixing)
+
     def training_losses(self, batch: Batch, mask_ratio: float, mixing: float) -> dict[str, torch.Tensor]:
         """The five terms of one step (and ours, report_labels), unweighted 0-d tensors by name.
 

