@@ -1,0 +1,149 @@
+"""Anatomical grounding: does a prompt's attention lie on its anatomy, and does it look at the patient at all?
+
+Per node of the graph (a parent's map is the mean of its children's maps), against the exact masks:
+
+    pointing                     the map's maximum lies inside the anatomy
+    cnr                          contrast of the map inside against outside
+    entropy                      of the attention over the N patches, divided by log N: 1 = looks everywhere alike
+    similarity_across_patients   mean cosine of the attention with that of other patients: 1 = the same for everybody
+
+A map that points but is the same for everybody is a memorised position, not a finding in this patient's film.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from .. import inference
+from ..anatomy import default_graph
+from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, pointing_game
+from .models import pixels_of, test_studies, weights_hash
+from .results import cached, code_hash, long_table, mean_rows, studies_hash
+
+PRIOR, CHANCE = "centre prior", "chance"
+SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
+COLUMNS = ["study", "node", "method", *SCORES]
+CHUNK = 32
+CODE = ("evaluation/anatomy_grounding.py", "metrics/grounding.py", "anatomy.py", "inference.py", "model/*.py")
+
+
+def evaluate_anatomies(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
+    """Scores of every node's map in every study (cached per model): columns study, node, method and the four scores.
+
+    run: has `.settings` and `.runs`. Nodes without a mask in a study are left out; no regions at all: no rows. Methods
+    beside the models: "centre prior", and "chance" (pointing = the share of the picture that the anatomy covers).
+    """
+    studies = test_studies(run.settings) if studies is None else studies
+    if not any(study.regions for study in studies):
+        return pd.DataFrame(columns=COLUMNS)
+    key = {"studies": studies_hash(studies), "inference": run.settings.inference.model_dump(), "code": code_hash(*CODE)}
+    folder = run.runs / "evaluation"
+    frames = [cached(folder, "anatomies priors", key, lambda: score_priors(studies))]
+    for method, model in models.items():
+        frames.append(
+            cached(
+                folder,
+                f"anatomies {method}",
+                {**key, "weights": weights_hash(model)},
+                lambda m=model, name=method: score_model(name, m, studies),
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def with_parents(leaves: np.ndarray) -> np.ndarray:
+    """Maps of the 25 leaves [n, 25, ...] -> of the 32 nodes [n, 32, ...]; a parent is the mean of its children."""
+    flat = torch.from_numpy(np.ascontiguousarray(leaves, np.float32)).flatten(2)
+    return default_graph().restore(flat).numpy().reshape(len(leaves), -1, *leaves.shape[2:])
+
+
+def node_scores(study, maps: np.ndarray) -> list[dict]:
+    """Pointing game and CNR of maps [32, H, W] for the nodes that have a mask in the study."""
+    rows = []
+    for node, heatmap in zip(default_graph().nodes, maps, strict=True):
+        mask = study.regions.get(node)
+        if mask is not None and mask.any() and not mask.all():
+            rows.append(
+                {
+                    "study": study.study_id,
+                    "node": node,
+                    "pointing": float(pointing_game(heatmap, mask)),
+                    "cnr": float(contrast_to_noise_ratio(heatmap, mask)),
+                }
+            )
+    return rows
+
+
+def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
+    """Rows of one model: pointing and CNR of its maps, entropy and likeness of its attention."""
+    rows, attention = [], []
+    with tqdm(total=len(studies), desc=f"{method}: prompt attention", unit="image", leave=False) as bar:
+        for start in range(0, len(studies), CHUNK):
+            chunk = [studies[i] for i in range(start, min(start + CHUNK, len(studies)))]
+            images = np.stack([study.image for study in chunk])
+            maps = with_parents(np.asarray(inference.leaf_maps(model, images)))
+            for study, of_study in zip(chunk, maps, strict=True):
+                rows += node_scores(study, of_study)
+            with torch.no_grad(), inference.autocast(model):
+                attention.append(with_parents(model.leaf_attention(pixels_of(model, images)).float().cpu().numpy()))
+            bar.update(len(chunk))
+    frame = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"])
+    return frame.merge(attention_scores(np.concatenate(attention), studies), how="left").assign(method=method)[COLUMNS]
+
+
+def attention_scores(attention: np.ndarray, studies: Sequence) -> pd.DataFrame:
+    """Entropy / log N and mean cosine with the other patients of attention [n, 32, N], one row per study and node.
+
+    The other studies of the same patient are not "other patients": they are taken out of the mean.
+    """
+    count, nodes, patches = attention.shape
+    share = attention / attention.sum(-1, keepdims=True)
+    entropy = -(share * np.log(np.clip(share, 1e-12, None))).sum(-1) / np.log(patches)
+    unit = attention / np.linalg.norm(attention, axis=-1, keepdims=True)
+    codes = pd.factorize(np.array([study.patient_id for study in studies]))[0]
+    of_patient = np.zeros((codes.max() + 1, nodes, patches), np.float64)
+    np.add.at(of_patient, codes, unit)
+    others = of_patient.sum(0) - of_patient[codes]
+    number = count - np.bincount(codes)[codes]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        similarity = (unit * others).sum(-1) / np.where(number > 0, number, np.nan)[:, None]
+    names = [study.study_id for study in studies]
+    index = pd.MultiIndex.from_product([names, default_graph().nodes], names=["study", "node"])
+    return pd.DataFrame(
+        {"entropy": entropy.ravel(), "similarity_across_patients": similarity.ravel()}, index
+    ).reset_index()
+
+
+def score_priors(studies: Sequence) -> pd.DataFrame:
+    """Rows of the centre prior, and of chance (a maximum anywhere with equal probability)."""
+    prior = np.broadcast_to(
+        centre_prior(*studies[0].image.shape), (len(default_graph().nodes), *studies[0].image.shape)
+    )
+    rows = [row for study in studies for row in node_scores(study, prior)]
+    base = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"])
+    areas = {(study.study_id, node): float(mask.mean()) for study in studies for node, mask in study.regions.items()}
+    covered = [areas[place] for place in zip(base["study"], base["node"], strict=True)]
+    frames = [base.assign(method=PRIOR), base.assign(method=CHANCE, pointing=covered, cnr=0.0)]
+    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS).astype({score: float for score in SCORES})
+
+
+def anatomy_table(per_node: pd.DataFrame, settings) -> pd.DataFrame:
+    """The table anatomy_grounding: node, method, metric, value, low, high, n (studies), seed.
+
+    node: a name of the graph, "mean of leaves" or "mean of parents" (every node counts once per study).
+    """
+    if not len(per_node):
+        return long_table([], ["node"])
+    graph, rows = default_graph(), []
+    for method, group in per_node.groupby("method", sort=False):
+        for name, members in (("mean of leaves", graph.leaves), ("mean of parents", graph.parents)):
+            chosen = group[group["node"].isin(members)]
+            means = chosen.groupby("study", sort=False)[SCORES].mean()
+            rows += mean_rows({"node": name, "method": method}, means, means.index, settings)
+        for node in graph.nodes:
+            chosen = group[group["node"] == node]
+            rows += mean_rows({"node": node, "method": method}, chosen[SCORES], chosen["study"], settings)
+    return long_table(rows, ["node"])

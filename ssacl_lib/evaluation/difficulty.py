@@ -1,0 +1,61 @@
+"""How hard is the phantom? The AUC of a small supervised network that is trained on the truth itself.
+
+The truth of training patients is drawn here, for this yardstick only; the method's training never sees it.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ..baselines.small_cnn import predict_cnn, train_cnn
+from ..datasets import load_training
+from ..phantom import draw_signs
+from ..phantom.truth import FINDINGS
+from .findings import auc_rows
+from .models import device_of, test_studies
+from .results import cached, code_hash, long_table, mean_rows, studies_hash
+
+METHOD = "supervised small CNN"
+CODE = ("evaluation/difficulty.py", "baselines/small_cnn.py", "phantom/*.py")
+
+
+def truth_of(seed: int, split: str, count: int) -> np.ndarray:
+    """The generator's findings of phantom patients 0 .. count - 1: [count, 13] bool."""
+    drawn = ({sign.finding for sign in draw_signs(seed, split, i)} for i in range(count))
+    return np.array([[finding in there for finding in FINDINGS] for there in drawn])
+
+
+def evaluate_cnn(run) -> pd.DataFrame:
+    """Train the network (cached) and predict the test studies: study, finding, present, probability."""
+    settings = run.settings
+    studies, train = test_studies(settings), load_training(settings, "train")
+    key = {"studies": studies_hash(studies), "train": train.folder.name, "images": settings.evaluation.cnn_images,
+           "seed": settings.seed, "code": code_hash(*CODE)}  # fmt: skip
+
+    def compute() -> pd.DataFrame:
+        truth = truth_of(settings.seed, "train", len(train))
+        model = train_cnn(train.images, truth, settings.evaluation.cnn_images, settings.seed, device_of(settings))
+        probability = predict_cnn(model, np.stack([study.image for study in studies]))
+        present = np.stack([study.truth for study in studies])
+        index = pd.MultiIndex.from_product([[s.study_id for s in studies], FINDINGS], names=["study", "finding"])
+        columns = {"present": present.ravel(), "probability": probability.ravel()}
+        return pd.DataFrame(columns, index).reset_index()
+
+    return cached(run.runs / "evaluation", "difficulty", key, compute)
+
+
+def phantom_difficulty(run) -> pd.DataFrame:
+    """The table phantom_difficulty: finding, method, metric (auc | prevalence), value, low, high, n, seed.
+
+    "mean of findings" is the phantom's difficulty. Another data set than the phantom: no rows.
+    """
+    settings = run.settings
+    if settings.dataset != "phantom":
+        return long_table([], ["finding"])
+    per_study = evaluate_cnn(run)
+    scores = per_study.pivot(index="study", columns="finding", values="probability")[list(FINDINGS)]
+    present = per_study.pivot(index="study", columns="finding", values="present")[list(FINDINGS)]
+    rows = auc_rows({"method": METHOD}, scores.to_numpy(float), present.to_numpy(bool), settings)
+    for finding in FINDINGS:
+        share = present[[finding]].astype(float).rename(columns={finding: "prevalence"})
+        rows += mean_rows({"finding": finding, "method": "phantom"}, share, share.index, settings)
+    return long_table(rows, ["finding"])

@@ -1,0 +1,104 @@
+"""How well does a classification head on the frozen encoder know the findings? AUC per finding, with intervals.
+
+The reference is the truth where it is known (the phantom), else the labels that the labeler read in the report.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from .. import inference
+from ..datasets.study import OBSERVATIONS, POSITIVE
+from ..metrics.intervals import mean_auc
+from .models import test_studies, weights_hash
+from .results import cached, code_hash, long_table, studies_hash
+
+FINDINGS = OBSERVATIONS[1:]
+COLUMNS = ["study", "finding", "method", "reference", "present", "probability", "predicted"]
+CHUNK = 128
+CODE = ("evaluation/findings.py", "inference.py", "model/*.py")
+
+
+def evaluate_findings(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
+    """Probability of every finding in every study (cached per model).
+
+    Returns one row per study, method and finding: study, finding, method, reference ("truth" | "report labels"),
+    present (bool), probability, predicted (bool: at or above the head's threshold).
+    """
+    studies = test_studies(run.settings) if studies is None else studies
+    if not len(studies):
+        return pd.DataFrame(columns=COLUMNS)
+    key = {"studies": studies_hash(studies), "code": code_hash(*CODE)}
+    frames = [
+        cached(
+            run.runs / "evaluation",
+            f"findings {method}",
+            {**key, "weights": weights_hash(model)},
+            lambda m=model, name=method: score_model(name, m, studies),
+        )
+        for method, model in models.items()
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+def probabilities_of(model, studies: Sequence) -> np.ndarray:
+    """The head's probabilities [n, 13] for studies, in the order of OBSERVATIONS[1:]."""
+    parts = []
+    for start in range(0, len(studies), CHUNK):
+        images = [studies[i].image for i in range(start, min(start + CHUNK, len(studies)))]
+        parts.append(np.asarray(inference.predict_findings(model, np.stack(images)), np.float64))
+    return np.concatenate(parts)
+
+
+def reference_of(studies: Sequence) -> tuple[str, np.ndarray]:
+    """What the head is compared with: ("truth" | "report labels", [n, 13] bool)."""
+    if all(study.truth is not None for study in studies):
+        return "truth", np.stack([np.asarray(study.truth, bool) for study in studies])
+    return "report labels", np.stack([np.asarray(study.labels[1:]) == POSITIVE for study in studies])
+
+
+def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
+    """Rows of one model; see `evaluate_findings`."""
+    probability = probabilities_of(model, studies)
+    positive = inference.positive_findings(model, probability)
+    name, present = reference_of(studies)
+    index = pd.MultiIndex.from_product([[study.study_id for study in studies], FINDINGS], names=["study", "finding"])
+    values = {
+        "method": method,
+        "reference": name,
+        "present": present.ravel(),
+        "probability": probability.ravel(),
+        "predicted": np.array([np.isin(FINDINGS, names) for names in positive]).ravel(),
+    }
+    return pd.DataFrame(values, index).reset_index()[COLUMNS]
+
+
+def auc_rows(about: dict, scores: np.ndarray, present: np.ndarray, settings) -> list[dict]:
+    """Long rows (metric "auc") per finding and for "mean of findings"; n counts studies."""
+    each, mean = mean_auc(scores, present, settings.evaluation.bootstrap, settings.seed)
+    return [
+        {
+            "finding": finding,
+            **about,
+            "metric": "auc",
+            "value": value,
+            "low": low,
+            "high": high,
+            "n": len(scores),
+            "seed": settings.seed,
+        }
+        for finding, (value, low, high) in zip((*FINDINGS, "mean of findings"), (*each, mean), strict=True)
+        if np.isfinite(value)
+    ]
+
+
+def finding_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
+    """The table finding_classification: reference, finding, method, metric "auc", value, low, high, n, seed."""
+    rows = []
+    for (method, reference), group in per_study.groupby(["method", "reference"], sort=False):
+        wide = group.pivot(index="study", columns="finding", values=["probability", "present"])
+        scores = wide["probability"][list(FINDINGS)].to_numpy(float)
+        present = wide["present"][list(FINDINGS)].to_numpy(bool)
+        rows += auc_rows({"reference": reference, "method": method}, scores, present, settings)
+    return long_table(rows, ["reference", "finding"])

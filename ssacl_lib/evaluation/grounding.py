@@ -1,0 +1,264 @@
+"""Phrase grounding: where does the model look for a phrase, and would it look there anyway?
+
+`evaluate_phrases` scores every map of every model once per phrase and control and saves the scores; `phrase_table`
+turns them into means with intervals. Controls (only "own" asks the phrase that belongs to the mask):
+
+    own              the phrase on its study's image
+    swapped phrase   a phrase of a finding that the study does not have, same image, same mask: must be worse
+    swapped side     right and left exchanged, same image, same mask: must be worse
+    shifted          the image moved by a sixth of its width, the mask moved alike: must be as good
+    centre prior     a fixed Gaussian in the middle, as a method of its own: must be beaten
+
+The untrained model's masked maps and everything shifted use `evaluation.control_studies` studies only (masked evidence
+costs K passes an image); `n` in the table says how many phrases stand behind a number.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from .. import inference
+from ..datasets.study import OBSERVATIONS
+from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_game
+from ..metrics.intervals import macro_interval
+from .models import test_studies, weights_hash
+from .results import cached, code_hash, long_table, mean_rows, studies_hash
+from .targets import Target, collect_targets, shift, shift_targets
+
+MAPS = ("masked", "similarity")
+CONTROLS = ("own", "swapped phrase", "swapped side", "shifted")
+SCORES = ["cnr", "miou", "pointing", "dice"]
+PRIOR = "centre prior"
+COLUMNS = ["study", "finding", "phrase", "method", "map", "control", *SCORES, "evidence"]
+CHUNK = 16  # studies whose maps are in memory at once
+CODE = ("evaluation/grounding.py", "evaluation/targets.py", "metrics/grounding.py", "inference.py", "model/*.py")
+
+
+def score_map(heatmap: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """CNR, mean IoU and mean Dice over the thresholds, and pointing game of a map [H, W] against a mask [H, W] bool.
+
+    A map without any noise has an infinite CNR, which no mean survives: it counts as 100.
+    """
+    return {
+        "cnr": float(np.clip(contrast_to_noise_ratio(heatmap, mask), -100, 100)),
+        "miou": float(iou(heatmap, mask).mean()),
+        "pointing": float(pointing_game(heatmap, mask)),
+        "dice": float(dice(heatmap, mask).mean()),
+    }
+
+
+def evaluate_phrases(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
+    """Scores of every phrase: one row per study, phrase, method, map and control (cached per model).
+
+    run: has `.settings` and `.runs`. models: method name -> model. studies: evaluation studies (test split).
+    Columns: study, finding, phrase, method, map, control, cnr, miou, pointing, dice, evidence; `evidence` is the map
+    averaged over the model's patches (rows of control "own" only). No phrases in the data set: no rows.
+    """
+    settings = run.settings
+    studies = test_studies(settings) if studies is None else studies
+    targets = collect_targets(studies, settings.seed)
+    if not targets:
+        return pd.DataFrame(columns=COLUMNS)
+    key = {
+        "studies": studies_hash(studies),
+        "seed": settings.seed,
+        "inference": settings.inference.model_dump(),
+        "control": settings.evaluation.control_studies,
+        "code": code_hash(*CODE),
+    }
+    frames = [cached(run.runs / "evaluation", f"phrases {PRIOR}", key, lambda: score_prior(targets, studies, settings))]
+    for method, model in models.items():
+        frames.append(
+            cached(
+                run.runs / "evaluation",
+                f"phrases {method}",
+                {**key, "weights": weights_hash(model)},
+                lambda m=model, name=method: score_model(name, m, targets, studies, settings),
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def control_numbers(targets: Sequence[Target], settings) -> list[int]:
+    """The studies of the costly controls: the first `control_studies` that have a phrase."""
+    return sorted({target.study for target in targets})[: settings.evaluation.control_studies]
+
+
+def score_model(method: str, model, targets: Sequence[Target], studies: Sequence, settings) -> pd.DataFrame:
+    """All rows of one model; see `evaluate_phrases`."""
+    few = set(control_numbers(targets, settings))
+    by_study: dict[int, list[Target]] = {}
+    for target in targets:
+        by_study.setdefault(target.study, []).append(target)
+    rows = []
+    for kind in MAPS:
+        costly = kind == "masked"
+        numbers = sorted(few) if costly and method == "untrained" else sorted(by_study)
+        rows += score_jobs(
+            model,
+            kind,
+            f"{method}: {kind} maps",
+            settings,
+            [(studies[number].image, by_study[number], number) for number in numbers],
+        )
+        if method != "untrained" or not costly:
+            moved = shift_targets([t for t in targets if t.study in few], studies[0].image.shape[1])
+            rows += score_jobs(
+                model,
+                kind,
+                f"{method}: {kind} maps, shifted",
+                settings,
+                [
+                    (shift(studies[number].image, columns), members, number)
+                    for number, (columns, members) in moved.items()
+                ],
+                control="shifted",
+            )
+    frame = pd.DataFrame(rows)
+    frame["study"] = [studies[number].study_id for number in frame["study"]]
+    return frame.assign(method=method)[COLUMNS]
+
+
+def score_jobs(model, kind: str, title: str, settings, jobs: list[tuple], control: str | None = None) -> list[dict]:
+    """Maps of jobs (image, its targets, study number) in chunks, and their scores.
+
+    control: None scores own, swapped phrase and swapped side (their maps share the masked passes of an image); a name
+    scores only the phrases themselves under that name.
+    """
+    rows = []
+    with tqdm(total=len(jobs), desc=title, unit="image", leave=False) as bar:
+        for start in range(0, len(jobs), CHUNK):
+            chunk = jobs[start : start + CHUNK]
+            asked = [
+                [text for target in members for text in (target.texts.values() if control is None else [target.phrase])]
+                for _, members, _ in chunk
+            ]
+            asked = [list(dict.fromkeys(texts)) for texts in asked]
+            maps = inference.phrase_maps(
+                model,
+                np.stack([image for image, _, _ in chunk]),
+                asked,
+                evidence=kind,
+                masks=settings.inference.evidence_masks,
+                seed=settings.seed,
+            )
+            for (_, members, number), texts, of_image in zip(chunk, asked, maps, strict=True):
+                by_text = dict(zip(texts, np.asarray(of_image, np.float32), strict=True))
+                for target in members:
+                    for name, text in ({control: target.phrase} if control else target.texts).items():
+                        evidence = grid_of(by_text[text], patches_along(model)) if name == "own" else None
+                        rows.append(
+                            {
+                                "study": number,
+                                "finding": target.finding,
+                                "phrase": target.phrase,
+                                "map": kind,
+                                "control": name,
+                                **score_map(by_text[text], target.mask),
+                                "evidence": evidence,
+                            }
+                        )
+            bar.update(len(chunk))
+    return rows
+
+
+def score_prior(targets: Sequence[Target], studies: Sequence, settings) -> pd.DataFrame:
+    """The centre prior's rows: own (all phrases) and shifted (control studies)."""
+    prior = centre_prior(*studies[0].image.shape)
+    few = set(control_numbers(targets, settings))
+    moved = shift_targets([t for t in targets if t.study in few], studies[0].image.shape[1])
+    shifted = [target for _, members in moved.values() for target in members]
+    rows = [
+        {
+            "study": studies[target.study].study_id,
+            "finding": target.finding,
+            "phrase": target.phrase,
+            "method": PRIOR,
+            "map": "prior",
+            "control": control,
+            **score_map(prior, target.mask),
+            "evidence": None,
+        }
+        for control, members in (("own", targets), ("shifted", shifted))
+        for target in members
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def patches_along(model) -> int:
+    """Patches along one side of the model's picture."""
+    return model.config.image_size // model.config.patch_size
+
+
+def grid_of(heatmap: np.ndarray, grid: int) -> np.ndarray:
+    """A map [S, S] averaged over the patches of a grid: float32 [grid * grid], reading order."""
+    size = heatmap.shape[0] // grid
+    return heatmap.reshape(grid, size, grid, size).mean((1, 3)).astype(np.float32).ravel()
+
+
+def paired_scores(per_phrase: pd.DataFrame) -> pd.DataFrame:
+    """Differences on the same phrase: own minus swapped phrase or side, shifted minus own, own minus centre prior.
+
+    Returns study, finding, method, map and one column per difference; NaN where one of the two was not scored.
+    """
+    where = ["study", "finding", "phrase"]
+    wide = per_phrase.pivot_table(index=[*where, "method", "map"], columns="control", values=["cnr", "pointing"])
+    wide = wide.reindex(columns=pd.MultiIndex.from_product([["cnr", "pointing"], CONTROLS]))
+    prior = wide.xs((PRIOR, "prior"), level=("method", "map"))["pointing", "own"]
+    out = {}
+    for score in ("cnr", "pointing"):
+        own = wide[score, "own"]
+        out[f"{score}_own_minus_swapped"] = own - wide[score, "swapped phrase"]
+        out[f"{score}_own_minus_swapped_side"] = own - wide[score, "swapped side"]
+        out[f"{score}_shifted_minus_own"] = wide[score, "shifted"] - own
+    keys = wide.index.droplevel(["method", "map"])
+    out["pointing_minus_prior"] = wide["pointing", "own"] - prior.reindex(keys).to_numpy()
+    paired = pd.DataFrame(out).reset_index()
+    return paired[paired["method"] != PRIOR]
+
+
+def phrase_table(per_phrase: pd.DataFrame, settings) -> pd.DataFrame:
+    """The table phrase_grounding: map, control, finding, method, metric, value, low, high, n (phrases), seed.
+
+    finding: "overall" (mean over phrases), "mean of findings" (each finding counts once) or a finding. Differences
+    (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by phrase and stand under the control "own".
+    """
+    first = ["map", "control", "finding"]
+    if not len(per_phrase):
+        return long_table([], first)
+    rows = []
+    for (kind, control, method), group in per_phrase.groupby(["map", "control", "method"], sort=False):
+        rows += finding_rows({"map": kind, "control": control, "method": method}, group, SCORES, settings)
+    paired = paired_scores(per_phrase)
+    metrics = [name for name in paired.columns if name.startswith(("cnr_", "pointing_"))]
+    for (kind, method), group in paired.groupby(["map", "method"], sort=False):
+        rows += finding_rows({"map": kind, "control": "own", "method": method}, group, metrics, settings)
+    return long_table(rows, first)
+
+
+def finding_rows(about: dict, group: pd.DataFrame, metrics: list[str], settings) -> list[dict]:
+    """Rows "overall", "mean of findings" and one set per finding (in CheXpert order) of the given score columns."""
+    rows = mean_rows({**about, "finding": "overall"}, group[metrics], group["study"], settings)
+    for metric in metrics:
+        value, low, high = macro_interval(
+            group[metric], group["study"], group["finding"], settings.evaluation.bootstrap, settings.seed
+        )
+        if np.isfinite(value):
+            rows.append(
+                {
+                    **about,
+                    "finding": "mean of findings",
+                    "metric": metric,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "n": int(group[metric].notna().sum()),
+                    "seed": settings.seed,
+                }
+            )
+    for finding in [name for name in OBSERVATIONS if (group["finding"] == name).any()]:
+        of_finding = group[group["finding"] == finding]
+        rows += mean_rows({**about, "finding": finding}, of_finding[metrics], of_finding["study"], settings)
+    return rows

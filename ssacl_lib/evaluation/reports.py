@@ -1,0 +1,255 @@
+"""Generated reports against the written ones: the same words (lexical), and the same findings (clinical efficacy)?
+
+Variants of a model's report:
+
+    with prompts         the paper: the head's findings choose the anatomical prompts and the entity text
+    without prompts      every leaf closed, no entity text
+    reference findings   the findings of the reference report in the head's place: what a perfect head would allow
+    head labels          no text: the head's own findings scored as if they were a report's labels (its text's ceiling)
+
+The floor is the "constant report": one training report for everybody, the one with the best micro F1 on validation.
+The untrained model writes on `evaluation.control_studies` studies only; `n` says so.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from .. import inference
+from ..datasets import load_training
+from ..datasets.study import BLANK, OBSERVATIONS, POSITIVE
+from ..metrics.clinical import clinical_intervals, positive_labels
+from ..metrics.intervals import bootstrap_sums
+from ..metrics.lexical import (
+    lexical_intervals,
+    meteor_note,
+    meteor_process,
+    release_tokenise,
+    score_reports,
+    tokenise,
+)
+from ..text.entities import positives
+from ..text.labeler import label_array
+from .findings import probabilities_of
+from .models import test_studies, weights_hash
+from .results import cached, code_hash, long_table, studies_hash
+
+VARIANTS = ("with prompts", "without prompts", "reference findings")
+HEAD_LABELS, CONSTANT = "head labels", "constant report"
+COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
+CHUNK = 64
+CODE = ("evaluation/reports.py", "inference.py", "model/*.py", "text/labeler.py", "text/entities.py")
+
+
+def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
+    """Every report of every model and variant (cached per model), with the labels that the labeler reads in it.
+
+    run: has `.settings` and `.runs`. Columns: study, method, variant, generated, reference (texts), generated_labels,
+    reference_labels ([14] codes), findings ([13] probabilities of the head; None for the constant report).
+    """
+    settings = run.settings
+    studies = test_studies(settings) if studies is None else studies
+    key = {
+        "studies": studies_hash(studies),
+        "seed": settings.seed,
+        "inference": settings.inference.model_dump(),
+        "control": settings.evaluation.control_studies,
+        "code": code_hash(*CODE),
+    }
+    frames = [constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))]
+    for method, model in models.items():
+        frames.append(
+            cached(
+                run.runs / "evaluation",
+                f"reports {method}",
+                {**key, "weights": weights_hash(model)},
+                lambda m=model, name=method: write_all(name, m, studies, settings),
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def write_all(method: str, model, studies: Sequence, settings) -> pd.DataFrame:
+    """Rows of one model: its reports under each variant, and its head's labels."""
+    probabilities = probabilities_of(model, studies)
+    from_head = inference.positive_findings(model, probabilities)
+    from_reports = [positives(study.labels, settings.inference.uncertain_as_positive) for study in studies]
+    variants = VARIANTS if method != "untrained" else VARIANTS[:1]
+    count = len(studies) if method != "untrained" else min(settings.evaluation.control_studies, len(studies))
+    frames = [labels_as_rows(studies, from_head)]
+    with tqdm(total=count * len(variants), desc=f"{method}: reports", unit="report", leave=False) as bar:
+        for variant in variants:
+            texts = []
+            for start in range(0, count, CHUNK):
+                part = slice(start, min(start + CHUNK, count))
+                images = np.stack([studies[i].image for i in range(part.start, part.stop)])
+                findings = {"with prompts": from_head, "reference findings": from_reports}.get(variant)
+                texts += inference.write_reports(
+                    model, images, findings[part] if findings else None, findings is not None
+                )
+                bar.update(part.stop - part.start)
+            frames.append(text_rows([studies[i] for i in range(count)], texts).assign(variant=variant))
+    frame = pd.concat(frames, ignore_index=True).assign(method=method)
+    by_study = dict(zip((study.study_id for study in studies), probabilities.astype(np.float32), strict=True))
+    frame["findings"] = [by_study[study] for study in frame["study"]]
+    return frame[COLUMNS]
+
+
+def text_rows(studies: Sequence, texts: Sequence[str]) -> pd.DataFrame:
+    """One row per study: the generated and the reference text with their labels."""
+    return pd.DataFrame(
+        {
+            "study": [study.study_id for study in studies],
+            "generated": list(texts),
+            "reference": [study.report for study in studies],
+            "generated_labels": list(label_array(list(texts))),
+            "reference_labels": [np.asarray(study.labels, np.int8) for study in studies],
+        }
+    )
+
+
+def labels_as_rows(studies: Sequence, findings: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """Findings as if they were labels of a report without words; none of the 13: "No Finding" is positive."""
+    codes = np.full((len(studies), len(OBSERVATIONS)), BLANK, np.int8)
+    for row, names in zip(codes, findings, strict=True):
+        row[[OBSERVATIONS.index(name) for name in names or OBSERVATIONS[:1]]] = POSITIVE
+    rows = text_rows(studies, [""] * len(studies))
+    rows["generated_labels"] = list(codes)
+    return rows.assign(variant=HEAD_LABELS)
+
+
+def constant_report(train, validation) -> str:
+    """The training report that, given to everybody, has the best micro F1 (13 findings, positive only) on validation.
+
+    train, validation: training views with `.reports` and `.labels` int8 [n, 14]. The first of equals is taken.
+    """
+    said = positive_labels(train.labels)[:, 1:].astype(np.int64)
+    true = positive_labels(validation.labels)[:, 1:].sum(0)
+    f1 = 2 * (said @ true) / np.maximum(said.sum(1) * len(validation.labels) + true.sum(), 1)
+    return train.reports[int(np.argmax(f1))]
+
+
+def constant_rows(studies: Sequence, train, validation) -> pd.DataFrame:
+    """Rows of the constant report on all studies."""
+    text = constant_report(train, validation)
+    labels = label_array([text])[0]
+    rows = text_rows(studies, [""] * len(studies)).assign(
+        method=CONSTANT, variant="constant", generated=text, findings=None
+    )
+    rows["generated_labels"] = [labels] * len(studies)
+    return rows[COLUMNS]
+
+
+def report_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
+    """The table report_generation: variant, method, metric, value, low, high, n (studies), seed; cached.
+
+    Lexical metrics (bleu1..4, rouge_l, cider, meteor) on our tokens, with suffix "_release_tokens" on the release's;
+    clinical ones (metrics.clinical.METRICS) with only positive as positive, and with suffix "_uncertain_as_positive".
+    Paired differences of micro F1 on the same studies: micro_f1_13_minus_constant, micro_f1_13_minus_head_labels.
+    METEOR has no rows where there is no java.
+    """
+    if not len(per_study):
+        return long_table([], ["variant"])
+    key = {
+        "rows": rows_hash(per_study),
+        "bootstrap": settings.evaluation.bootstrap,
+        "seed": settings.seed,
+        "meteor": meteor_note(),
+        "code": code_hash("evaluation/reports.py", "metrics/*.py"),
+    }
+    return cached(
+        settings.runs / "evaluation",
+        "report table",
+        key,
+        lambda: long_table(report_rows(per_study, settings), ["variant"]),
+    )
+
+
+def rows_hash(per_study: pd.DataFrame) -> str:
+    """SHA-256 of the texts and labels behind a table."""
+    digest = hashlib.sha256()
+    for row in per_study[COLUMNS[:-1]].itertuples(index=False):
+        digest.update(
+            "\0".join(row[:5]).encode() + np.asarray(row[5], np.int8).tobytes() + np.asarray(row[6], np.int8).tobytes()
+        )
+    return digest.hexdigest()
+
+
+def report_rows(per_study: pd.DataFrame, settings) -> list[dict]:
+    """The rows of `report_table`."""
+    resamples, seed, rows = settings.evaluation.bootstrap, settings.seed, []
+    groups = {key: group.reset_index(drop=True) for key, group in per_study.groupby(["method", "variant"], sort=False)}
+    with meteor_process() as meteor:
+        for (method, variant), group in tqdm(groups.items(), desc="scoring reports", unit="system", leave=False):
+            scores = clinical_scores_of(group, resamples, seed)
+            if variant != HEAD_LABELS:
+                scores = {**lexical_scores_of(group, resamples, seed, meteor), **scores}
+            for other, rival in (("constant", (CONSTANT, "constant")), ("head_labels", (method, HEAD_LABELS))):
+                if method != CONSTANT and rival in groups and rival != (method, variant):
+                    scores[f"micro_f1_13_minus_{other}"] = f1_difference(group, groups[rival], resamples, seed)
+            rows += [
+                {
+                    "variant": variant,
+                    "method": method,
+                    "metric": metric,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "n": len(group),
+                    "seed": seed,
+                }
+                for metric, (value, low, high) in scores.items()
+                if np.isfinite(value)
+            ]
+    return rows
+
+
+class _NoMeteor:
+    """Stands in for METEOR's program where its number is not wanted twice."""
+
+    @staticmethod
+    def compute_score(truths: dict, hypotheses: dict) -> tuple[float, list[float]]:
+        return float("nan"), [float("nan")] * len(truths)
+
+
+def lexical_scores_of(group: pd.DataFrame, resamples: int, seed: int, meteor) -> dict:
+    """Lexical intervals on our tokens and (without METEOR) on the release's."""
+    texts = list(group["generated"]), list(group["reference"])
+    ours = lexical_intervals(*texts, resamples, seed, tokenise, score_reports(*texts, tokenise, meteor))
+    scores = score_reports(*texts, release_tokenise, _NoMeteor())
+    release = lexical_intervals(*texts, resamples, seed, release_tokenise, scores)
+    return {**ours, **{f"{name}_release_tokens": value for name, value in release.items()}}
+
+
+def clinical_scores_of(group: pd.DataFrame, resamples: int, seed: int) -> dict:
+    """Clinical intervals under both conventions."""
+    labels = np.stack(group["generated_labels"]), np.stack(group["reference_labels"])
+    strict = clinical_intervals(*labels, False, resamples, seed)
+    wide = clinical_intervals(*labels, True, resamples, seed)
+    return {**strict, **{f"{name}_uncertain_as_positive": value for name, value in wide.items()}}
+
+
+def f1_difference(group: pd.DataFrame, rival: pd.DataFrame, resamples: int, seed: int):
+    """Micro F1 over the 13 findings of `group` minus that of `rival` on the same studies, with its paired interval."""
+    place = {study: row for row, study in enumerate(rival["study"])}
+    rival = rival.iloc[[place[study] for study in group["study"]]]
+    counts = np.hstack([f1_counts(group), f1_counts(rival)])
+
+    def difference(sums: np.ndarray) -> np.ndarray:
+        scores = [
+            2 * hit / np.maximum(said + true, 1)
+            for hit, said, true in ((sums[..., k], sums[..., k + 1], sums[..., k + 2]) for k in (0, 3))
+        ]
+        return scores[0] - scores[1]
+
+    return bootstrap_sums(counts, difference, resamples, seed)
+
+
+def f1_counts(group: pd.DataFrame) -> np.ndarray:
+    """What each study adds to micro F1 over the 13 findings: [n, 3] = hits, said, true."""
+    said = positive_labels(np.stack(group["generated_labels"]))[:, 1:]
+    true = positive_labels(np.stack(group["reference_labels"]))[:, 1:]
+    return np.stack([(said & true).sum(1), said.sum(1), true.sum(1)], axis=1).astype(np.float64)

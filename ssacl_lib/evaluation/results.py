@@ -1,0 +1,87 @@
+"""Per-study results saved once as Parquet, and the long rows that tables are made of."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import paths
+from ..manifest import atomic_write
+from ..metrics.intervals import mean_intervals
+from ..sources import files_fingerprint
+
+ENDING = ("method", "metric", "value", "low", "high", "n", "seed")
+"""The last columns of every table."""
+
+
+def code_hash(*patterns: str) -> str:
+    """Fingerprint of the package's files that match the patterns: changed code is never answered from the cache.
+
+    Raises:
+        FileNotFoundError: a pattern matches nothing.
+    """
+    files = {pattern: set(paths.PACKAGE.glob(pattern)) for pattern in patterns}
+    for pattern, found in files.items():
+        if not found:
+            raise FileNotFoundError(f"no file of the package matches {pattern!r}")
+    return files_fingerprint(set().union(*files.values()))
+
+
+def studies_hash(studies: Sequence) -> str:
+    """SHA-256 of everything that evaluation reads in the studies: images, reports, labels, truth, regions, phrases."""
+    digest = hashlib.sha256()
+    for study in studies:
+        digest.update(f"{study.study_id}\0{study.patient_id}\0{study.report}\0".encode())
+        digest.update(np.ascontiguousarray(study.image).tobytes() + np.asarray(study.labels, np.int8).tobytes())
+        digest.update(b"-" if study.truth is None else np.asarray(study.truth, bool).tobytes())
+        for name in sorted(study.regions):
+            digest.update(name.encode() + np.packbits(study.regions[name]).tobytes())
+        for phrase in study.phrases:
+            digest.update(f"{phrase.text}\0{phrase.finding}\0".encode() + np.packbits(phrase.mask).tobytes())
+    return digest.hexdigest()
+
+
+def cached(folder: Path, name: str, key: dict, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Read `name` from the folder if made from the same key; else compute it, save it (atomically), forget older ones.
+
+    key: everything that decides the result, as JSON values. The frame is always read back from the file, so a first
+    and a second call return the same types.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = Path(folder) / f"{name}.{digest}.parquet"
+    if not path.is_file():
+        frame = compute()
+        with atomic_write(path, "wb") as handle:
+            frame.to_parquet(handle, index=False)
+        for old in path.parent.glob(f"{name}.*.parquet"):
+            if old != path:
+                old.unlink()
+    return pd.read_parquet(path)
+
+
+def mean_rows(about: dict, values: pd.DataFrame, groups: Sequence, settings) -> list[dict]:
+    """One long row per column of `values` (its name is the metric), with n = number of values behind the mean.
+
+    about: the row's first columns, `method` among them.
+    """
+    if not len(values):
+        return []
+    array = values.to_numpy(float)
+    intervals = mean_intervals(array, groups, settings.evaluation.bootstrap, settings.seed)
+    numbers = (~np.isnan(array)).sum(0)
+    return [
+        {**about, "metric": metric, "value": value, "low": low, "high": high, "n": int(number), "seed": settings.seed}
+        for metric, number, (value, low, high) in zip(values.columns, numbers, intervals, strict=True)
+        if number
+    ]
+
+
+def long_table(rows: list[dict], first: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table: the columns `first`, then method, metric, value, low, high, n, seed (also without any row)."""
+    columns = [*first, *ENDING]
+    return pd.DataFrame(rows, columns=columns).reset_index(drop=True)
