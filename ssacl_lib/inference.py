@@ -16,7 +16,7 @@ from .anatomy import anatomies_for, default_graph, leaves_of
 from .batches import entity_prompts, open_leaves
 from .model import SSACLModel
 from .model.build import load_model
-from .model.encoder import Tokens, keep_lowest, visible_patches
+from .model.encoder import Tokens, has_fast_bfloat16, keep_lowest, visible_patches
 from .model.language import LanguageDecoder
 from .phantom.truth import FINDINGS
 
@@ -40,8 +40,8 @@ class Report:
 
 
 def autocast(model: SSACLModel):
-    """bfloat16 on a GPU, float32 elsewhere."""
-    return torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda")
+    """bfloat16 where the hardware has it, float32 elsewhere; for encoder passes only, never for comparing vectors."""
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=has_fast_bfloat16(model.device))
 
 
 def chunks(count: int, size: int, label: str | None):
@@ -165,7 +165,8 @@ def masked_embeddings(model: SSACLModel, pixels: torch.Tensor, keeps: torch.Tens
     """Normalised image vectors of each image under each mask: pixels [B, ...], keeps [K, kept] -> [B, K, Dt]."""
     out = []
     for image in pixels:
-        rows = [model.image_embedding(image[None].expand(len(part), -1, -1, -1), part) for part in keeps.split(256)]
+        with autocast(model):
+            rows = [model.image_embedding(image[None].expand(len(part), -1, -1, -1), part) for part in keeps.split(256)]
         out.append(F.normalize(torch.cat(rows).float(), dim=-1))
     return torch.stack(out)
 

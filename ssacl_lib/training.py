@@ -18,6 +18,7 @@ from .batches import TrainingBatches
 from .datasets import load_training
 from .model import Batch, SSACLModel
 from .model.build import build_model
+from .model.encoder import has_fast_bfloat16
 from .settings import Settings
 from .text.tokenizer import train_tokenizer
 
@@ -56,6 +57,20 @@ def weighted_sum(terms: dict[str, torch.Tensor], settings: Settings) -> torch.Te
     return sum(weight * terms[name] for name, weight in weights.items() if weight)
 
 
+def mixed_precision(settings: Settings) -> str:
+    """accelerate's name of the precision; bf16 becomes fp32 on a CPU that would only emulate it (one line says so)."""
+    cpu = settings.device == "cpu" or not torch.cuda.is_available()
+    if settings.training.precision == "bf16" and cpu and not has_fast_bfloat16("cpu"):
+        print("this CPU has no bfloat16 unit: training in float32, the numbers differ slightly from the committed ones")
+        return "no"
+    return {"fp32": "no"}.get(settings.training.precision, settings.training.precision)
+
+
+def wanted_terms(settings: Settings) -> tuple[str, ...]:
+    """Names of the terms with a weight other than 0; the others are not computed."""
+    return tuple(name for name, weight in settings.training.loss_weights.model_dump().items() if weight)
+
+
 def pretrain(settings: Settings, out: Path, studies=None, validation=None, progress: bool = True,
              stop_after: int | None = None) -> TrainingResult:
     """Train SS-ACL for `settings.training.images` images and write the model to `out`.
@@ -67,10 +82,11 @@ def pretrain(settings: Settings, out: Path, studies=None, validation=None, progr
     studies = load_training(settings, "train") if studies is None else studies
     validation = load_training(settings, "validation") if validation is None else validation
     t = settings.training
-    accelerator = Accelerator(cpu=settings.device == "cpu", mixed_precision="no" if t.precision == "fp32" else t.precision,
+    accelerator = Accelerator(cpu=settings.device == "cpu", mixed_precision=mixed_precision(settings),
                               gradient_accumulation_steps=t.accumulation)
     model = build_model(settings, train_tokenizer(list(studies.reports)))
     processor = model.processor
+    wanted = wanted_terms(settings)
     micro = math.ceil(t.images / min(t.batch_size, len(studies)) / t.accumulation) * t.accumulation
     batches = TrainingBatches(settings, studies, processor, micro)
     checks = TrainingBatches(settings, validation, processor, max(1, len(validation) // min(t.batch_size, len(validation))),
@@ -89,7 +105,7 @@ def pretrain(settings: Settings, out: Path, studies=None, validation=None, progr
             group["lr"] = (t.learning_rate * group["scale"]
                            * learning_rate_scale(step * batches.size, t.warmup_images, micro * batches.size))
         with accelerator.accumulate(wrapped):
-            terms = wrapped(batch.to(accelerator.device), t.mask_ratio, t.mixing)
+            terms = wrapped(batch.to(accelerator.device), t.mask_ratio, t.mixing, wanted)
             loss = weighted_sum(terms, settings)
             accelerator.backward(loss)
             if t.clip_norm and accelerator.sync_gradients:
@@ -133,7 +149,8 @@ def validate(accelerator, model, checks: TrainingBatches, settings: Settings, im
     model.eval()
     sums: dict = {}
     for batch in checks.loader():
-        terms = model(batch.to(accelerator.device), settings.training.mask_ratio, settings.training.mixing)
+        terms = model(batch.to(accelerator.device), settings.training.mask_ratio, settings.training.mixing,
+                      wanted_terms(settings))
         for name, value in {**terms, "total": weighted_sum(terms, settings)}.items():
             sums[name] = sums.get(name, 0) + value
     return log_row(sums, len(checks), images, "validation")

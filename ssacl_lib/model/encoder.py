@@ -50,6 +50,14 @@ def fastest_attention() -> str:
     return "sdpa" if torch.cuda.is_available() else "eager"
 
 
+def has_fast_bfloat16(device: torch.device | str) -> bool:
+    """Does bfloat16 run in hardware there? A CPU without AVX-512 BF16 or AMX only emulates it, several times slower."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
 def attend(query, key, value, visible=None) -> torch.Tensor:
     """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1, keys] bool hides padding.
 

@@ -17,6 +17,10 @@ from .language import LanguageDecoder
 from .text import TextEncoder
 
 
+TERMS = ("image_reconstruction", "anatomy_reconstruction", "global_contrastive", "anatomical_consistency", "report_generation")
+"""The paper's five terms."""
+
+
 @dataclass
 class Batch:
     """One training step's input.
@@ -126,41 +130,47 @@ class SSACLModel(PreTrainedModel):
         return weights / weights.sum(-1, keepdim=True)
 
     # ---- training
-    def forward(self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1) -> dict[str, torch.Tensor]:
-        """`training_losses`, under the name that wrappers (autocast, data parallel) call."""
-        return self.training_losses(batch, mask_ratio, mixing)
+    def forward(self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1,
+                terms: tuple[str, ...] = TERMS) -> dict[str, torch.Tensor]:
+        """The named terms of one step, unweighted 0-d tensors: the paper's five and, where asked for, report_labels (ours).
 
-    def training_losses(self, batch: Batch, mask_ratio: float, mixing: float) -> dict[str, torch.Tensor]:
-        """The five terms of one step (and ours, report_labels), unweighted 0-d tensors by name.
-
-        Paper mode needs two passes: one masked and one unmasked, both with all 32 queries.
+        Paper mode needs two passes, one masked and one unmasked, both with all 32 queries. A pass that no wanted term
+        reads is not run (MAE pretraining, terms=("image_reconstruction",), runs the masked one without queries).
         """
+        wanted = set(terms)
         keep = keep_lowest(batch.noise, mask_ratio)
         visible = visible_patches(keep, self.config.patches)
-        queries = self.prompt_queries(batch.name_ids, batch.name_mask)
-        masked = self.encoder(batch.pixels, keep, queries)
-        whole = self.encoder(batch.pixels, None, queries)
-        report = self.text(batch.text_ids, batch.text_mask)
-        image = self.image_to_text(masked.patches).mean(1)
-        leaves = whole.queries[:, self.leaf_index]
-        with torch.no_grad():
-            parent_targets = self.decoder.parent_targets(whole.queries)
-        leaf_tokens = Tokens(whole.patches, whole.cls, leaves)
-        logits = self.language(leaf_tokens, batch.leaf_open, batch.prompt_ids, batch.prompt_mask,
-                               batch.report_ids, batch.report_mask)
-        targets = batch.report_ids.masked_fill(batch.report_mask == 0, -100)
-        return {
-            "image_reconstruction": losses.image_reconstruction_loss(
-                self.decoder.reconstruct(masked.cls, masked.patches, keep), self.patchify(batch.pixels), 1 - visible),
-            "anatomy_reconstruction": losses.anatomy_reconstruction_loss(
-                self.decoder.restored_parents(masked.queries), parent_targets),
-            "global_contrastive": losses.global_contrastive_loss(
-                image, report, self.temperature, visible, self.position_weight, self.position_bias),
-            "anatomical_consistency": losses.anatomical_consistency_loss(leaves, report, self.temperature, mixing),
-            "report_generation": losses.report_generation_loss(logits, targets),
-            "report_labels": (losses.report_label_loss(self.head(masked), batch.labels)
-                              + losses.report_label_loss(self.head(whole), batch.labels)) / 2,
-        }
+        prompted = wanted & {"anatomy_reconstruction", "anatomical_consistency", "report_generation"}
+        queries = self.prompt_queries(batch.name_ids, batch.name_mask) if prompted else None
+        masked = self.encoder(batch.pixels, keep, queries if "anatomy_reconstruction" in wanted else None)
+        whole = self.encoder(batch.pixels, None, queries) if prompted or "report_labels" in wanted else None
+        report = self.text(batch.text_ids, batch.text_mask) if wanted & {"global_contrastive", "anatomical_consistency"} else None
+        values = {}
+        if "image_reconstruction" in wanted:
+            values["image_reconstruction"] = losses.image_reconstruction_loss(
+                self.decoder.reconstruct(masked.cls, masked.patches, keep), self.patchify(batch.pixels), 1 - visible)
+        if "anatomy_reconstruction" in wanted:
+            with torch.no_grad():  # a target
+                parent_targets = self.decoder.parent_targets(whole.queries)
+            values["anatomy_reconstruction"] = losses.anatomy_reconstruction_loss(
+                self.decoder.restored_parents(masked.queries), parent_targets)
+        if "global_contrastive" in wanted:
+            values["global_contrastive"] = losses.global_contrastive_loss(
+                self.image_to_text(masked.patches).mean(1), report, self.temperature, visible, self.position_weight,
+                self.position_bias)
+        if "anatomical_consistency" in wanted:
+            values["anatomical_consistency"] = losses.anatomical_consistency_loss(
+                whole.queries[:, self.leaf_index], report, self.temperature, mixing)
+        if "report_generation" in wanted:
+            leaves = Tokens(whole.patches, whole.cls, whole.queries[:, self.leaf_index])
+            logits = self.language(leaves, batch.leaf_open, batch.prompt_ids, batch.prompt_mask, batch.report_ids,
+                                   batch.report_mask)
+            values["report_generation"] = losses.report_generation_loss(
+                logits, batch.report_ids.masked_fill(batch.report_mask == 0, -100))
+        if "report_labels" in wanted:
+            values["report_labels"] = (losses.report_label_loss(self.head(masked), batch.labels)
+                                       + losses.report_label_loss(self.head(whole), batch.labels)) / 2
+        return values
 
     def patchify(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels [B, C, S, S] as patches [B, N, p * p * channels], ordered row, column, channel (MAE)."""
