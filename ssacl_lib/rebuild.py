@@ -151,8 +151,10 @@ def clean_notebook(content: dict) -> dict:
     """Drop what differs from run to run or breaks a viewer: widget state, times, progress bars and warnings."""
     content["metadata"] = {key: content["metadata"][key] for key in ("kernelspec", "language_info") if key in content["metadata"]}
     for cell in content["cells"]:
-        tags = cell["metadata"].get("tags")
+        tags = cell["metadata"].get("tags", [])
         cell["metadata"] = {"tags": tags} if tags else {}
+        if "injected-parameters" in tags:
+            cell["id"] = "injected-parameters"  # papermill draws a new one each time
         if cell["cell_type"] == "code":
             cell["outputs"] = [out for out in cell["outputs"] if out.get("name") != "stderr"]
             for output in cell["outputs"]:
@@ -179,8 +181,9 @@ def run_stage(stage: Stage, settings: Settings) -> None:
     start = time.perf_counter()
     try:
         papermill.execute_notebook(
-            str(stage.notebook), str(partial), parameters, kernel_name="python3", progress_bar=False,
-            stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
+            str(stage.notebook), str(partial), parameters, kernel_name="python3", language="python",
+            progress_bar=False, stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
+            extra_arguments=["--IPKernelApp.log_level=40"],
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise StageError(f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})") from None

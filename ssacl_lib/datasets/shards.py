@@ -88,7 +88,9 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
     final = _shard_path(folder, bounds)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    Dataset.from_dict(rows, features=FEATURES).save_to_disk(temporary)
+    temporary.mkdir()
+    if rows["report"]:  # an empty table can't be read again
+        Dataset.from_dict(rows, features=FEATURES).save_to_disk(temporary)
     (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
     try:
         os.replace(temporary, final)
@@ -172,7 +174,8 @@ class TrainingStudies(Sequence[Study]):
         shards = [_shard_path(folder, bounds) for bounds in _ranges(count)]
         self.folder = folder
         self.image_size = image_size
-        table = concatenate_datasets([load_from_disk(str(path)) for path in shards])
+        parts = [load_from_disk(str(path)) for path in shards if (path / "state.json").is_file()]
+        table = concatenate_datasets(parts) if parts else Dataset.from_dict({n: [] for n in FEATURES}, features=FEATURES)
         self._images = table.select_columns(["image"]).with_format("arrow")
         rest = table.remove_columns(["image"]).with_format("arrow")[:]
         self.study_ids = rest.column("study_id").to_pylist()

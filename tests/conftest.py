@@ -1,0 +1,81 @@
+"""Fixtures are made, not stored: tiny settings, a folder of small films, a phantom without a CT, a small trained model."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ssacl_lib import paths
+from ssacl_lib.phantom.truth import Sign
+from ssacl_lib.settings import load_settings
+
+
+@pytest.fixture
+def smoke():
+    """The settings of the profile smoke."""
+    return load_settings("smoke")
+
+
+@pytest.fixture
+def studies_folder(tmp_path, monkeypatch):
+    """Prepared studies go to a folder of the test."""
+    monkeypatch.setattr(paths, "STUDIES", tmp_path / "studies")
+    return tmp_path / "studies"
+
+
+def fake_signs(seed: int, split: str, number: int) -> tuple[Sign, ...]:
+    """Zero to two signs that depend on (seed, split, number) only."""
+    count = int(np.random.default_rng([seed, len(split), number]).integers(0, 3))
+    right = Sign("Pleural Effusion", "right", "costophrenic", 0.7, regions=("right costophrenic angle",))
+    return (right, Sign("Cardiomegaly", severity=0.6, regions=("cardiac silhouette",)))[:count]
+
+
+def fake_render(seed, split, indices, *, image_size, ranges, maps=None, masks=False):
+    """A stand-in for `phantom.render`: noise for images, rectangles for masks."""
+    images = [np.random.default_rng([seed, i]).integers(0, 256, (image_size, image_size), np.uint8) for i in indices]
+    signs = [fake_signs(seed, split, i) for i in indices]
+    nodes = np.zeros((len(images), 32, image_size, image_size), bool)
+    nodes[:, :, 4:20, 4:20] = True
+    extents = [np.zeros((len(s), image_size, image_size), bool) for s in signs]
+    for extent in extents:
+        extent[:, 8:16, 6:10] = True
+    return SimpleNamespace(
+        images=np.stack(images), signs=signs, node_masks=nodes if masks else None, sign_masks=extents if masks else None
+    )
+
+
+@pytest.fixture
+def fake_phantom(monkeypatch, studies_folder):
+    """The phantom data set without a CT: reports and labels are real, the pictures are noise."""
+    from ssacl_lib.datasets import phantom
+
+    monkeypatch.setattr(phantom, "render", fake_render)
+    monkeypatch.setattr(phantom, "draw_signs", fake_signs)
+    monkeypatch.setattr(phantom, "organ_maps", lambda *_, **__: None)
+    return phantom
+
+
+@pytest.fixture
+def film_folder(tmp_path):
+    """Twelve small grey films of six patients with notes, lung boxes and one pair of equal phrases."""
+    root = tmp_path / "films"
+    (root / "images").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        name = f"{number:02d}.png"
+        Image.fromarray(generator.integers(0, 256, (40, 80), dtype=np.uint8)).save(root / "images" / name)
+        note = "Small right pleural effusion." if number % 2 else "No acute findings. Lungs are clear."
+        rows.append({"image": f"images/{name}", "report": note, "patient": f"p{number // 2}", "view": "AP"})
+    pd.DataFrame(rows).to_csv(root / "studies.csv", index=False)
+    boxes = [{"image": r["image"], "region": "right lung", "x": 8, "y": 4, "w": 20, "h": 30} for r in rows]
+    pd.DataFrame(boxes).to_csv(root / "region_boxes.csv", index=False)
+    phrases = [
+        {"image": r["image"], "phrase": text, "finding": "Pleural Effusion", "x": x, "y": 10, "w": 10, "h": 10}
+        for r in rows
+        for text, x in (("right effusion", 4), ("Right effusion", 50))
+    ]
+    pd.DataFrame(phrases).to_csv(root / "phrase_boxes.csv", index=False)
+    return root

@@ -1,0 +1,352 @@
+"""The data contract: what training sees, what evaluation sees, and folders of real films with their mistakes."""
+
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ssacl_lib import sources
+from ssacl_lib.datasets import load_evaluation, load_training, shards
+from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studies
+from ssacl_lib.datasets.image_files import box_mask, letterbox, letterbox_box, read_image
+from ssacl_lib.datasets.phantom import boxes_around, phrases_of
+from ssacl_lib.datasets.study import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN, EvaluationStudy, Study
+from ssacl_lib.phantom.reports import PhantomReport
+from ssacl_lib.phantom.truth import Sign
+from ssacl_lib.settings import load_settings
+from ssacl_lib.text.labeler import label_array
+
+
+def folder_settings(root, **more):
+    return load_settings("smoke", dataset="folder", data_root=str(root), **more)
+
+
+# ---- the contract
+def test_the_two_views_are_different_types():
+    training = {field.name for field in dataclasses.fields(Study)}
+    assert training == {"study_id", "patient_id", "image", "report", "labels"}
+    assert not issubclass(EvaluationStudy, Study) and not issubclass(Study, EvaluationStudy)
+
+
+def test_training_studies(fake_phantom, smoke):
+    studies = load_training(smoke, "train")
+    assert len(studies) == 96 == len(studies.reports) == len(studies.study_ids)
+    assert studies.images([5, 2]).shape == (2, 64, 64) and studies.images().shape == (96, 64, 64)
+    assert studies.labels.shape == (96, 14) and studies.labels.dtype == np.int8
+    study = studies[5]
+    assert type(study) is Study
+    np.testing.assert_array_equal(study.image, studies.images([5])[0])
+    np.testing.assert_array_equal(studies[-1].image, studies[95].image)
+    with pytest.raises(IndexError):
+        studies[96]
+
+
+def test_labels_are_read_from_the_report_and_the_truth_leaves_no_other_trace(fake_phantom, smoke, monkeypatch, tmp_path):
+    """With the truth shuffled after the report was written, training sees the very same studies."""
+    honest = load_training(smoke, "validation")
+    np.testing.assert_array_equal(honest.labels, label_array(honest.reports))
+    written = dict(zip(range(32), honest.reports, strict=True))
+
+    def poisoned(seed, split, indices, **more):
+        batch = render(seed, split, indices, **more)
+        batch.signs = [(Sign("Fracture", "left"),) * 4 for _ in indices]
+        batch.numbers = indices
+        return batch
+
+    render = fake_phantom.render
+    monkeypatch.setattr(fake_phantom, "render", poisoned)
+    monkeypatch.setattr(fake_phantom, "report_of", lambda seed, split, i, signs: PhantomReport(written[i], ()))
+    shutil.rmtree(honest.folder)
+    again = load_training(smoke, "validation")
+    assert again.reports == honest.reports
+    np.testing.assert_array_equal(again.labels, honest.labels)
+    np.testing.assert_array_equal(again.images(), honest.images())
+
+
+def test_splits_share_no_patient(fake_phantom, smoke):
+    patients = [set(load_training(smoke, split).patient_ids) for split in ("train", "validation", "test")]
+    assert [len(p) for p in patients] == [96, 32, 32]
+    assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
+
+
+def test_the_two_views_show_the_same_study(fake_phantom, smoke):
+    training, evaluation = load_training(smoke, "test"), load_evaluation(smoke, "test")
+    assert len(evaluation) == 32
+    for number in (0, 7, 31):
+        one, other = training[number], evaluation[number]
+        assert type(other) is EvaluationStudy
+        assert (one.study_id, one.patient_id, one.report) == (other.study_id, other.patient_id, other.report)
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.labels, other.labels)
+        assert len(other.regions) == 32 and other.regions["chest"][10, 10] and not other.regions["chest"][0, 0]
+        assert other.truth.sum() == len(evaluation.signs(number))
+
+
+def test_evaluation_does_not_depend_on_the_limit_or_the_order(fake_phantom, smoke):
+    few, all_of_them = load_evaluation(smoke, "test", limit=3), load_evaluation(smoke, "test")
+    assert len(few) == 3
+    for number in (2, 0):
+        np.testing.assert_array_equal(few[number].image, all_of_them[number].image)
+        assert [p.text for p in few[number].phrases] == [p.text for p in all_of_them[number].phrases]
+
+
+def test_phrases_of_equal_text_are_united():
+    masks = np.zeros((3, 8, 8), bool)
+    masks[0, 1:3, 1:3] = masks[1, 5:7, 5:8] = True
+    signs = (Sign("Edema"), Sign("Edema"), Sign("Fracture"))
+    report = PhantomReport("...", ((0, "Mild edema"), (1, "mild edema"), (2, "rib fracture")))
+    (phrase,) = phrases_of(report, signs, masks)  # the fracture has no extent
+    assert (phrase.text, phrase.finding) == ("Mild edema", "Edema")
+    np.testing.assert_array_equal(phrase.mask, masks[0] | masks[1])
+    np.testing.assert_array_equal(phrase.boxes, [[1, 1, 2, 2], [5, 5, 3, 2]])
+    assert boxes_around(masks[2]).shape == (0, 4)
+
+
+# ---- shards
+class Counting:
+    """A source that counts its studies and dies after some of them."""
+
+    fingerprint, image_size = "counting", 4
+
+    def __init__(self, count, dies_after=10**9):
+        self.count, self.left, self.made = count, dies_after, []
+
+    def studies(self, numbers):
+        self.left -= len(numbers)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        self.made += list(numbers)
+        return [Study(f"s{i}", f"p{i}", np.full((4, 4), i % 256, np.uint8), f"r{i}", np.zeros(14)) for i in numbers]
+
+
+def test_a_killed_build_goes_on_where_it_was(studies_folder, smoke, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 20)
+    monkeypatch.setattr(shards, "BATCH", 5)
+    monkeypatch.setattr(shards, "WORKERS", 1)
+    with pytest.raises(KeyboardInterrupt):
+        shards.build(Counting(70, dies_after=45), smoke, "train")
+    second = Counting(70)
+    folder = shards.build(second, smoke, "train")
+    assert second.made == list(range(40, 70))
+    studies = shards.TrainingStudies(folder, 70, 4)
+    assert studies.reports == [f"r{i}" for i in range(70)] and studies[66].image[0, 0] == 66
+    assert not list(folder.glob(".*"))
+    third = Counting(70)
+    shards.build(third, smoke, "train")
+    assert third.made == []
+
+
+def test_worker_processes_give_the_same_studies(film_folder, studies_folder, monkeypatch):
+    monkeypatch.setattr(shards, "WORKERS", 1)
+    settings = folder_settings(film_folder)
+    alone = load_training(settings, "train")
+    shutil.rmtree(alone.folder)
+    monkeypatch.setattr(shards, "WORKERS", 2)
+    source = FolderSource(settings, "train")
+    bounds = [(0, 3), (3, source.count)]
+    folder = shards.folder_of(source)
+    folder.mkdir(parents=True)
+    steps = []
+    shards._build_in_processes(folder, bounds, settings, "train", steps.append)
+    assert sum(steps) == source.count == 8
+    monkeypatch.setattr(shards, "_ranges", lambda count: bounds)
+    together = shards.TrainingStudies(folder, source.count, source.image_size)
+    assert together.reports == alone.reports
+    np.testing.assert_array_equal(together.images(), alone.images())
+
+
+def test_prepared_studies_are_kept_apart_by_what_decides_them(fake_phantom, smoke):
+    def folder(**more):
+        return load_training(load_settings("smoke", **more), "test").folder
+
+    base = folder()
+    assert folder(**{"training.images": 512}) == base
+    others = {folder(seed=1), folder(**{"data.image_size": 32}), folder(**{"data.phantom_ranges": 0.1})}
+    assert len(others) == 3 and base not in others
+
+
+def test_unknown_names_are_refused(smoke, studies_folder):
+    with pytest.raises(ValueError, match="no data set 'mimic'"):
+        load_training(load_settings("smoke", dataset="mimic"))
+    with pytest.raises(ValueError, match="no split 'valid'"):
+        load_training(smoke, "valid")
+
+
+# ---- a folder of films
+def test_a_folder_is_split_by_patient(film_folder, studies_folder):
+    table = read_studies(film_folder, seed=0)
+    assert (table.groupby("patient")["split"].nunique() == 1).all()
+    assert set(table["split"]) == {"train", "validation", "test"}
+    assert not read_studies(film_folder, seed=1)["split"].equals(read_studies(film_folder, seed=5)["split"])
+    shuffled = pd.read_csv(film_folder / "studies.csv").sample(frac=1, random_state=0)
+    shuffled.to_csv(film_folder / "studies.csv", index=False)
+    again = read_studies(film_folder, seed=0).set_index("image")["split"]
+    pd.testing.assert_series_equal(again.sort_index(), table.set_index("image")["split"].sort_index())
+
+
+def test_a_folder_gives_studies_regions_and_phrases(film_folder, studies_folder):
+    settings = folder_settings(film_folder)
+    training = load_training(settings, "train")
+    assert training.labels.tolist() == label_array(training.reports).tolist()
+    evaluation = load_evaluation(settings, "test")
+    study = evaluation[0]
+    assert study.truth is None and study.image.shape == (64, 64)
+    assert not study.image[:16].any() and study.image[16:48].any() and not study.image[48:].any()  # 40 x 80 letterboxed
+    rows, columns = np.nonzero(study.regions["right lung"])
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (19, 43, 6, 22)
+    (phrase,) = study.phrases
+    assert phrase.boxes.tolist() == [[3.2, 24, 8, 8], [40, 24, 8, 8]]
+    assert phrase.mask.sum() == 128
+
+
+def test_finding_columns_replace_the_labeler(film_folder, studies_folder):
+    table = pd.read_csv(film_folder / "studies.csv").assign(split="train", edema="", Pneumonia="-1")
+    table.loc[:3, ["split", "edema", "Pneumonia"]] = ["test", "1.0", ""]  # two patients
+    table.to_csv(film_folder / "studies.csv", index=False)
+    source = FolderSource(folder_settings(film_folder), "test")
+    assert (source.labels[:, OBSERVATIONS.index("Edema")] == POSITIVE).all()
+    assert (source.labels[:, OBSERVATIONS.index("No Finding")] == BLANK).all()
+    other = FolderSource(folder_settings(film_folder), "train").labels
+    assert (other[:, OBSERVATIONS.index("Pneumonia")] == UNCERTAIN).all()
+    assert load_evaluation(folder_settings(film_folder), "train")[0].truth.dtype == bool
+
+
+def test_a_film_that_is_cut_off_is_left_out_and_listed(film_folder, studies_folder, capsys):
+    settings = folder_settings(film_folder)
+    name = FolderSource(settings, "train").table["image"][1]
+    whole = (film_folder / name).read_bytes()
+    (film_folder / name).write_bytes(whole[: len(whole) // 2])
+    training = load_training(settings, "train")
+    assert len(training) == 7 and name not in training.study_ids
+    assert "1 of 8 pictures (train) can't be read" in capsys.readouterr().out
+    assert name in (training.folder / "skipped.csv").read_text()
+    assert name not in [study.study_id for study in load_evaluation(settings, "train")]
+
+
+def edit(folder, table, change):
+    frame = pd.read_csv(folder / table)
+    change(frame).to_csv(folder / table, index=False)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("studies.csv", lambda t: t.rename(columns={"report": "text"}), "no column 'report'; there are image, text"),
+        ("studies.csv", lambda t: t.assign(report=[None, *t["report"][1:]]), "1 rows without a report .first: images/00"),
+        ("studies.csv", lambda t: t.assign(image="images/00.png"), "listed more than once"),
+        ("studies.csv", lambda t: t.assign(split="val"), "unknown split 'val'"),
+        ("studies.csv", lambda t: t.assign(split=["train", "test"] * 6), "in more than one split"),
+        ("studies.csv", lambda t: t.assign(Edema="yes"), "column 'Edema': 'yes'"),
+        ("studies.csv", lambda t: t.head(0), "no rows"),
+        ("region_boxes.csv", lambda t: t.assign(region="right lobe"), "unknown region 'right lobe'; there are chest"),
+        ("region_boxes.csv", lambda t: t.assign(w=[0, *t["w"][1:]]), "line 2: x, y, w, h"),
+        ("phrase_boxes.csv", lambda t: t.assign(finding="Effusion"), "unknown finding 'Effusion'"),
+    ],
+)
+def test_mistakes_in_the_tables_are_named(film_folder, studies_folder, table, change, message):
+    edit(film_folder, table, change)
+    with pytest.raises(ValueError, match=message):
+        load_evaluation(folder_settings(film_folder), "test")
+
+
+def test_missing_folder_table_and_pictures(film_folder, studies_folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        load_training(folder_settings(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="needs data_root"):
+        load_training(load_settings("smoke", dataset="folder"))
+    shutil.rmtree(film_folder / "images")
+    with pytest.raises(ValueError, match="none of the 8 pictures .*no such file"):
+        load_training(folder_settings(film_folder))
+    (film_folder / "studies.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="studies.csv: no such table"):
+        load_training(folder_settings(film_folder))
+
+
+def test_the_data_fingerprint_sees_changes(film_folder):
+    before = data_fingerprint(film_folder)
+    os.utime(film_folder / "studies.csv")
+    assert data_fingerprint(film_folder) == before
+    edit(film_folder, "region_boxes.csv", lambda t: t.assign(x=9))
+    assert data_fingerprint(film_folder) != before
+
+
+# ---- pictures
+def gradient() -> np.ndarray:
+    return np.tile(np.linspace(0, 255, 60).astype(np.uint8), (30, 1))
+
+
+def write_dicom(path, pixels, photometric="MONOCHROME2", **elements):
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 0
+    dataset.PixelData = pixels.astype(np.uint16).tobytes()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    return path
+
+
+def test_png_jpeg_and_dicom_give_the_same_picture(tmp_path):
+    grey = gradient()
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "a.jpg", quality=100)
+    Image.fromarray(grey.astype(np.uint16) * 200).save(tmp_path / "deep.png")
+    write_dicom(tmp_path / "a.dcm", grey * np.uint16(16))
+    write_dicom(tmp_path / "b.dcm", 4095 - grey * np.uint16(16), "MONOCHROME1")
+    write_dicom(tmp_path / "c", grey * np.uint16(16), WindowCenter=2048, WindowWidth=4096)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), grey)
+    for name in ("a.jpg", "deep.png", "a.dcm", "b.dcm", "c"):
+        found = read_image(tmp_path / name)
+        assert found.dtype == np.uint8 and found.shape == grey.shape, name
+        assert np.abs(found.astype(int) - grey).max() <= 6, name
+
+
+def test_transparent_pixels_are_black(tmp_path):
+    Image.fromarray(np.full((4, 4, 4), (255, 255, 255, 0), np.uint8), "RGBA").save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").max() == 0
+
+
+@pytest.mark.parametrize("name", ["text.png", "text.dcm", "text", "empty.jpg", "half.dcm"])
+def test_what_is_no_picture_is_named(tmp_path, name):
+    path = tmp_path / name
+    if name == "half.dcm":
+        write_dicom(path, gradient())
+        path.write_bytes(path.read_bytes()[:600])
+    else:
+        path.write_text("" if "empty" in name else "no picture at all " * 20)
+    with pytest.raises(ValueError, match=name):
+        read_image(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.png: no such file"):
+        read_image(tmp_path / "nothing.png")
+    with pytest.raises(ValueError, match="a folder"):
+        read_image(tmp_path)
+
+
+def test_boxes_move_with_the_picture():
+    image = np.zeros((50, 100), np.uint8)
+    image[10:30, 20:60] = 255
+    square = letterbox(image, 64)
+    mask = box_mask(letterbox_box((20, 10, 40, 20), image.shape, 64), 64)
+    assert square.shape == (64, 64)
+    assert square[mask].mean() > 230 and square[~mask].mean() < 10
+    assert box_mask(np.array([3.2, 3.2, 0.1, 0.1]), 8).sum() == 1
+
+
+def test_fingerprint_of_studies_follows_the_simulator():
+    assert sources.modules_fingerprint("phantom") != sources.modules_fingerprint("text.labeler")

@@ -1,0 +1,118 @@
+"""Provenance: atomic files, hashes, one manifest for all notebooks of a folder, the same from run to run."""
+
+import json
+
+import pytest
+
+from ssacl_lib import manifest, sources
+from ssacl_lib.manifest import atomic_write, output_problems, read_json, require_stage, start_run
+
+
+def open_run(tmp_path, notebook="01_x", **more):
+    return start_run(notebook, out_dir=str(tmp_path / "out"), **more)
+
+
+def record_text(run, name, text):
+    path = run.figures / name
+    with atomic_write(path) as handle:
+        handle.write(text)
+    return run.record(path, caption="A caption.")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as handle:
+        handle.write("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_notebooks_share_one_manifest_and_a_second_run_gives_the_same_bytes(tmp_path):
+    def both():
+        record_text(open_run(tmp_path, "01_x"), "fig01.svg", "one")
+        record_text(open_run(tmp_path, "02_y"), "tables/t.csv", "two")
+        return (tmp_path / "out" / "manifest.json").read_bytes()
+
+    first, second = both(), both()
+    assert first == second
+    content = json.loads(first)
+    assert set(content["notebooks"]) == {"01_x", "02_y"}
+    assert content["notebooks"]["02_y"]["outputs"]["tables/t.csv"]["caption"] == "A caption."
+    assert content["settings"]["profile"] == "smoke" and content["seed"] == 0
+    assert content["versions"]["torch"] and content["sources"]
+    assert str(tmp_path) not in first.decode()
+
+
+def test_what_differs_from_run_to_run_is_in_run_json(tmp_path):
+    run = open_run(tmp_path)
+    with run.stage("drawing"):
+        pass
+    run.finish({"the notebook": "x"}, 61.23)
+    content = read_json(run.figures / "run.json")
+    assert content["notebooks"]["01_x"]["seconds"].keys() == {"drawing", "total"}
+    assert {"commit", "device"} <= content.keys()
+    assert read_json(run.figures / "manifest.json")["notebooks"]["01_x"]["key"] == {"the notebook": "x"}
+
+
+def test_starting_again_forgets_what_was_recorded(tmp_path):
+    record_text(open_run(tmp_path), "old.svg", "old")
+    run = open_run(tmp_path)
+    assert read_json(run.figures / "manifest.json")["notebooks"]["01_x"]["outputs"] == {}
+
+
+def test_changed_and_absent_outputs_are_named(tmp_path):
+    run = open_run(tmp_path)
+    record_text(run, "a.svg", "a"), record_text(run, "b.svg", "b")
+    assert output_problems(run.figures) == []
+    (run.figures / "a.svg").write_text("other")
+    (run.figures / "b.svg").unlink()
+    assert output_problems(run.figures) == ["01_x: a.svg differs from its hash in the manifest", "01_x: b.svg is absent"]
+
+
+def test_only_files_of_the_folder_are_recorded(tmp_path):
+    run = open_run(tmp_path)
+    (tmp_path / "outside.txt").write_text("x")
+    with pytest.raises(ValueError, match="outside"):
+        run.record(tmp_path / "outside.txt")
+    with pytest.raises(FileNotFoundError, match="nothing.svg"):
+        run.record(run.figures / "nothing.svg")
+
+
+def test_a_missing_stage_is_an_error_in_a_rebuild_and_a_line_elsewhere(tmp_path, monkeypatch, capsys):
+    run = open_run(tmp_path)
+    assert require_stage(run, "02_pretraining", tmp_path)
+    capsys.readouterr()
+    assert not require_stage(run, "02_pretraining", tmp_path / "model")
+    assert "makes a small one itself" in capsys.readouterr().out
+    monkeypatch.setenv(manifest.REBUILD_VARIABLE, "1")
+    with pytest.raises(FileNotFoundError, match="02_pretraining.*--only 02"):
+        require_stage(run, "02_pretraining", tmp_path / "model")
+
+
+def test_a_broken_manifest_says_so(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text("[1")
+    with pytest.raises(ValueError, match="manifest.json"):
+        open_run(tmp_path)
+
+
+def notebook(tmp_path, source, outputs=()):
+    cell = {"cell_type": "code", "metadata": {}, "source": source, "outputs": list(outputs), "execution_count": None}
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_a_notebook_is_its_cells_not_its_outputs(tmp_path):
+    first = sources.notebook_fingerprint(notebook(tmp_path, "1 + 1"))
+    assert sources.notebook_fingerprint(notebook(tmp_path, "1 + 1", [{"output_type": "stream"}])) == first
+    assert sources.notebook_fingerprint(notebook(tmp_path, "1 + 2")) != first
+
+
+def test_modules_behind_a_notebook_are_followed_through_imports(tmp_path):
+    found = {path.name for path in sources.stage_modules(notebook(tmp_path, "%matplotlib inline\nfrom ssacl_lib import losses"))}
+    assert {"losses.py", "anatomy.yaml"} <= found and "manifest.py" not in found
+    whole = {path.name for path in sources.stage_modules(notebook(tmp_path, "from ssacl_lib import SSACLModel"))}
+    assert {"encoder.py", "losses.py", "anatomy.py"} <= whole

@@ -1,0 +1,208 @@
+"""`ssacl rebuild`: the real one at the smoke size from the command line, and its rules on notebooks of a few lines."""
+
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+
+from ssacl_lib import paths, rebuild
+from ssacl_lib.manifest import output_problems, read_json
+from ssacl_lib.rebuild import STAGES, Stage, StageError, clean_notebook, stale_outputs
+from ssacl_lib.settings import load_settings
+
+PARAMETERS = 'profile = "smoke"\ndataset = "phantom"\ndata_root = None\nseed = 0\nout_dir = None'
+START = "run = start_run({name!r}, profile=profile, dataset=dataset, data_root=data_root, seed=seed, out_dir=out_dir)"
+
+
+# ---- the real one
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("rebuild")
+    return out, command("--out", str(out))
+
+
+def command(*words) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(paths.PACKAGE.parent)}
+    words = [sys.executable, "-m", "ssacl_lib", "rebuild", "--profile", "smoke", *words]
+    return subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_smoke_from_the_command_line(smoke_run):
+    out, done = smoke_run
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("minutes") == len(STAGES)
+    recorded = read_json(out / "manifest.json")["notebooks"]
+    assert set(recorded) == {stage.name for stage in STAGES}
+    assert output_problems(out) == []
+    for stage in STAGES:
+        assert {*stage.makes, f"notebooks/{stage.name}.ipynb"} <= set(recorded[stage.name]["outputs"])
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and out / "runs" not in path.parents}
+    outputs = {name for stage in recorded.values() for name in stage["outputs"]}
+    assert files - outputs == {"manifest.json", "run.json"}, "every file is recorded"
+    assert len([name for name in outputs if name.endswith(".png")]) >= 12
+
+
+def test_executed_notebooks_hold_no_errors_and_no_widget_state(smoke_run):
+    for stage in STAGES:
+        notebook = nbformat.read(smoke_run[0] / "notebooks" / f"{stage.name}.ipynb", as_version=4)
+        nbformat.validate(notebook)
+        kinds = [output.output_type for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+        assert "error" not in kinds and kinds
+        assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
+
+
+def test_tables_have_the_columns_of_every_number(smoke_run):
+    for path in sorted((smoke_run[0] / "tables").glob("*.csv")):
+        table = pd.read_csv(path)
+        assert list(table.columns[-7:]) == ["method", "metric", "value", "low", "high", "n", "seed"], path.name
+        assert len(table) and path.with_suffix(".md").is_file()
+
+
+def test_a_second_rebuild_skips_and_check_passes_until_an_output_changes(smoke_run):
+    out, _ = smoke_run
+    before = (out / "manifest.json").read_bytes()
+    again = command("--out", str(out))
+    assert again.returncode == 0 and again.stdout.count("skipped") == len(STAGES)
+    assert (out / "manifest.json").read_bytes() == before
+    assert command("--out", str(out), "--check").returncode == 0
+    table = out / "tables" / "phrase_grounding.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole + b"\n")
+    checked = command("--out", str(out), "--check")
+    assert checked.returncode == 1 and "phrase_grounding.csv differs" in checked.stdout
+    table.write_bytes(whole)
+
+
+# ---- rules, on notebooks of a few lines
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Two stages: `01_first` keeps a number, `02_second` needs it."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+    monkeypatch.setattr(rebuild, "source_for", lambda settings, split: None)
+    stages = (Stage("01_first", (), ("a.txt",), ("kept.txt",), ""), Stage("02_second", ("01_first",), (), (), ""))
+    monkeypatch.setattr(rebuild, "STAGES", stages)
+    monkeypatch.setenv("PYTHONPATH", str(paths.PACKAGE.parent))
+    write(folder, "01_first", [
+        "run.runs.mkdir(parents=True, exist_ok=True)\n(run.runs / 'kept.txt').write_text(str(seed))",
+        "(run.figures / 'a.txt').write_text(profile)\nrun.record(run.figures / 'a.txt');",
+    ])  # fmt: skip
+    write(folder, "02_second", [
+        "from ssacl_lib.manifest import require_stage\nrequire_stage(run, '01_first', run.runs / 'kept.txt')",
+        "import sys\nprint((run.runs / 'kept.txt').read_text())\nprint('half done', file=sys.stderr)",
+    ])  # fmt: skip
+    return load_settings("smoke", out_dir=str(tmp_path / "out"))
+
+
+def write(folder, name, cells, parameters=PARAMETERS):
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    start = "from ssacl_lib.manifest import start_run\n" + START.format(name=name)
+    notebook.cells = [first, *(nbformat.v4.new_code_cell(source) for source in (start, *cells))]
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def test_stages_run_once_and_again_when_something_changed(toy, capsys):
+    def ran() -> list[str]:
+        rebuild.rebuild(toy)
+        return [line.split()[1].rstrip(":") for line in capsys.readouterr().out.splitlines() if "done in" in line]
+
+    assert ran() == ["01_first", "02_second"]
+    assert stale_outputs(toy) == []
+    assert ran() == []
+    write(paths.NOTEBOOKS, "02_second", ["1 + 1"])
+    assert stale_outputs(toy) == ["02_second: older than the notebook"]
+    assert ran() == ["02_second"]
+    (toy.figures / "a.txt").write_text("by hand")
+    assert stale_outputs(toy) == ["01_first: a.txt differs from its hash in the manifest"]
+    assert ran() == ["01_first"]
+    (toy.runs / "kept.txt").unlink()
+    assert ran() == ["01_first"]
+    other = toy.model_copy(update={"seed": 1})
+    assert stale_outputs(other) == [f"{name}: older than the settings" + extra for name, extra in
+                                    (("01_first", ""), ("02_second", ", an earlier stage"))]  # fmt: skip
+
+
+def test_the_executed_copy_is_the_same_every_time(toy):
+    rebuild.rebuild(toy)
+    path = toy.figures / "notebooks" / "02_second.ipynb"
+    first, manifest = path.read_bytes(), (toy.figures / "manifest.json").read_bytes()
+    (toy.runs / "stages" / "02_second.json").unlink()
+    rebuild.rebuild(toy)
+    assert path.read_bytes() == first
+    assert (toy.figures / "manifest.json").read_bytes() == manifest
+    outputs = json.loads(first)["cells"][-1]["outputs"]
+    assert [output["name"] for output in outputs] == ["stdout"]
+    assert "seconds" in read_json(toy.figures / "run.json")["notebooks"]["02_second"]
+
+
+def test_an_earlier_stage_has_to_be_done(toy):
+    with pytest.raises(FileNotFoundError, match="01_first comes first .* --only 01"):
+        rebuild.rebuild(toy, only=["02"])
+    rebuild.rebuild(toy, only=["01"])
+    rebuild.rebuild(toy, only=["02"])
+
+
+@pytest.mark.parametrize("parameters", [PARAMETERS.replace("seed", "sed"), PARAMETERS + "\nimages = 3"])
+def test_a_misspelt_parameter_stops_before_any_work(toy, parameters):
+    write(paths.NOTEBOOKS, "02_second", [], parameters)
+    with pytest.raises(ValueError, match="02_second.ipynb: parameters"):
+        rebuild.rebuild(toy)
+    assert not toy.figures.exists()
+
+
+def test_a_failing_notebook_names_the_stage_and_keeps_the_old_copy(toy):
+    rebuild.rebuild(toy)
+    executed = toy.figures / "notebooks" / "02_second.ipynb"
+    before = executed.read_bytes()
+    write(paths.NOTEBOOKS, "02_second", ["1 / 0"])
+    with pytest.raises(StageError, match="stage 02_second: ZeroDivisionError") as caught:
+        rebuild.rebuild(toy)
+    assert executed.read_bytes() == before
+    assert "ZeroDivisionError" in (toy.runs / "stages" / "02_second.ipynb").read_text()
+    assert "02_second.ipynb" in str(caught.value)
+
+
+def test_a_stage_has_to_make_what_it_promises(toy):
+    write(paths.NOTEBOOKS, "01_first", ["1"])
+    with pytest.raises(StageError, match=r"01_first ended without .*a\.txt"):
+        rebuild.rebuild(toy)
+
+
+def test_every_parameter_reaches_the_notebook(toy, tmp_path):
+    """Each of the five is changed through papermill, and the notebook's run changes with it."""
+    import papermill
+
+    write(paths.NOTEBOOKS, "01_first", ["print(run.settings.model_dump_json())"])
+
+    def settings(**change) -> dict:
+        out = tmp_path / "copy.ipynb"
+        given = {"out_dir": str(tmp_path / "one"), **change}
+        papermill.execute_notebook(str(paths.NOTEBOOKS / "01_first.ipynb"), str(out), given, progress_bar=False)
+        return json.loads(json.loads(out.read_text())["cells"][-1]["outputs"][0]["text"][-1])
+
+    base = settings()
+    assert settings(profile="cpu")["data"] != base["data"]
+    for name, value in (("dataset", "folder"), ("data_root", "films"), ("seed", 3), ("out_dir", str(tmp_path / "two"))):
+        assert settings(**{name: value}) == {**base, name: value}
+
+
+def test_cleaning_keeps_results_and_drops_the_rest():
+    cell = {"cell_type": "code", "id": "a", "metadata": {"papermill": {}, "tags": ["x"]}, "source": "", "execution_count": 1}
+    view = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "Slider"}
+    cell["outputs"] = [
+        {"output_type": "stream", "name": "stderr", "text": "50 %"},
+        {"output_type": "stream", "name": "stdout", "text": "0.5"},
+        {"output_type": "display_data", "data": view, "metadata": {}},
+    ]
+    content = {"cells": [cell], "metadata": {"widgets": {}, "papermill": {}, "kernelspec": {"name": "python3"}}}
+    cleaned = clean_notebook(content)
+    assert cleaned["metadata"] == {"kernelspec": {"name": "python3"}}
+    assert cleaned["cells"][0]["metadata"] == {"tags": ["x"]}
+    assert [out.get("name", out.get("data")) for out in cleaned["cells"][0]["outputs"]] == ["stdout", {"text/plain": "Slider"}]

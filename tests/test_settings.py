@@ -1,0 +1,77 @@
+"""Profiles are data: the same keys everywhere, unknown keys and wrong types refused."""
+
+import pytest
+import yaml
+
+from ssacl_lib import paths
+from ssacl_lib.settings import Settings, load_settings, profile_names
+
+
+def keys(values: dict, above: str = "") -> set[str]:
+    found = set()
+    for key, value in values.items():
+        found |= keys(value, f"{above}{key}.") if isinstance(value, dict) else {above + key}
+    return found
+
+
+def raw(name: str) -> dict:
+    return yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def test_the_four_profiles_are_there():
+    assert profile_names() == ["cpu", "gpu", "paper", "smoke"]
+
+
+@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu", "paper"])
+def test_a_profile_is_valid_complete_and_opens_with_its_command(name):
+    text = (paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8")
+    assert load_settings(name).profile == name
+    assert keys(raw(name)) == keys(raw("smoke"))
+    assert text.startswith("#") and f"--profile {name}" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "culprit"),
+    [
+        ({"training.imges": 3}, "training.imges"),
+        ({"trainning.images": 3}, "trainning"),
+        ({"training.images": "many"}, "training.images"),
+        ({"training.images": 2.5}, "training.images"),
+        ({"training.mask_ratio": 1.5}, "training.mask_ratio"),
+        ({"seed": -1}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"model.stem": "resnet"}, "model.stem"),
+    ],
+)
+def test_a_wrong_setting_is_named(override, culprit):
+    with pytest.raises(ValueError, match=culprit):
+        load_settings("smoke", **override)
+
+
+def test_an_unknown_profile_lists_those_there_are():
+    with pytest.raises(ValueError, match="cpu, gpu, paper, smoke"):
+        load_settings("laptop")
+
+
+def test_a_section_or_key_too_many_is_refused(tmp_path, monkeypatch):
+    values = raw("smoke") | {"colour": "blue"}
+    (tmp_path / "odd.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    monkeypatch.setattr(paths, "PROFILES", tmp_path)
+    with pytest.raises(ValueError, match="colour"):
+        load_settings("odd")
+
+
+def test_settings_are_frozen():
+    settings = load_settings("smoke")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.seed = 3
+    with pytest.raises(ValueError, match="frozen"):
+        settings.training.images = 3
+
+
+def test_names_of_the_folders():
+    assert load_settings("smoke").figures == paths.FIGURES / "smoke"
+    assert load_settings("smoke", dataset="folder").figures == paths.FIGURES / "smoke-folder"
+    assert load_settings("smoke", seed=2).runs != load_settings("smoke").runs
+    assert load_settings("smoke", out_dir="x").runs.is_relative_to(load_settings("smoke", out_dir="x").figures)
+    assert Settings.model_fields.keys() == raw("smoke").keys()
