@@ -20,11 +20,12 @@ ANATOMIES = ("lungs", "mediastinum", "skeletal structures", "abdomen")
 NO_FINDING = "No Finding"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnatomyGraph:
     """The tree of regions.
 
     nodes: the 32 names, depth-first, a parent before its children.
+    edges: (parent, child) pairs, 31 of them.
     leaves: the 25 nodes without children, in the same order; the authors' weights depend on it.
     parents: the 7 nodes with children, in the same order.
     synonyms: node -> what radiologists call it beside its name (possibly nothing).

@@ -111,7 +111,7 @@ def global_contrastive_loss(
     temperature: float | torch.Tensor,
     visible: torch.Tensor,
     position_weight: torch.Tensor,
-    position_bias: torch.Tensor,
+    position_bias: float | torch.Tensor,
 ) -> torch.Tensor:
     """L_cl: image against report across the batch, weighted by the patches that were visible (MaCo's weighting).
 
@@ -126,7 +126,7 @@ def global_contrastive_loss(
         temperature: T, a number or a 0-d tensor.
         visible: [B, N], 1 = kept patch.
         position_weight: [N], w.
-        position_bias: [] or [1], b.
+        position_bias: [] or [1] or a number, b.
 
     Raises:
         ValueError: shapes that don't fit, a temperature that is not positive, NaN.
@@ -135,7 +135,8 @@ def global_contrastive_loss(
     _expect("report_embeddings", report_embeddings, image_embeddings.shape, "[B, D]")
     _expect("visible", visible, (len(image_embeddings), None), "[B, N]")
     _expect("position_weight", position_weight, visible.shape[1:], "[N]")
-    scale = F.softplus(visible.to(position_weight.dtype) @ position_weight + position_bias.reshape(()))  # [B]
+    bias = torch.as_tensor(position_bias, dtype=position_weight.dtype, device=position_weight.device).reshape(())
+    scale = F.softplus(visible.to(position_weight.dtype) @ position_weight + bias)  # [B]
     images, reports = F.normalize(image_embeddings, dim=-1), F.normalize(report_embeddings, dim=-1)
     similarity = images @ reports.T / _positive(temperature)  # [B, B]
     diagonal = torch.arange(len(similarity), device=similarity.device)
@@ -236,7 +237,7 @@ def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch
     _expect("targets", targets, logits.shape[:2], "[B, L]")
     if targets.device.type == "cpu" and not (targets != IGNORE).any():
         raise ValueError(f"targets are all {IGNORE} (left out), expected at least one report token")
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten().long(), ignore_index=IGNORE)
 
 
 @_full_precision
