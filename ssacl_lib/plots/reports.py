@@ -1,7 +1,6 @@
 """Figures of notebook 03: what the head knows, what the reports are worth, and single cases side by side."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
+from ..evaluation.cases import AGREES, MISSED, PLAIN, WRONG, Case
 from . import style
 
 METRIC_NAMES = {
@@ -21,7 +21,6 @@ METRIC_NAMES = {
 
 VARIANTS = ("with prompts", "without prompts", "reference findings", "head labels", "constant")
 
-AGREES, WRONG, MISSED, PLAIN = "agrees", "wrong", "missed", "plain"
 MARK_COLOURS = {AGREES: style.BLUE, WRONG: style.RED, MISSED: "#A86B00", PLAIN: style.INK}
 """Colours of a sentence in a case study; blue against vermilion is told apart by every common kind of colour vision."""
 
@@ -79,22 +78,6 @@ def report_scores(table: pd.DataFrame) -> Figure:
     axes[0].invert_yaxis()
     figure.supxlabel("score (higher is better), 95 % interval over studies", fontsize=7)
     return figure
-
-
-@dataclass(frozen=True)
-class Case:
-    """One study of the case figure.
-
-    image: [H, W] uint8. evidence: title -> map [H, W] as a multiple of the uniform attention, or None (then a sentence
-    stands there). texts: title -> list of (sentence, mark), mark one of agrees, wrong, missed, plain. scores: title -> the
-    line under a text.
-    """
-
-    study: str
-    image: np.ndarray
-    evidence: Mapping[str, np.ndarray | None]
-    texts: Mapping[str, Sequence[tuple[str, str]]]
-    scores: Mapping[str, str]
 
 
 def cases(studies: Sequence[Case], top: float = 3.0) -> Figure | str:

@@ -35,7 +35,8 @@ METHOD_COLOURS = {
     "constant report": BROWN,
     "head labels": PURPLE,
     "centre prior": ORANGE,
-    "small CNN": RED,
+    "side prior": PINK,
+    "chance": INK,
 }
 """One colour per method, the same in every figure."""
 
@@ -102,7 +103,7 @@ def scaled(heatmap: np.ndarray) -> np.ndarray:
     return np.zeros_like(heatmap) if high - low < 1e-12 else (heatmap - low) / (high - low)
 
 
-def heat_over_film(axes, image, heatmap, *, low: float = 0.0, high: float = 1.0, cmap: str = HEAT, alpha: float = 0.55):
+def heat_over_film(axes, image, heatmap, *, low: float = 0.0, high: float = 1.0, cmap: str = HEAT, alpha: float = 0.7):
     """A heat map [H, W] over its film with the fixed range low..high; returns the mappable for the colour bar.
 
     The overlay's opacity grows with the value's distance from the bottom of the range (from its middle for a diverging
@@ -111,7 +112,7 @@ def heat_over_film(axes, image, heatmap, *, low: float = 0.0, high: float = 1.0,
     show_film(axes, image)
     values = np.clip((np.asarray(heatmap, float) - low) / (high - low), 0, 1)
     strength = np.abs(values - 0.5) * 2 if cmap == DIVERGING else values
-    return axes.imshow(heatmap, cmap=cmap, vmin=low, vmax=high, alpha=alpha * (0.35 + 0.65 * strength), interpolation="bilinear")
+    return axes.imshow(heatmap, cmap=cmap, vmin=low, vmax=high, alpha=alpha * (0.3 + 0.7 * strength), interpolation="bilinear")
 
 
 def colour_bar(figure, mappable, axes, label: str, ticks=None):

@@ -1,0 +1,213 @@
+"""Single studies for pictures: which ones, by a stated rule, and what the models say of them.
+
+Nothing is picked by hand. Report cases are the first test studies with at least two findings in the reference; a phrase case
+is the phrase with the median score of its finding, so neither the best nor the worst is shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .. import inference
+from ..anatomy import ANATOMIES, anatomies_for, leaves_of
+from ..datasets.study import OBSERVATIONS, POSITIVE
+from ..metrics.clinical import clinical_scores
+from ..metrics.lexical import score_reports
+from ..model.encoder import keep_lowest, visible_pixels
+from ..text.labeler import label_array
+from ..text.sections import sentences
+from .grounding import score_map
+from .models import pixels_of
+from .reports import _NoMeteor
+
+AGREES, WRONG, MISSED, PLAIN = "agrees", "wrong", "missed", "plain"
+CASE_FINDINGS = ("Consolidation", "Pleural Effusion", "Pneumothorax", "Atelectasis")
+"""The findings of the paper's case grid."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study of the report figure.
+
+    image: [H, W] uint8. evidence: title -> map [H, W] as a multiple of the uniform attention, or None where nothing is
+    selected. texts: title -> list of (sentence, mark), mark one of agrees, wrong, missed, plain. scores: title -> the line
+    under a text.
+    """
+
+    study: str
+    image: np.ndarray
+    evidence: Mapping[str, np.ndarray | None]
+    texts: Mapping[str, Sequence[tuple[str, str]]]
+    scores: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PhraseCase:
+    """One phrase on one film: image [H, W] uint8, mask [H, W] bool, boxes [k, 4]; maps: title -> (map [H, W], IoU, CNR)."""
+
+    finding: str
+    phrase: str
+    image: np.ndarray
+    mask: np.ndarray
+    boxes: np.ndarray
+    maps: Mapping[str, tuple[np.ndarray, float, float]]
+
+
+def sample_images(studies: Sequence, count: int) -> np.ndarray:
+    """The first images as [count, S, S] uint8 (fewer where there are fewer studies)."""
+    return np.stack([studies[i].image for i in range(min(count, len(studies)))])
+
+
+def region_masks(studies: Sequence, count: int, nodes: Sequence[str]) -> np.ndarray | None:
+    """Masks of nodes in the first studies [count, nodes, S, S] bool; None where the data set lacks one of them."""
+    first = [studies[i] for i in range(min(count, len(studies)))]
+    if not all(node in study.regions for study in first for node in nodes):
+        return None
+    return np.stack([[study.regions[node] for node in nodes] for study in first])
+
+
+def strongest(models: Mapping) -> str:
+    """The name of the last model in the order untrained, this run, shipped."""
+    return list(models)[-1]
+
+
+def positive_names(labels: np.ndarray) -> set[str]:
+    """Findings (not "No Finding") with the code POSITIVE in labels [14]."""
+    return {name for name, code in zip(OBSERVATIONS[1:], labels[1:], strict=True) if code == POSITIVE}
+
+
+def mark_sentences(report: str, others: set[str], disagreeing: str) -> list[tuple[str, str]]:
+    """Sentences of a report with a mark: agrees where all its positive findings are among `others`, else `disagreeing`.
+
+    A sentence without a positive finding is plain.
+    """
+    parts = sentences(report)
+    marked = []
+    for sentence, labels in zip(parts, label_array(parts) if parts else (), strict=True):
+        found = positive_names(labels)
+        marked.append((sentence, PLAIN if not found else AGREES if found <= others else disagreeing))
+    return marked
+
+
+# ---- evidence behind a report
+def node_attention(model, images: np.ndarray, nodes: Sequence[str]) -> np.ndarray:
+    """Prompt attention of nodes on images [n, S, S] as a multiple of the uniform one: [n, nodes, S, S]."""
+    maps = inference.anatomy_maps_of_pixels(model, pixels_of(model, images), list(nodes))
+    return maps.float().cpu().numpy() * model.config.patches
+
+
+@torch.no_grad()
+def cls_attention(model, images: np.ndarray) -> np.ndarray:
+    """Attention of CLS to the patches (last block, mean over heads) as a multiple of the uniform one: [n, S, S].
+
+    What is left to look at without prompts: it knows no phrase and no anatomy.
+    """
+    block, seen = model.encoder.blocks[-1], {}
+    handle = block.norm1.register_forward_pre_hook(lambda _, inputs: seen.setdefault("tokens", inputs[0]))
+    try:
+        model.eval()
+        model.encoder(pixels_of(model, images))
+    finally:
+        handle.remove()
+    query, key, _ = block.split(seen["tokens"])
+    scores = (query[:, :, :1] * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    weights = scores.float().softmax(-1)[:, :, 0, 1:].mean(1)
+    weights = weights / weights.sum(-1, keepdim=True) * model.config.patches
+    return inference.to_image(weights[:, None], model, sigma=0.0)[:, 0].cpu().numpy()
+
+
+def report_cases(per_study: pd.DataFrame, method: str, model, studies: Sequence, count: int = 3) -> list[Case]:
+    """The first `count` studies with two or more findings in the reference report (fewer findings if there are too few).
+
+    per_study: rows of `reports.evaluate_reports`; method: whose reports are shown, model: the model of that name.
+    """
+    rows = per_study[per_study["method"] == method]
+    texts = {variant: rows[rows["variant"] == variant].set_index("study") for variant in ("with prompts", "without prompts")}
+    numbers = {study.study_id: i for i, study in enumerate(studies) if study.study_id in texts["with prompts"].index}
+    findings = {name: positive_names(studies[i].labels) for name, i in numbers.items()}
+    chosen = sorted((name for name in numbers if findings[name]), key=lambda name: (len(findings[name]) < 2, numbers[name]))
+    return [_report_case(name, studies[numbers[name]], texts, model) for name in chosen[:count]]
+
+
+def _report_case(name: str, study, texts: Mapping[str, pd.DataFrame], model) -> Case:
+    reference = positive_names(study.labels)
+    with_prompts = texts["with prompts"].loc[name]
+    predicted = inference.positive_findings(model, np.asarray(with_prompts["findings"], float)[None])[0]
+    selected = [anatomy for anatomy in ANATOMIES if anatomy in anatomies_for(predicted)]
+    leaves = [leaf for anatomy in selected for leaf in leaves_of(anatomy)]
+    images = study.image[None]
+    evidence = {
+        f"with prompts: {', '.join(selected)}" if selected else "with prompts": (
+            node_attention(model, images, leaves)[0].mean(0) if leaves else None
+        ),
+        "without prompts: attention of CLS": cls_attention(model, images)[0],
+    }
+    written = {"reference": mark_sentences(study.report, positive_names(with_prompts["generated_labels"]), MISSED)}
+    scores = {"reference": "findings: " + (", ".join(sorted(reference)) or "none")}
+    for variant, frame in texts.items():
+        if name in frame.index:
+            row = frame.loc[name]
+            written[variant] = mark_sentences(row["generated"], reference, WRONG)
+            scores[variant] = score_line(row["generated"], study.report, row["generated_labels"], study.labels)
+    return Case(name, study.image, evidence, written, scores)
+
+
+def score_line(generated: str, reference: str, generated_labels, reference_labels) -> str:
+    """BLEU-1 of one report and F1 over the findings of one study, in words."""
+    bleu = score_reports([generated], [reference], meteor=_NoMeteor())[0]["bleu1"].iloc[0]
+    clinical = clinical_scores(np.asarray(generated_labels)[None], np.asarray(reference_labels)[None])
+    return f"BLEU-1 {bleu:.2f}   F1 {clinical['micro_f1_13']:.2f}"
+
+
+# ---- phrases
+def phrase_cases(per_phrase: pd.DataFrame, models: Mapping, studies: Sequence, settings, findings=CASE_FINDINGS):
+    """One phrase per finding, the one with the median CNR of the strongest model's masked map: a list of PhraseCase.
+
+    per_phrase: rows of `grounding.evaluate_phrases`. Both maps of the last two models are shown.
+    """
+    own = per_phrase[(per_phrase["control"] == "own") & (per_phrase["map"] == "masked")]
+    own = own[own["method"] == strongest(models)] if len(own) else own
+    numbers = {studies[i].study_id: i for i in range(len(studies))} if len(own) else {}
+    cases = []
+    for finding in findings:
+        rows = own[own["finding"] == finding].sort_values(["cnr", "study"])
+        if not len(rows):
+            continue
+        row = rows.iloc[(len(rows) - 1) // 2]
+        study = studies[numbers[row["study"]]]
+        same = [p for p in study.phrases if p.finding == finding and p.text.lower() == row["phrase"].lower()]
+        mask = np.any([phrase.mask for phrase in same], axis=0)
+        maps = {}
+        for name in list(models)[-2:]:
+            for kind, title in (("masked", "masked (ours)"), ("similarity", "similarity")):
+                heatmap = inference.phrase_maps(models[name], study.image[None], [[row["phrase"]]], kind,
+                                                settings.inference.evidence_masks, settings.seed)[0][0]  # fmt: skip
+                score = score_map(heatmap, mask)
+                maps[f"{name}:\n{title}"] = (heatmap, score["miou"], score["cnr"])
+        boxes = np.concatenate([phrase.boxes for phrase in same])
+        cases.append(PhraseCase(finding, row["phrase"], study.image, mask, boxes, maps))
+    return cases
+
+
+# ---- reconstruction
+@torch.no_grad()
+def reconstruct(model, images: np.ndarray, mask_ratio: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the visual decoder makes of the hidden patches of images [n, S, S] uint8.
+
+    Returns the picture in 0..1 [n, S, S] (kept patches as they are) and the visible pixels [n, S, S] bool; the same masks
+    for every model with as many patches.
+    """
+    model.eval()
+    config, pixels = model.config, pixels_of(model, images)
+    noise = np.random.default_rng([seed, 31]).random((len(images), config.patches), np.float32)
+    keep = keep_lowest(torch.from_numpy(noise), mask_ratio).to(pixels.device)
+    tokens = model.encoder(pixels, keep)
+    patches = model.decoder.reconstruct(tokens.cls, tokens.patches, keep).float()
+    grid, size = config.grid, config.patch_size
+    drawn = patches.view(len(images), grid, grid, size, size, -1).mean(-1).permute(0, 1, 3, 2, 4)
+    drawn = drawn.reshape(len(images), config.image_size, config.image_size) * config.pixel_std + config.pixel_mean
+    visible = visible_pixels(keep, config, torch.float32)[:, 0].bool().cpu().numpy()
+    return np.where(visible, images / 255, drawn.clamp(0, 1).cpu().numpy()), visible

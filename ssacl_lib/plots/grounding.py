@@ -1,0 +1,246 @@
+"""Figures of notebook 04: phrase grounding and its controls, cases, faithfulness, and the anatomy of the prompts."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..anatomy import default_graph
+from ..evaluation.cases import PhraseCase
+from . import style
+from .anatomy import branch
+
+SCORE_NAMES = {
+    "pointing": "pointing game\n(share of hits)",
+    "cnr": "contrast-to-noise\nratio",
+    "miou": "mean IoU",
+    "dice": "Dice",
+    "cnr_own_minus_swapped": "CNR: own minus\nswapped phrase",
+    "pointing_minus_prior": "pointing: minus\ncentre prior",
+}
+
+MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "prior": "D"}
+NO_PHRASES = "this data set has no phrases with boxes, so no phrase can be scored"
+NO_REGIONS = "this data set has no masks of the anatomy's nodes, so prompts can't be scored"
+
+
+def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_swapped", "cnr", "miou")) -> Figure | str:
+    """Own phrases per finding and overall: columns map, control, finding, method, metric, value, low, high.
+
+    The two figures that a position prior can't earn stand first.
+    """
+    table = table[(table["control"] == "own") & table["metric"].isin(metrics)]
+    if not len(table):
+        return NO_PHRASES
+    findings = [name for name in dict.fromkeys(table["finding"]) if name not in ("overall", "mean of findings")]
+    order = ["overall", *findings]
+    systems = _systems(table)
+    figure = style.new_figure(style.DOUBLE, 24 + 3.0 * len(systems) * len(order) ** 0.9)
+    axes = figure.subplots(1, len(metrics), sharey=True)
+    for ax, metric in zip(axes, metrics, strict=True):
+        for number, (method, kind) in enumerate(systems):
+            part = table[(table["metric"] == metric) & (table["method"] == method) & (table["map"] == kind)]
+            part = part.set_index("finding").reindex(order)
+            places = np.arange(len(order)) + (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
+            filled = {} if kind in ("masked", "prior") else {"markerfacecolor": "white"}
+            style.intervals(ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method),
+                            marker=MAP_MARKS.get(kind, "o"), label=_name(method, kind), markersize=3, **filled)  # fmt: skip
+        _finish(ax, metric)
+        for place in range(1, len(order)):
+            ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
+    axes[0].set_yticks(range(len(order)), order)
+    axes[0].get_yticklabels()[0].set_fontweight("bold")
+    axes[0].set_ylim(len(order) - 0.5, -0.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _systems(table: pd.DataFrame) -> list[tuple[str, str]]:
+    found = set(zip(table["method"], table["map"], strict=True))
+    return [(m, k) for m in style.methods_in_order(table["method"]) for k in MAP_MARKS if (m, k) in found]
+
+
+def _name(method: str, kind: str) -> str:
+    return method if kind == "prior" else f"{method}, {kind} map"
+
+
+def _finish(ax, metric: str) -> None:
+    """Title in words, a line at zero, a grid."""
+    ax.set_title(SCORE_NAMES.get(metric, metric), fontsize=6.5)
+    ax.axvline(0, color=style.INK, linewidth=0.6)
+    ax.grid(axis="x")
+
+
+def controls(table: pd.DataFrame) -> Figure | str:
+    """Does a map follow its phrase and its patient? Own phrase against the controls, overall.
+
+    Columns as in `phrase_grounding`. A map that scores as well for a swapped phrase shows a position prior, not evidence.
+    """
+    table = table[(table["finding"] == "overall") & table["metric"].isin(["pointing", "cnr"])]
+    if not len(table):
+        return NO_PHRASES
+    names = ("own", "swapped phrase", "swapped side", "shifted")
+    colours = dict(zip(names, (style.BLUE, style.ORANGE, style.RED, style.GREEN), strict=True))
+    systems = _systems(table)
+    figure = style.new_figure(style.DOUBLE, 24 + 9 * len(systems))
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, metric in zip(axes, ("pointing", "cnr"), strict=True):
+        for number, control in enumerate(names):
+            part = table[(table["metric"] == metric) & (table["control"] == control)].set_index(["method", "map"])
+            part = part.reindex(pd.MultiIndex.from_tuples(systems))
+            places = np.arange(len(systems)) + (number - 1.5) * 0.18
+            style.intervals(ax, places, part["value"], part["low"], part["high"], colour=colours[control], label=control)
+        _finish(ax, metric)
+        for place in range(1, len(systems)):
+            ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
+    axes[0].set_yticks(range(len(systems)), [_name(*system) for system in systems])
+    axes[0].set_ylim(len(systems) - 0.5, -0.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
+    """One row per phrase: film with box and extent, then every map with its IoU and CNR.
+
+    Every map is drawn as the mean IoU sees it: min-max normalised to -1..1, with a line at the lowest and the highest
+    threshold (0.1 and 0.5).
+    """
+    if not cases:
+        return NO_PHRASES
+    titles = list(cases[0].maps)
+    columns = 1 + len(titles)
+    side = (style.DOUBLE - 16) / columns
+    figure = style.new_figure(style.DOUBLE, (side + 7) * len(cases) + 4)
+    axes = np.atleast_2d(figure.subplots(len(cases), columns))
+    for row, case in enumerate(cases):
+        style.show_film(axes[row, 0], case.image)
+        style.outline(axes[row, 0], case.mask, style.SKY, 0.8, linestyles="dashed")
+        style.draw_boxes(axes[row, 0], case.boxes)
+        axes[row, 0].set_title(case.finding, fontsize=6.5)
+        axes[row, 0].set_xlabel(style.wrap(f"“{case.phrase}”", 38), fontsize=5.6)
+        for ax, title in zip(axes[row, 1:], titles, strict=True):
+            heatmap, overlap, contrast = case.maps[title]
+            sized = 2 * style.scaled(heatmap) - 1
+            shown = style.heat_over_film(ax, case.image, sized, low=-1, high=1)
+            ax.contour(sized, levels=[0.1, 0.5], colors="white", linewidths=0.4)
+            style.draw_boxes(ax, case.boxes)
+            if row == 0:
+                ax.set_title(title, fontsize=6.5, fontweight="normal")
+            ax.set_xlabel(f"IoU {overlap:.2f}   CNR {contrast:.2f}", fontsize=6)
+    style.colour_bar(figure, shown, axes.ravel().tolist(), "map, min–max normalised as in the mean IoU", ticks=(-1, 0, 1))
+    return figure
+
+
+def faithfulness(curves: pd.DataFrame) -> Figure | str:
+    """Fit of the phrase while patches are hidden or shown: columns curve, order, fraction, method, value, low, high."""
+    if not len(curves):
+        return NO_PHRASES
+    words = {"deletion": "share of the patches hidden", "insertion": "share of the patches shown"}
+    methods = style.methods_in_order(curves["method"])
+    figure = style.new_figure(style.DOUBLE, 62)
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, (curve, label) in zip(axes, words.items(), strict=True):
+        for method in methods:
+            for order, line in (("evidence", "-"), ("random", ":")):
+                part = curves[(curves["curve"] == curve) & (curves["method"] == method) & (curves["order"] == order)]
+                colour = style.method_colour(method)
+                ax.fill_between(part["fraction"], part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
+                ax.plot(part["fraction"], part["value"], line, color=colour, label=f"{method}, {order} order")
+        ax.set_title({"deletion": "Hide the strongest evidence first", "insertion": "Show the strongest evidence first"}[curve])
+        ax.set_xlabel(label)
+        ax.grid(axis="y")
+    axes[0].set_ylabel("fit of the phrase (cosine)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
+    """The 25 leaf prompts' attention against the exact masks: columns node, method, metric, value, low, high."""
+    if not len(table):
+        return NO_REGIONS
+    leaves = [leaf for leaf in default_graph().leaves if leaf in set(table["node"])]
+    order = ["mean of leaves", *leaves]
+    panels = {"pointing": SCORE_NAMES["pointing"], "cnr": SCORE_NAMES["cnr"], "entropy": "entropy / log N\n(1 = looks everywhere)"}
+    methods = style.methods_in_order(table["method"])
+    figure = style.new_figure(style.DOUBLE, 128)
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for ax, (metric, title) in zip(axes, panels.items(), strict=True):
+        for number, method in enumerate(methods):
+            part = table[(table["metric"] == metric) & (table["method"] == method)].set_index("node").reindex(order)
+            if not part["value"].notna().any() or (method == "chance" and metric == "cnr"):
+                continue
+            places = np.arange(len(order)) + (number - (len(methods) - 1) / 2) * 0.7 / len(methods)
+            marks = {"marker": "|", "markersize": 5} if method == "chance" else {"markersize": 2.6}
+            style.intervals(ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method),
+                            label=method, **marks)  # fmt: skip
+        ax.set_title(title, fontsize=6.5)
+        ax.grid(axis="x")
+        for place in range(1, len(order)):
+            ax.axhline(place - 0.5, color=style.PALE, linewidth=0.4)
+        if metric == "cnr":
+            ax.axvline(0, color=style.INK, linewidth=0.6)
+    axes[0].set_yticks(range(len(order)), order)
+    for label in axes[0].get_yticklabels():
+        name = label.get_text()
+        label.set_color(style.ANATOMY_COLOURS[branch(name)] if name in leaves else style.INK)
+    axes[0].get_yticklabels()[0].set_fontweight("bold")
+    axes[0].set_ylim(len(order) - 0.5, -0.5)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
+    return figure
+
+
+def likeness(table: pd.DataFrame, images: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, node: str):
+    """Is a prompt's attention the same for every patient?
+
+    table: node, method, metric similarity_across_patients, value, low, high. images [k, H, W]; maps: model -> [k, H, W],
+    attention of `node` as a multiple of the uniform one; masks [k, H, W] bool or None.
+    """
+    table = table[table["metric"] == "similarity_across_patients"] if len(table) else table
+    figure = style.new_figure(style.DOUBLE, 14 + 21.5 * len(maps))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
+    ax = left.subplots()
+    methods = style.methods_in_order(table["method"]) if len(table) else list(maps)
+    for number, method in enumerate(methods):
+        part = table[(table["method"] == method) & table["node"].isin(default_graph().leaves)] if len(table) else table
+        spread = np.linspace(-0.25, 0.25, len(part)) if len(part) else []
+        ax.plot(part["value"], number + np.asarray(spread), "o", color=style.method_colour(method), markersize=2.6, alpha=0.8)
+        mean = table[(table["method"] == method) & (table["node"] == "mean of leaves")] if len(table) else table
+        if len(mean):
+            style.intervals(ax, [number], mean["value"], mean["low"], mean["high"], colour=style.INK, marker="|", markersize=12)
+    ax.set_yticks(range(len(methods)), methods)
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.set_xlabel("cosine of a leaf's attention with that of other patients\n(1 = the same for everybody; one dot a leaf)")
+    ax.grid(axis="x")
+    axes = np.atleast_2d(right.subplots(len(maps), len(images)))
+    for row, (method, of_method) in enumerate(maps.items()):
+        for column, image in enumerate(images):
+            shown = style.heat_over_film(axes[row, column], image, of_method[column], low=0, high=3)
+            if masks is not None:
+                style.outline(axes[row, column], masks[column], "white", 0.8)
+        axes[row, 0].set_ylabel(method, fontsize=6.5)
+    right.suptitle(f"attention of “{node}” in {len(images)} patients", fontsize=7)
+    style.colour_bar(right, shown, axes.ravel().tolist(), "attention / uniform", ticks=(0, 1, 2, 3))
+    return figure
+
+
+def film_lungs(table: pd.DataFrame) -> Figure | str:
+    """"right lung" and "left lung" on real films against boxes: map, control, region, method, metric, value, low, high."""
+    if not len(table):
+        return "this data set has no boxes of the right and left lung"
+    table = table[(table["region"] == "both") & (table["control"] == "own") & table["metric"].isin(["pointing", "miou", "cnr"])]
+    metrics = [metric for metric in ("pointing", "miou", "cnr") if (table["metric"] == metric).any()]
+    systems = _systems(table)
+    figure = style.new_figure(style.DOUBLE, 20 + 7 * len(systems))
+    axes = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
+    for ax, metric in zip(axes, metrics, strict=True):
+        part = table[table["metric"] == metric].set_index(["method", "map"])
+        for place, system in enumerate(systems):
+            if system in part.index:
+                row = part.loc[system]
+                style.intervals(ax, [place], [row["value"]], [row["low"]], [row["high"]],
+                                colour=style.method_colour(system[0]), marker=MAP_MARKS.get(system[1], "o"))  # fmt: skip
+        _finish(ax, metric)
+    axes[0].set_yticks(range(len(systems)), [_name(*system) for system in systems])
+    axes[0].set_ylim(len(systems) - 0.5, -0.5)
+    return figure
