@@ -1,6 +1,7 @@
 """The command `ssacl` (= `python -m ssacl_lib`): parse, call the library, print. Mistakes of the user: one line, exit 2."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,12 +87,10 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("action", choices=["get"])
     data.add_argument("name", choices=["ct"], help="ct: the labelled chest CT behind the phantom")
 
-    for name, line, text in (
-        ("pretrain", "train a checkpoint", PRETRAIN),
-        ("pretrain-mae", "train a masked autoencoder as a start", PRETRAIN_MAE),
-    ):
-        added = command(name, run_pretrain, line, text)
-        added.set_defaults(fixed=MAE_ONLY if name == "pretrain-mae" else {})
+    pretrain = command("pretrain", run_pretrain, "train a checkpoint", PRETRAIN)
+    pretrain.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
+    mae = command("pretrain-mae", run_pretrain_mae, "train a masked autoencoder as a start", PRETRAIN_MAE)
+    for added in (pretrain, mae):
         added.add_argument("--profile", default="cpu", help="where the settings come from (default cpu)")
         added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
         added.add_argument("--dataset", default="phantom", help="phantom (default) or folder")
@@ -183,16 +182,32 @@ def run_data(arguments: argparse.Namespace) -> int:
 
 
 def run_pretrain(arguments: argparse.Namespace) -> int:
-    """ssacl pretrain and ssacl pretrain-mae."""
-    overrides = {**arguments.fixed, **dict(parse_override(text) for text in arguments.set)}
-    settings = _settings(arguments, **overrides)
-    from .training import pretrain
+    """ssacl pretrain."""
+    settings = _settings(arguments, **dict(parse_override(text) for text in arguments.set))
+    from .checkpoints import make_checkpoint
 
-    result = pretrain(settings, arguments.out)
+    result = make_checkpoint(settings, arguments.out, _retype("pretrain", arguments), half=arguments.half)
     last = result.history[result.history["images"] == result.history["images"].max()]
     print("\n".join(f"  {row.split:10} {row.term:24} {row.value:.4f}" for row in last.itertuples()))
-    print(f"model: {result.folder}")
+    print(f"model: {arguments.out}; try: ssacl report IMAGE --weights {arguments.out}")
     return 0
+
+
+def run_pretrain_mae(arguments: argparse.Namespace) -> int:
+    """ssacl pretrain-mae."""
+    settings = _settings(arguments, **MAE_ONLY, **dict(parse_override(text) for text in arguments.set))
+    from .checkpoints import make_start
+
+    folder = make_start(settings, arguments.out, _retype("pretrain-mae", arguments))
+    print(f"encoder: {folder}; train from it with --set model.encoder_weights={folder}")
+    return 0
+
+
+def _retype(name: str, arguments: argparse.Namespace) -> str:
+    """What to type to get the same again, but for the folders."""
+    words = ["ssacl", name, "--profile", arguments.profile, "--seed", str(arguments.seed)]
+    words += ["--dataset", arguments.dataset] if arguments.dataset != "phantom" else []
+    return shlex.join([*words, *(word for text in arguments.set for word in ("--set", text))])
 
 
 def run_readme(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from .sources import all_sources, sha256_file
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy", "pandas", "scipy",
-    "scikit-learn", "scikit-image", "matplotlib", "networkx", "pillow", "pydicom", "nibabel", "pycocoevalcap", "pydantic",
+    "scikit-learn", "matplotlib", "networkx", "pillow", "pydicom", "nibabel", "pycocoevalcap", "pydantic",
 )  # fmt: skip
 """Packages whose versions can change a number or a picture."""
 

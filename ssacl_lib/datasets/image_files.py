@@ -34,7 +34,7 @@ def _read_dicom(path: Path) -> np.ndarray:
     try:
         dataset = pydicom.dcmread(path)
         stored = dataset.pixel_array
-    except (InvalidDicomError, AttributeError, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
+    except (InvalidDicomError, AttributeError, RuntimeError, ValueError, EOFError) as error:
         raise ValueError(f"{path}: can't read this DICOM file ({str(error).splitlines()[0]})") from None
     if stored.ndim == 3 and dataset.get("SamplesPerPixel", 1) == 1:
         stored = stored[0]  # several frames: the first

@@ -1,0 +1,179 @@
+"""The generated tables of the READMEs: notebooks, results, paper against companion, and one line per file of the library.
+
+A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; `ssacl readme` writes it, a test checks it.
+"""
+
+import ast
+import json
+import os
+import re
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+
+from . import paths
+from .manifest import atomic_write, read_json
+from .rebuild import STAGES
+
+FILES = ("README.md", "notebooks/README.md")
+PROFILES = ("cpu", "gpu")
+
+PAPER = (
+    ("Teaser figure", None, ""),
+    ("Architecture figure", "02_pretraining", "architecture"),
+    ("Figure: anatomy graph and pathology-anatomy mapping", "01_anatomy_graph", "graph"),
+    ("Figure: report generation case study", "03_report_generation", "cases"),
+    ("Figure: phrase grounding case grid", "04_grounding_evaluation", "cases"),
+    ("Table: report generation (MIMIC-CXR)", "03_report_generation", "tables/report_generation"),
+    ("Table: phrase grounding (MS-CXR)", "04_grounding_evaluation", "tables/phrase_grounding"),
+    ("Tables: classification, segmentation, retrieval", None, ""),
+    ("Table: ablation", None, ""),
+)
+"""What the paper shows, the notebook that rebuilds it (None: not yet), and a part of the output's name."""
+
+RESULTS: tuple[tuple[str, str, dict], ...] = ()
+"""Rows of the results table: what it is, the table, and the values that pick the rows (methods become columns)."""
+
+
+def _recorded(profile: str) -> tuple[dict, dict]:
+    folder = paths.FIGURES / profile
+    return tuple(read_json(folder / name).get("notebooks", {}) for name in ("manifest.json", "run.json"))
+
+
+def _outputs(profile: str, notebook: str) -> list[str]:
+    """Names of a notebook's figures (PNG) and tables (CSV), as recorded."""
+    names = _recorded(profile)[0].get(notebook, {}).get("outputs", {})
+    return sorted(name for name in names if name.endswith((".png", ".csv")))
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _minutes(notebook: str) -> str:
+    found = {}
+    for profile in PROFILES:
+        seconds = _recorded(profile)[1].get(notebook, {}).get("seconds", {}).get("total")
+        if seconds is not None:
+            found[profile] = f"{profile} {seconds / 60:.1f}"
+    return ", ".join(found.values()) or "not measured yet"
+
+
+def notebook_table(base: Path) -> str:
+    """Notebook, its executed copy, figures and tables, minutes as measured, what it shows; links relative to `base`."""
+    rows = []
+    for stage in STAGES:
+        executed = paths.FIGURES / "cpu" / "notebooks" / stage.notebook.name
+        name = f"[{stage.name}]({_link(stage.notebook, base)})"
+        if executed.is_file():
+            name += f" ([executed]({_link(executed, base)}))"
+        outputs = [f"[{Path(o).stem}]({_link(paths.FIGURES / 'cpu' / o, base)})" for o in _outputs("cpu", stage.name)]
+        rows.append([name, ", ".join(outputs) or "not made yet", _minutes(stage.name), stage.shows])
+    return _table(["notebook", "figures and tables", "minutes", "what it shows"], rows)
+
+
+def _link(path: Path, base: Path) -> str:
+    return Path(os.path.relpath(path, base)).as_posix()
+
+
+def paper_table(base: Path) -> str:
+    """Each figure and table of the paper: where it is rebuilt, or that it is not yet."""
+    rows = []
+    for what, notebook, part in PAPER:
+        outputs = _outputs("cpu", notebook) if notebook else []
+        files = [f"[{Path(o).stem}]({_link(paths.FIGURES / 'cpu' / o, base)})" for o in outputs if part in o]
+        if notebook is None or not files:
+            rows.append([what, "not rebuilt yet", ""])
+            continue
+        cell = _cell_of(paths.NOTEBOOKS / f"{notebook}.ipynb", part)
+        rows.append([what, f"[{notebook}]({_link(paths.NOTEBOOKS / f'{notebook}.ipynb', base)}){cell}", ", ".join(files)])
+    return _table(["in the paper", "notebook, cell", "here"], rows)
+
+
+def _cell_of(notebook: Path, part: str) -> str:
+    """The id of the cell that names an output."""
+    wanted = Path(part).name
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and re.search(rf"[\"'](fig\d+_)?\w*{re.escape(wanted)}\w*[\"']", source):
+            return f", cell `{cell['id']}`"
+    return ""
+
+
+def results_table(base: Path) -> str:
+    """The numbers that matter, with 95 % intervals, from the tables of the profile cpu."""
+    rows, methods = [], []
+    picked = []
+    for what, name, wanted in RESULTS:
+        path = paths.FIGURES / "cpu" / "tables" / f"{name}.csv"
+        if not path.is_file():
+            continue
+        table = pd.read_csv(path)
+        for column, value in wanted.items():
+            table = table[table[column] == value]
+        picked.append((what, table))
+        methods += [method for method in table["method"] if method not in methods]
+    for what, table in picked:
+        by_method = {row.method: f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()}
+        rows.append([what, *(by_method.get(method, "") for method in methods), str(table["n"].max())])
+    if not rows:
+        return "No results yet: `make paper` makes them."
+    return _table(["", *methods, "n"], rows)
+
+
+def layout(base: Path) -> str:
+    """One line per file of the library: the first sentence of its docstring, or of its first comment."""
+    lines = []
+    for path in sorted(paths.PACKAGE.rglob("*")):
+        if path.suffix in {".py", ".yaml", ".mplstyle"} and (path.name != "__init__.py" or path.parent == paths.PACKAGE):
+            lines.append(f"{path.relative_to(paths.PACKAGE.parent).as_posix():<44} {_first_sentence(path)}")
+    return "```\n" + "\n".join(lines) + "\n```"
+
+
+def _first_sentence(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        text = ast.get_docstring(ast.parse(text)) or ""
+        first = re.split(r"(?<=[.?;]) ", " ".join(text.split("\n\n")[0].split()))[0]
+    else:
+        first = " ".join(text.splitlines()[0].lstrip("# ").split())
+    return textwrap.shorten(first.rstrip(".;"), 110, placeholder=" …")
+
+
+BLOCKS = {"notebooks": notebook_table, "paper": paper_table, "results": results_table, "layout": layout}
+
+
+def generated(name: str) -> str:
+    """The text of a README with its blocks made anew.
+
+    Raises:
+        ValueError: an unknown block, or one that isn't closed.
+    """
+    path = paths.ROOT / name
+    text = path.read_text(encoding="utf-8")
+    if text.count("<!-- generated: ") != text.count("<!-- end -->"):
+        raise ValueError(f"{name}: every `<!-- generated: NAME -->` needs its `<!-- end -->`")
+
+    def fill(match: re.Match) -> str:
+        if match[1] not in BLOCKS:
+            raise ValueError(f"{name}: no block {match[1]!r}; there are {', '.join(BLOCKS)}")
+        return f"<!-- generated: {match[1]} -->\n{BLOCKS[match[1]](path.parent)}\n<!-- end -->"
+
+    return re.sub(r"<!-- generated: (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def outdated() -> list[str]:
+    """Names of the READMEs whose blocks differ from what would be generated now."""
+    return [name for name in FILES if generated(name) != (paths.ROOT / name).read_text(encoding="utf-8")]
+
+
+def write_generated() -> list[str]:
+    """Write the blocks that differ; returns the names of the files."""
+    names = outdated()
+    for name in names:
+        text = generated(name)
+        with atomic_write(paths.ROOT / name) as handle:
+            handle.write(text)
+    return names
