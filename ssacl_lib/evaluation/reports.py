@@ -41,7 +41,7 @@ VARIANTS = ("with prompts", "without prompts", "reference findings")
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
 COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
 CHUNK = 64
-CODE = ("evaluation/reports.py", "inference.py", "model/*.py", "text/labeler.py", "text/entities.py")
+CODE = ("evaluation/reports.py", "inference.py", "model/*.py", "text/labeler.*", "text/entities.py")
 
 
 def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
@@ -112,10 +112,11 @@ def text_rows(studies: Sequence, texts: Sequence[str]) -> pd.DataFrame:
 
 
 def labels_as_rows(studies: Sequence, findings: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """Findings as if they were labels of a report without words; none of the 13: "No Finding" is positive."""
+    """Findings as if they were labels of a report without words; nothing but devices: "No Finding" is positive."""
     codes = np.full((len(studies), len(OBSERVATIONS)), BLANK, np.int8)
     for row, names in zip(codes, findings, strict=True):
-        row[[OBSERVATIONS.index(name) for name in names or OBSERVATIONS[:1]]] = POSITIVE
+        row[[OBSERVATIONS.index(name) for name in names]] = POSITIVE
+        row[0] = BLANK if set(names) - {"Support Devices"} else POSITIVE
     rows = text_rows(studies, [""] * len(studies))
     rows["generated_labels"] = list(codes)
     return rows.assign(variant=HEAD_LABELS)
