@@ -1,6 +1,7 @@
 """The command `ssacl` (= `python -m ssacl_lib`): parse, call the library, print. Mistakes of the user: one line, exit 2."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,10 @@ The same loop with the image reconstruction term alone: a masked autoencoder of 
 encoder is a start for `ssacl pretrain` (setting model.encoder_weights)."""
 
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
+
+
+QUIET = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
+"""Variables that keep the libraries' own progress bars (of loading a file) away from ours."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -225,6 +230,7 @@ def run_readme(arguments: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     parsed = build_parser().parse_args(arguments)
+    os.environ.update(dict.fromkeys(QUIET, "1"))
     try:
         return parsed.run(parsed)
     except (ValueError, OSError) as error:

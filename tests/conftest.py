@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from ssacl_lib import paths
 from ssacl_lib.phantom.truth import Sign
@@ -79,3 +81,32 @@ def film_folder(tmp_path):
     ]
     pd.DataFrame(phrases).to_csv(root / "phrase_boxes.csv", index=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """A folder with a small model of random weights, as `ssacl pretrain` writes it."""
+    from ssacl_lib.training import save_model, untrained
+
+    notes = ["Small right pleural effusion. No pneumothorax.", "The heart is enlarged. The lungs are clear."] * 4
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_model(untrained(load_settings("smoke"), SimpleNamespace(reports=notes)), folder)
+    return folder
+
+
+def write_dicom(path, pixels, photometric="MONOCHROME2", **elements):
+    """Write pixels [H, W] as a radiograph in DICOM; more elements by keyword."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 0
+    dataset.PixelData = pixels.astype(np.uint16).tobytes()
+    for name, value in elements.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    return path

@@ -1,13 +1,18 @@
 """The command line: help worth reading, and one line that names the culprit for every mistake."""
 
+import json
 import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
+from conftest import write_dicom
+from PIL import Image
 
 from ssacl_lib import cli, paths
 from ssacl_lib.cli import main, parse_override
+from ssacl_lib.phantom.truth import FINDINGS
 
 
 def run(capsys, *words) -> tuple[int, str, str]:
@@ -77,6 +82,54 @@ def test_without_a_shipped_checkpoint_it_says_how_to_make_one(capsys, monkeypatc
     for words in (["report", "film.png"], ["ground", "film.png", "effusion"]):
         code, _, err = run(capsys, *words)
         assert code == 2 and "ssacl pretrain" in err
+
+
+def film(path):
+    """A small grey picture as PNG, JPEG or DICOM, by the ending."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60), dtype=np.uint8)
+    if path.suffix == ".dcm":
+        return write_dicom(path, pixels)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "b.jpg", "c.dcm"])
+def test_report_and_ground_write_json_and_overlay(capsys, tmp_path, tiny_checkpoint, name):
+    path, out = film(tmp_path / name), tmp_path / "out"
+    options = ("--weights", str(tiny_checkpoint), "--out", str(out))
+    code, printed, _ = run(capsys, "report", str(path), *options)
+    assert code == 0 and str(tiny_checkpoint) in printed
+    answer = json.loads((out / f"{path.stem}_report.json").read_text(encoding="utf-8"))
+    assert set(answer["findings"]) == set(FINDINGS) and answer["report"] is not None
+    code, printed, _ = run(capsys, "ground", str(path), "right pleural effusion", *options)
+    assert code == 0 and "peaks at" in printed
+    x, y = json.loads((out / f"{path.stem}_ground.json").read_text(encoding="utf-8"))["peak"]
+    assert 0 <= x < 60 and 0 <= y < 40
+    for kind in ("report", "ground"):
+        assert Image.open(out / f"{path.stem}_{kind}.png").size[0] > 100
+
+
+def test_wrong_images_phrases_and_weights_name_the_culprit(capsys, tmp_path, tiny_checkpoint):
+    good = film(tmp_path / "film.png")
+    (tmp_path / "text.png").write_text("no picture")
+    weights = ["--weights", str(tiny_checkpoint)]
+    for words, culprit in (
+        (["report", str(tmp_path / "text.png"), *weights], "text.png"),
+        (["ground", str(tmp_path / "missing.png"), "effusion", *weights], "missing.png"),
+        (["ground", str(good), " ", *weights], "phrase"),
+        (["report", str(good), "--weights", str(tmp_path / "nowhere")], "nowhere"),
+        (["ground", str(good), "effusion", "--weights", str(tmp_path)], tmp_path.name),
+    ):
+        code, _, err = run(capsys, *words)
+        assert code == 2 and culprit in err.splitlines()[-1], err
+
+
+def test_the_line_stands_alone_on_stderr(tmp_path, tiny_checkpoint):
+    """In a process of its own, for libraries write to stderr too."""
+    words = [sys.executable, "-m", "ssacl_lib", "report", str(tmp_path / "missing.png"), "--weights", str(tiny_checkpoint)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=paths.PACKAGE.parent)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "missing.png" in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_other_failures_give_one_line_and_exit_1(capsys, monkeypatch):

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import write_dicom
 from PIL import Image
 
 from ssacl_lib import sources
@@ -277,26 +278,6 @@ def test_the_data_fingerprint_sees_changes(film_folder):
 # ---- pictures
 def gradient() -> np.ndarray:
     return np.tile(np.linspace(0, 255, 60).astype(np.uint8), (30, 1))
-
-
-def write_dicom(path, pixels, photometric="MONOCHROME2", **elements):
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
-    dataset.BitsAllocated = dataset.BitsStored = 16
-    dataset.HighBit, dataset.PixelRepresentation = 15, 0
-    dataset.PixelData = pixels.astype(np.uint16).tobytes()
-    for name, value in elements.items():
-        setattr(dataset, name, value)
-    dataset.save_as(path)
-    return path
 
 
 def test_png_jpeg_and_dicom_give_the_same_picture(tmp_path):
