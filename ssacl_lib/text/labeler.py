@@ -59,7 +59,7 @@ def label(report: str) -> dict[str, str | None]:
     """The 14 observations of a report: "positive", "negative", "uncertain" or None (not mentioned)."""
     found: dict[str, str | None] = dict.fromkeys(OBSERVATIONS)
     words = _WORD.findall(read_sections(report).lower())
-    if not words:
+    if not any(word.isalpha() for word in words):
         return found
     for sentence in _split(words):
         for name, state in _sentence_labels(sentence):
@@ -148,7 +148,7 @@ def _sentence_labels(words: list[str]) -> list[tuple[str, str]]:
         if clause:
             states = _states(clause, words)
             labels += [(m.name, s) for m, s in states.items() if m.kind in ("findings", "borderline_findings") and s != "skip"]
-            labels += _structure_labels(clause, states)
+            labels += _structure_labels(clause, states, words)
         clause = []
     return labels
 
@@ -173,9 +173,12 @@ def _states(clause: list[_Mark], words: list[str]) -> dict[_Mark, str]:
             scope = "negative"
         elif kind == "doubt_before":
             scope = "uncertain"
+        elif kind == "versus" and scope == "positive":
+            states.update(dict.fromkeys(since[-1:], "uncertain"))
+            scope = "uncertain"
         elif kind == "skip_before":
             scope = "skip"
-        elif kind == "stop":
+        elif kind == "stop" or kind == "deny_stop" and scope == "negative":
             scope, since = "positive", since if words[mark.start] in ("is", "are") else []
         elif kind in ("deny_after", "doubt_after"):
             state = "negative" if kind == "deny_after" else "uncertain"
@@ -185,9 +188,8 @@ def _states(clause: list[_Mark], words: list[str]) -> dict[_Mark, str]:
 
 
 def _alternatives(words: list[str], start: int, end: int) -> bool:
-    """Are two findings offered as alternatives ("atelectasis versus pneumonia")?"""
-    between = words[start:end]
-    return len(between) <= 5 and not {"and"} & set(between[:1]) and any(w in ("versus", "vs", "or") for w in between)
+    """Are two findings offered as alternatives ("atelectasis or pneumonia")?"""
+    return "or" in words[start:end] and end - start <= 5
 
 
 def _reached(since: list[_Mark], mark: _Mark, words: list[str]) -> list[_Mark]:
@@ -197,18 +199,18 @@ def _reached(since: list[_Mark], mark: _Mark, words: list[str]) -> list[_Mark]:
     reached = since[-1:]
     for earlier in reversed(since[:-1]):
         between = words[earlier.end : reached[0].start]
-        if not {"or", "nor"} & set(between) and between != [","]:
+        if not {"or", "nor"} & set(between) and between not in ([], [","]):
             break
         reached.insert(0, earlier)
     return reached
 
 
-def _structure_labels(clause: list[_Mark], states: dict[_Mark, str]) -> list[tuple[str, str]]:
+def _structure_labels(clause: list[_Mark], states: dict[_Mark, str], words: list[str]) -> list[tuple[str, str]]:
     """Labels of "heart size is normal", "enlarged heart", "lungs are clear": each structure with its predicate."""
     labels = []
     structures = [m for m in clause if m.kind == "structures"]
     predicates = [m for m in clause if m.kind in _PREDICATES]
-    attached = {p: s for p in predicates for s in structures if 0 <= s.start - p.end <= 1}
+    attached = {p: s for p in predicates for s in structures if 0 <= s.start - p.end <= 1 and words[p.end] not in (",", "and")}
     for structure in structures:
         denied, stated, abnormal = _OF_STRUCTURE[structure.name]
         predicate = _predicate(structure, predicates, attached)

@@ -22,7 +22,7 @@ _AFTER = re.compile(r"\([ \t]+")
 _JOINED = re.compile(r"(?<=\w)[ \t]*([-/'])[ \t]*(?=\w)")
 _DECIMAL = re.compile(r"(?<=\d)\.[ \t]+(?=\d)")
 _LINE_END = re.compile(r"[ \t]*\n[ \t]*")
-_START = re.compile(r"(?:^|(?<=[.!?:]\s)|(?<=\n))[a-z]")
+_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n)|(?<=FINDINGS: )|(?<=IMPRESSION: ))[a-z]")
 _HEADINGS = re.compile(r"^(findings|impression):", re.MULTILINE)
 _ABBREVIATIONS = re.compile(r"\b(?:ap|pa|svc|ra|ij|picc|ng|et|icd|chf|copd|kerley b)\b")
 
