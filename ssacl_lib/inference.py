@@ -124,8 +124,8 @@ def reports_of_pixels(model: SSACLModel, pixels: torch.Tensor) -> list[Report]:
 
 
 # ---- maps
-def smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian smoothing of maps [..., h, w] with sigma in patches, edges replicated."""
+def smooth(maps: torch.Tensor, sigma: float, beyond: str = "replicate") -> torch.Tensor:
+    """Gaussian smoothing of maps [..., h, w] with sigma in patches; beyond the edge "replicate" or "constant" (zeros)."""
     if sigma <= 0:
         return maps
     radius = max(1, int(3 * sigma + 0.5))
@@ -133,17 +133,26 @@ def smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel = kernel / kernel.sum()
     flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode="replicate"), kernel[None, None, None])
-    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode="replicate"), kernel[None, None, :, None])
+    flat = F.conv2d(F.pad(flat, (radius, radius, 0, 0), mode=beyond), kernel[None, None, None])
+    flat = F.conv2d(F.pad(flat, (0, 0, radius, radius), mode=beyond), kernel[None, None, :, None])
     return flat.reshape(maps.shape)
 
 
-def to_image(patches: torch.Tensor, model: SSACLModel, sigma: float | None = None) -> torch.Tensor:
-    """Values per patch [B, P, N] -> smoothed maps [B, P, S, S] (bilinear, align_corners False)."""
+def to_image(patches: torch.Tensor, model: SSACLModel, sigma: float, beyond: str = "replicate") -> torch.Tensor:
+    """Values per patch [B, P, N] -> maps [B, P, S, S], smoothed, then bilinear (align_corners False)."""
     config = model.config
-    sigma = config.evidence["smoothing_patches"] if sigma is None else sigma
-    grids = smooth(patches.float().reshape(*patches.shape[:2], config.grid, config.grid), sigma)
+    grids = smooth(patches.float().reshape(*patches.shape[:2], config.grid, config.grid), sigma, beyond)
     return F.interpolate(grids, size=(config.image_size, config.image_size), mode="bilinear", align_corners=False)
+
+
+def evidence_to_image(effect: torch.Tensor, model: SSACLModel) -> torch.Tensor:
+    """Masked evidence per patch [B, P, N] -> maps [B, P, S, S].
+
+    A map's mean says only how well the image fits on the whole and is taken away; then 0 is "this patch changes nothing",
+    and so is what lies beyond the film. (Replicating the edge instead draws a map's maximum onto it.)
+    """
+    effect = effect - effect.mean(-1, keepdim=True)
+    return to_image(effect, model, model.config.evidence["evidence_smoothing_patches"], "constant")
 
 
 @torch.no_grad()
@@ -166,7 +175,7 @@ def masked_embeddings(model: SSACLModel, pixels: torch.Tensor, keeps: torch.Tens
     out = []
     for image in pixels:
         with autocast(model):
-            rows = [model.image_embedding(image[None].expand(len(part), -1, -1, -1), part) for part in keeps.split(256)]
+            rows = [model.image_embedding(image[None].expand(len(part), -1, -1, -1), part) for part in keeps.split(64)]
         out.append(F.normalize(torch.cat(rows).float(), dim=-1))
     return torch.stack(out)
 
@@ -180,7 +189,7 @@ def visibility_effect(scores: torch.Tensor, keeps: torch.Tensor, patches: int) -
 
 
 def phrase_maps_of_pixels(model: SSACLModel, pixels: torch.Tensor, phrases: list[str], evidence: str = "masked",
-                          masks: int | None = None, seed: int = 0, sigma: float | None = None) -> torch.Tensor:
+                          masks: int | None = None, seed: int = 0) -> torch.Tensor:
     """Maps [B, P, S, S] of every phrase on every image; all phrases of an image share its K passes.
 
     Raises ValueError for an empty phrase or an unknown kind of evidence.
@@ -193,10 +202,10 @@ def phrase_maps_of_pixels(model: SSACLModel, pixels: torch.Tensor, phrases: list
     with torch.no_grad():
         text = model.text_embedding(phrases)
         if evidence == "similarity":
-            return to_image(similarity_evidence(model, pixels, text), model, sigma)
+            return to_image(similarity_evidence(model, pixels, text), model, model.config.evidence["smoothing_patches"])
         keeps = random_keeps(model, masks or model.config.evidence["masks"], seed)
         scores = masked_embeddings(model, pixels, keeps) @ F.normalize(text.float(), dim=-1).T
-        return to_image(visibility_effect(scores, keeps, model.config.patches), model, sigma)
+        return evidence_to_image(visibility_effect(scores, keeps, model.config.patches), model)
 
 
 def phrase_maps(model: SSACLModel, images: np.ndarray, phrases: list[list[str]], evidence: str = "masked",

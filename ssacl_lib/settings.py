@@ -96,7 +96,8 @@ class InferenceSettings(_Section):
     uncertain_as_positive: bool
     evidence_masks: int = Field(ge=2, description="K of the masked evidence")
     evidence_mask_ratio: float = Field(gt=0, lt=1)
-    smoothing_patches: float = Field(ge=0, description="sigma of the Gaussian over a map, in patches")
+    smoothing_patches: float = Field(ge=0, description="sigma of the Gaussian over a similarity map, in patches")
+    evidence_smoothing_patches: float = Field(ge=0, description="the same for masked evidence; chosen on validation")
 
 
 class EvaluationSettings(_Section):

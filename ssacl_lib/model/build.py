@@ -35,7 +35,8 @@ def config_from_settings(settings: Settings, vocabulary: int) -> SSACLConfig:
         generation={"num_beams": i.beams, "min_new_tokens": i.min_new_tokens, "max_new_tokens": i.max_new_tokens,
                     "repetition_penalty": i.repetition_penalty, "length_penalty": i.length_penalty},
         evidence={"masks": i.evidence_masks, "mask_ratio": i.evidence_mask_ratio,
-                  "smoothing_patches": i.smoothing_patches})
+                  "smoothing_patches": i.smoothing_patches,
+                  "evidence_smoothing_patches": i.evidence_smoothing_patches})
 
 
 def build_model(settings: Settings, tokenizer) -> SSACLModel:

@@ -66,7 +66,8 @@ class SSACLConfig(PretrainedConfig):
         self.language = language or {"n_embd": 768, "n_layer": 12, "n_head": 12}
         self.report_tokens = report_tokens
         self.generation = generation or {}
-        self.evidence = {"masks": 200, "mask_ratio": 0.5, "smoothing_patches": 1.5, **(evidence or {})}
+        self.evidence = {"masks": 200, "mask_ratio": 0.5, "smoothing_patches": 1.5,
+                         "evidence_smoothing_patches": 1.0, **(evidence or {})}
         kwargs.setdefault("tie_word_embeddings", True)  # the language decoder reads and writes with one table
         super().__init__(**kwargs)
 
