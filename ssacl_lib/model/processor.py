@@ -83,7 +83,7 @@ class SSACLProcessor:
         """Text of generated ids, up to the first newline."""
         ids = [int(i) for i in ids]
         ids = ids[: ids.index(self.newline)] if self.newline in ids else ids
-        ids = [i for i in ids if i != self.pad]
+        ids = [i for i in ids if i != self.pad and i < len(self.language_tokenizer)]
         if isinstance(self.language_tokenizer, PreTrainedTokenizerFast) and self.language_tokenizer.cls_token:
             return detokenize(ids, self.language_tokenizer)
         return self.language_tokenizer.decode(ids).strip()
