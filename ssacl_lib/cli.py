@@ -132,12 +132,15 @@ def _settings(arguments: argparse.Namespace, **overrides: object) -> Settings:
 
 def run_rebuild(arguments: argparse.Namespace) -> int:
     """ssacl rebuild."""
+    from .readme import write_generated
     from .rebuild import rebuild, stale_outputs
 
     out = str(Path(arguments.out).resolve()) if arguments.out else None
     settings = _settings(arguments, out_dir=out)
     if not arguments.check:
         rebuild(settings, arguments.only)
+        if out is None:  # the READMEs show what these folders hold
+            write_generated()
         return 0
     lines = stale_outputs(settings, arguments.only)
     print("\n".join(lines) if lines else f"{settings.figures.name}: everything is up to date")

@@ -6,9 +6,11 @@ keys of the stages that it needs; a stage whose key and outputs are those of the
 
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,23 +19,35 @@ from .datasets.folder import data_fingerprint
 from .datasets.prepare import SPLITS, source_for
 from .manifest import REBUILD_VARIABLE, Run, output_problems, portable_settings, read_json, write_json
 from .settings import Settings
-from .sources import files_fingerprint, notebook_fingerprint, sha256_file, sha256_json, stage_modules
+from .sources import (
+    files_fingerprint,
+    modules_fingerprint,
+    notebook_fingerprint,
+    sha256_file,
+    sha256_json,
+    stage_modules,
+)
 
 PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
+
+
+SHIPPED = "shipped checkpoint"
 
 
 @dataclass(frozen=True)
 class Stage:
     """One notebook: the stages that it needs, the outputs that it must make, and what it shows in a line.
 
-    makes: paths below the folder of results. keeps: paths below the runs folder that later stages read.
+    makes: paths below the folder of results. keeps: paths below the runs folder that later stages read, and `kept_by` the
+    modules that make them: a plot that changed is drawn again without training again.
     """
 
     name: str
     needs: tuple[str, ...]
     makes: tuple[str, ...]
     keeps: tuple[str, ...]
+    kept_by: tuple[str, ...]
     shows: str
 
     @property
@@ -44,20 +58,21 @@ class Stage:
 
 STAGES = (
     Stage(
-        "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (),
+        "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (), (),
         "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
     ),
     Stage(
-        "02_pretraining", (), (), ("model",),
+        "02_pretraining", (), (), ("model",), ("checkpoints",),
         "the architecture, the attention matrices, the five losses, the pretraining of this profile",
     ),
     Stage(
-        "03_report_generation", ("02_pretraining",), ("tables/report_generation.csv",), (),
+        "03_report_generation", ("02_pretraining",),
+        ("tables/finding_classification.csv", "tables/report_generation.csv"), (), (),
         "anatomy inference, reports with and without prompts, lexical and clinical scores, case study",
     ),
     Stage(
         "04_grounding_evaluation", ("02_pretraining",),
-        ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (),
+        ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (), (),
         "phrases and anatomies against exact masks, both kinds of map, controls, case grid",
     ),
 )  # fmt: skip
@@ -87,7 +102,7 @@ def _weights_hash(folder: Path) -> str:
 
 def _inputs(settings: Settings) -> dict[str, str]:
     """Hashes of what comes from outside of the library: shipped weights and a folder's data."""
-    inputs = {"shipped checkpoint": _weights_hash(paths.SHIPPED_CHECKPOINT)}
+    inputs = {SHIPPED: _weights_hash(paths.SHIPPED_CHECKPOINT)}
     if settings.model.encoder_weights:
         inputs["start checkpoint"] = _weights_hash(paths.ROOT / settings.model.encoder_weights)
     if settings.dataset == "folder":
@@ -162,6 +177,30 @@ def clean_notebook(content: dict) -> dict:
     return content
 
 
+@contextmanager
+def _kernel_environment() -> Iterator[None]:
+    """The kernel knows that it works for a rebuild, and finds this library even where it is not installed."""
+    before = dict(os.environ)
+    search = [str(paths.PACKAGE.parent), *filter(None, before.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ.update({REBUILD_VARIABLE: "1", "PYTHONPATH": os.pathsep.join(search)})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def drop_stale(stage: Stage, settings: Settings) -> None:
+    """Remove what the stage keeps where it was made by other code or settings; a run that was killed goes on."""
+    inputs = {name: value for name, value in _inputs(settings).items() if name != SHIPPED}
+    made_from = sha256_json([modules_fingerprint(*stage.kept_by), portable_settings(settings), inputs])
+    note = settings.runs / "stages" / f"{stage.name}-kept.json"
+    if stage.keeps and read_json(note).get("made from") != made_from:
+        for path in (settings.runs / name for name in stage.keeps):
+            shutil.rmtree(path, ignore_errors=True)
+        write_json(note, {"made from": made_from})
+
+
 def run_stage(stage: Stage, settings: Settings) -> None:
     """Execute the notebook, keep the executed copy beside the figures, and remember the key.
 
@@ -174,23 +213,22 @@ def run_stage(stage: Stage, settings: Settings) -> None:
     from nbclient.exceptions import DeadKernelError
 
     key = stage_key(stage, settings)
+    drop_stale(stage, settings)
     partial = settings.runs / "stages" / f"{stage.name}.ipynb"
     partial.parent.mkdir(parents=True, exist_ok=True)
     parameters = {name: getattr(settings, name) for name in PARAMETERS}
-    os.environ[REBUILD_VARIABLE] = "1"
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(
-            str(stage.notebook), str(partial), parameters, kernel_name="python3", language="python",
-            progress_bar=False, stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
-            extra_arguments=["--IPKernelApp.log_level=40"],
-        )  # fmt: skip
+        with _kernel_environment():
+            papermill.execute_notebook(
+                str(stage.notebook), str(partial), parameters, kernel_name="python3", language="python",
+                progress_bar=False, stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
+                extra_arguments=["--IPKernelApp.log_level=40"],
+            )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         raise StageError(f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})") from None
     except DeadKernelError:
         raise StageError(f"stage {stage.name}: the kernel died, most likely for want of memory") from None
-    finally:
-        os.environ.pop(REBUILD_VARIABLE, None)
     missing = [str(path) for path in _promised(stage, settings) if not path.exists()]
     if missing:
         raise StageError(f"stage {stage.name} ended without {', '.join(missing)}")

@@ -104,18 +104,17 @@ def test_cells_are_short_and_define_nothing(path):
 
 
 def test_nothing_is_defined_twice():
-    """Not in two notebooks, and not under a name that the library has."""
-    found = Counter()
-    for path in NOTEBOOKS:
-        found.update({name for cell in code_cells(path) for name in definitions(cell)})
-    library = {
-        node.name
-        for path in paths.PACKAGE.rglob("*.py")
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-    }
+    """Not in two notebooks, and no function body of the library stands in two modules."""
+    found = Counter(name for path in NOTEBOOKS for name in {n for cell in code_cells(path) for n in definitions(cell)})
     assert not [name for name, count in found.items() if count > 1]
-    assert not set(found) & library
+    bodies: dict[str, list[str]] = {}
+    for path in sorted(paths.PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if len(body) >= 2:
+                    bodies.setdefault("".join(map(ast.dump, body)), []).append(f"{path.name}: {node.name}")
+    assert not [places for places in bodies.values() if len(places) > 1]
 
 
 @every_notebook

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -85,16 +86,19 @@ def toy(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
     monkeypatch.setattr(rebuild, "source_for", lambda settings, split: None)
-    stages = (Stage("01_first", (), ("a.txt",), ("kept.txt",), ""), Stage("02_second", ("01_first",), (), (), ""))
+    stages = (
+        Stage("01_first", (), ("a.txt",), ("kept",), ("anatomy",), ""),
+        Stage("02_second", ("01_first",), (), (), (), ""),
+    )
     monkeypatch.setattr(rebuild, "STAGES", stages)
     monkeypatch.setenv("PYTHONPATH", str(paths.PACKAGE.parent))
     write(folder, "01_first", [
-        "run.runs.mkdir(parents=True, exist_ok=True)\n(run.runs / 'kept.txt').write_text(str(seed))",
+        "(run.runs / 'kept').mkdir(parents=True, exist_ok=True)\n(run.runs / 'kept' / 'a').open('a').write('x');",
         "(run.figures / 'a.txt').write_text(profile)\nrun.record(run.figures / 'a.txt');",
     ])  # fmt: skip
     write(folder, "02_second", [
-        "from ssacl_lib.manifest import require_stage\nrequire_stage(run, '01_first', run.runs / 'kept.txt')",
-        "import sys\nprint((run.runs / 'kept.txt').read_text())\nprint('half done', file=sys.stderr)",
+        "from ssacl_lib.manifest import require_stage\nrequire_stage(run, '01_first', run.runs / 'kept')",
+        "import sys\nprint((run.runs / 'kept' / 'a').read_text())\nprint('half done', file=sys.stderr)",
     ])  # fmt: skip
     return load_settings("smoke", out_dir=str(tmp_path / "out"))
 
@@ -122,11 +126,25 @@ def test_stages_run_once_and_again_when_something_changed(toy, capsys):
     (toy.figures / "a.txt").write_text("by hand")
     assert stale_outputs(toy) == ["01_first: a.txt differs from its hash in the manifest"]
     assert ran() == ["01_first"]
-    (toy.runs / "kept.txt").unlink()
+    assert (toy.runs / "kept" / "a").read_text() == "xx"
+    shutil.rmtree(toy.runs / "kept")
     assert ran() == ["01_first"]
     other = toy.model_copy(update={"seed": 1})
     assert stale_outputs(other) == [f"{name}: older than the settings" + extra for name, extra in
                                     (("01_first", ""), ("02_second", ", an earlier stage"))]  # fmt: skip
+
+
+def test_what_was_made_by_other_code_is_made_anew_and_a_plot_does_not_train_again(toy, monkeypatch):
+    def kept(change) -> str:
+        change()
+        rebuild.rebuild(toy, only=["01"])
+        return (toy.runs / "kept" / "a").read_text()
+
+    first = (paths.NOTEBOOKS / "01_first.ipynb").read_text()
+    assert kept(lambda: None) == "x"
+    assert kept(lambda: (paths.NOTEBOOKS / "01_first.ipynb").write_text(first.replace("record(", "record( "))) == "xx"
+    monkeypatch.setattr(rebuild, "modules_fingerprint", lambda *names: "other code")
+    assert kept(lambda: (paths.NOTEBOOKS / "01_first.ipynb").write_text(first)) == "x"
 
 
 def test_the_executed_copy_is_the_same_every_time(toy):

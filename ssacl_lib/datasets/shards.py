@@ -192,7 +192,7 @@ class TrainingStudies(Sequence[Study]):
         """Images [k, size, size] uint8 of the given studies, in their order; of all where none are given."""
         wanted = range(len(self)) if indices is None else [int(i) for i in indices]
         column = self._images[wanted].column("image") if len(wanted) else []
-        flat = b"".join(value.as_py() for value in column)
+        flat = bytearray().join(value.as_py() for value in column)  # a bytearray, so that the array can be written to
         return np.frombuffer(flat, dtype=np.uint8).reshape(-1, self.image_size, self.image_size)
 
     def __getitem__(self, index: int) -> Study:
