@@ -82,12 +82,12 @@ def draw_patient(generator: np.random.Generator, signs: tuple[Sign, ...], ranges
     by_name = {sign.finding: sign for sign in signs}
     anatomy = int(generator.integers(anatomies))
     yaw = int(np.clip(round(len(YAWS) // 2 + normal(1.6)), 0, len(YAWS) - 1))
-    ratio = 0.44 + normal(0.022)
+    ratio = 0.445 + normal(0.027)
     if "Cardiomegaly" in by_name:
-        ratio = 0.515 + 0.13 * by_name["Cardiomegaly"].severity + normal(0.008)
-    mediastinum = 0.92 + normal(0.05)
+        ratio = 0.502 + 0.14 * by_name["Cardiomegaly"].severity + normal(0.008)
+    mediastinum = 0.92 + normal(0.075)
     if "Enlarged Cardiomediastinum" in by_name:
-        mediastinum = 1.22 + 0.75 * by_name["Enlarged Cardiomediastinum"].severity + normal(0.04)
+        mediastinum = 1.12 + 0.60 * by_name["Enlarged Cardiomediastinum"].severity + normal(0.04)
     breath = normal(9)
     domes = [breath + normal(4), breath + normal(4)]  # positive: deeper
     for sign in signs:
@@ -96,11 +96,11 @@ def draw_patient(generator: np.random.Generator, signs: tuple[Sign, ...], ranges
     breasts = (float(generator.random() < 0.5) * float(generator.uniform(5, 38)), float(generator.uniform(0.8, 1.25)),
                float(generator.uniform(-12, 18)))  # fmt: skip
     return Patient(
-        anatomy=anatomy, yaw=yaw, angle=normal(2.2), zoom=1.10 * np.exp(normal(0.035)), shift=(normal(6), normal(6)),
+        anatomy=anatomy, yaw=yaw, angle=normal(2.2), zoom=1.08 * np.exp(normal(0.035)), shift=(normal(6), normal(6) - 4),
         width=np.exp(normal(0.035)), height=np.exp(normal(0.04)), elastic=ranges * 3.2 * generator.standard_normal((2, 5, 5)),
         thorax_ratio=ratio, mediastinum=mediastinum, domes=tuple(domes), build=np.exp(normal(0.10)),
         breasts=(breasts[0] * ranges, breasts[1], breasts[2]), shoulders=normal(12), bone=np.exp(normal(0.18)),
-        ribs=np.exp(normal(0.2)), parenchyma=0.14 + normal(0.025), vessels=np.exp(normal(0.22)),
+        ribs=2.1 * np.exp(normal(0.2)), parenchyma=0.14 + normal(0.025), vessels=1.35 * np.exp(normal(0.22)),
         gas=float(generator.uniform(0, 1.3)), texture=generator.standard_normal((14, 14)),
     )  # fmt: skip
 
@@ -129,16 +129,17 @@ def _inside(patient: Patient, points, u, v) -> tuple[np.ndarray, np.ndarray]:
     """Where the inside of the chest is sampled: heart and mediastinum wider or narrower, diaphragm lower or higher."""
     (left_edge, top), (right_edge, bottom) = points["heart box"]
     carina = points["carina"][0, 1]
-    upper = smooth_step(v, carina - 100, carina - 55) * (1 - smooth_step(v, carina + 5, carina + 45))
+    upper = smooth_step(v, carina - 110, carina - 50) * (1 - smooth_step(v, carina, carina + 95))
     lower = smooth_step(v, top - 10, top + 40) * (1 - smooth_step(v, bottom + 5, bottom + 50))
     heart_scale = patient.thorax_ratio * 268.0 / (right_edge - left_edge)
-    scale = 1 + (heart_scale - 1) * lower + (patient.mediastinum - 1) * upper * (1 - lower)
+    scale = 1 + (heart_scale - 1) * lower + (patient.mediastinum - 1) * upper * (1 - 0.8 * lower)
     share = np.clip(lower, 0, 1)
     centre = (left_edge + right_edge) / 2 * share + points["carina"][0, 0] * (1 - share)
     half = (right_edge - left_edge) / 2 * share + 34 * (1 - share)
     reach = 1.75 * share + 2.6 * (1 - share)
+    scale = np.minimum(scale, 1 + 0.6 * (reach - 1))  # never folds
     distance = np.abs(u - centre) / half
-    outside = 1 + (distance - scale) * (reach - 1) / np.maximum(reach - scale, 0.15)
+    outside = 1 + (distance - scale) * (reach - 1) / (reach - scale)
     source = np.where(distance < scale, distance / scale, outside)
     source = np.where(distance >= reach, distance, source)
     inner_u = centre + np.sign(u - centre) * source * half

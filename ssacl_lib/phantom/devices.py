@@ -41,10 +41,10 @@ def _draw(chest: Chest, points, radius: float, density: float, hollow: bool = Fa
     body = chest.body
     u, v = (body.bone_u, body.bone_v) if bone else (body.u, body.v)
     distance = distance_to_curve(u, v, _curve(points))
-    soft = max(0.35 * body.pixel, 0.4)
-    radius = max(radius, 0.38 * body.pixel)
+    soft = max(0.5 * body.pixel, 0.4)
+    density, radius = density * min(1.0, 0.4 + 0.6 * radius / (0.5 * body.pixel)), max(radius, 0.5 * body.pixel)
     line = 1 - smooth_step(distance, radius - soft, radius + soft)
-    if hollow and radius > 0.9 * body.pixel:
+    if hollow and radius > 1.2 * body.pixel:
         inner = 1 - smooth_step(distance, radius - 2.2 - soft, radius - 2.2 + soft)
         line = line - 0.65 * inner
     chest.metal += (density * line).astype(np.float32)

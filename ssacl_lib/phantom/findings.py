@@ -118,7 +118,7 @@ def _opacity(generator, signs, chosen):
 
 def _lesion(generator, signs, chosen):
     severity, mass = _severity(generator), generator.random() < 0.3
-    size = 30 + 25 * severity if mass else 10 + 18 * severity
+    size = 32 + 24 * severity if mass else 12 + 18 * severity
     side, zone = _free_place(generator, signs, (*ZONES, "apical"), (0.35, 0.3, 0.25, 0.1))
     regions = lung_regions(side, "apical", "upper") if zone == "apical" else lung_regions(side, zone)
     return [Sign("Lung Lesion", side, zone, severity, round(float(size)), kind="mass" if mass else "nodule", regions=regions)]
@@ -163,7 +163,7 @@ def _effusion(generator, signs, chosen):
     side = _pick(generator, [o[0] for o in options], [o[1] for o in options])
     zone = "costophrenic" if severity < 0.45 else "lower"
     zones = ("costophrenic", "hemidiaphragm", "lower") if severity < 0.75 else ("costophrenic", "hemidiaphragm", "lower", "mid")
-    depth = round(12 + 110 * severity**1.7)
+    depth = round(9 + 112 * severity**1.7)
     return [Sign("Pleural Effusion", side, zone, severity, depth, regions=lung_regions(side, *zones))]
 
 
@@ -174,7 +174,7 @@ def _pleura(generator, signs, chosen):
     side = _pick(generator, sides)
     zone = "apical" if kind == "apical cap" else _pick(generator, ("mid", "lower"))
     regions = lung_regions(side, "apical", "upper") if kind == "apical cap" else lung_regions(side, zone)
-    return [Sign("Pleural Other", side, zone, severity, round(5 + 9 * severity, 1), kind=kind, regions=regions)]
+    return [Sign("Pleural Other", side, zone, severity, round(6 + 10 * severity, 1), kind=kind, regions=regions)]
 
 
 RIB_ZONES = {3: "upper", 4: "upper", 5: "mid", 6: "mid", 7: "mid", 8: "lower", 9: "lower"}
@@ -185,11 +185,11 @@ def _fracture(generator, signs, chosen):
     severity = _severity(generator)
     side = _pick(generator, ("right", "left"))
     if generator.random() < 0.3:
-        return [Sign("Fracture", side, None, severity, round(4 + 10 * severity), kind="clavicle",
+        return [Sign("Fracture", side, None, severity, round(6 + 11 * severity), kind="clavicle",
                      regions=(f"{side} clavicle", "skeletal structures"))]  # fmt: skip
     number = int(generator.integers(4, 10))
     zone = RIB_ZONES[number]
-    return [Sign("Fracture", side, zone, severity, round(3 + 7 * severity), kind="rib", number=number,
+    return [Sign("Fracture", side, zone, severity, round(4 + 8 * severity), kind="rib", number=number,
                  regions=lung_regions(side, zone))]  # fmt: skip
 
 

@@ -24,23 +24,31 @@ def _site(points: np.ndarray, low: float, high: float, generator) -> tuple[np.nd
 
 
 def _rib(chest: Chest, sign: Sign, generator) -> None:
+    _break_rib(chest, sign, sign.number, generator)
+    if sign.severity > 0.45 and generator.random() < 0.7:  # a blow seldom breaks one rib alone
+        _break_rib(chest, sign, sign.number + 1, generator)
+
+
+def _break_rib(chest: Chest, sign: Sign, number: int, generator) -> None:
     body = chest.body
-    points = body.points[f"rib {sign.side} {sign.number}"]
+    points = body.points[f"rib {sign.side} {number}"]
     if not np.isfinite(points).any():
         return
-    site, tangent = _site(points, 0.22, 0.5, generator)
+    site, tangent = _site(points, 0.16, 0.36, generator)
     normal = np.array([-tangent[1], tangent[0]])
     along = (body.bone_u - site[0]) * tangent[0] + (body.bone_v - site[1]) * tangent[1]
     off = (body.bone_u - site[0]) * normal[0] + (body.bone_v - site[1]) * normal[1]
-    near = np.exp(-0.5 * ((along / 22) ** 2 + (off / 13) ** 2))
+    near = np.exp(-0.5 * ((along / 26) ** 2 + (off / 14) ** 2))
     step = sign.size_mm * generator.choice([-1, 1])
     moved = body.layer("ribs", body.bone_u + normal[0] * step * near * (along > 0),
                        body.bone_v + normal[1] * step * near * (along > 0))  # fmt: skip
-    gap = np.exp(-0.5 * (along / (1.5 + 0.15 * sign.size_mm)) ** 2) * np.exp(-0.5 * (off / 8) ** 2)
-    chest.ribs = body.patient.ribs * moved * (1 - 0.9 * gap)
-    callus = np.exp(-0.5 * ((along / 7) ** 2 + (off / 6) ** 2)) * (1 - gap)
-    chest.ribs = chest.ribs + ((1.0 + 5.0 * sign.severity) * callus).astype(np.float32)
-    chest.water += ((3 + 13 * sign.severity) * np.exp(-0.5 * ((along / 15) ** 2 + (off / 8) ** 2))).astype(np.float32)
+    gap = np.exp(-0.5 * (along / (1.8 + 0.2 * sign.size_mm)) ** 2) * np.exp(-0.5 * (off / 9) ** 2)
+    before = body.patient.ribs * body.layers["ribs"]
+    chest.ribs = chest.ribs + body.patient.ribs * moved * (1 - 0.9 * gap) - before
+    ends = np.exp(-0.5 * (((np.abs(along) - 8) / 5) ** 2 + (off / 6.5) ** 2))
+    chest.ribs = np.maximum(chest.ribs + (4.0 + 14.0 * sign.severity) * ends, 0).astype(np.float32)
+    blood = np.exp(-0.5 * ((along / 16) ** 2 + (off / 10) ** 2)) * (1 - 0.5 * gap)
+    chest.water += ((12 + 30 * sign.severity) * blood).astype(np.float32)
 
 
 def _clavicle(chest: Chest, sign: Sign, generator) -> None:
@@ -49,7 +57,7 @@ def _clavicle(chest: Chest, sign: Sign, generator) -> None:
     if not np.isfinite(points).any():
         return
     order = points[np.argsort(np.abs(points[:, 0]))]
-    site, tangent = _site(order, 0.3, 0.55, generator)
+    site, tangent = _site(order, 0.2, 0.42, generator)
     normal = np.array([-tangent[1], tangent[0]])
     normal = normal * np.sign(normal[1] or 1)  # downwards
     along = (body.bone_u - site[0]) * tangent[0] + (body.bone_v - site[1]) * tangent[1]
@@ -60,5 +68,5 @@ def _clavicle(chest: Chest, sign: Sign, generator) -> None:
                        body.bone_v - normal[1] * fall * lateral)  # fmt: skip
     gap = np.exp(-0.5 * (along / (1.6 + 0.12 * sign.size_mm)) ** 2) * (np.abs(off) < 30)
     callus = np.exp(-0.5 * ((along / 9) ** 2 + ((off - sign.size_mm / 2) / 8) ** 2))
-    chest.clavicles[sign.side] = (moved * (1 - 0.9 * gap) + (1 + 3 * sign.severity) * callus * smooth_step(
+    chest.clavicles[sign.side] = (moved * (1 - 0.9 * gap) + (4 + 9 * sign.severity) * callus * smooth_step(
         np.abs(along), 0, 5)).astype(np.float32)  # fmt: skip

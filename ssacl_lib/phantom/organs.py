@@ -19,7 +19,7 @@ from ..manifest import atomic_write
 from .ct import FILES, LabelledCT, find_files, get_ct, load_ct, sha256
 from .regions import node_regions, wall_distance
 
-VERSION = 1
+VERSION = 4
 """Raise it when the maps change: cached ones of another version are made again."""
 
 FRAME = 360.0
@@ -157,9 +157,10 @@ def _volumes(ct: LabelledCT) -> tuple[dict[str, np.ndarray], dict[str, np.ndarra
     solid = np.where(body, np.where(lung | gas, 1.0, 1 + soft / 1000), 0.0)
     bone_excess = np.clip(hounsfield - 90, 0, 750) / 1000
     vein = ndimage.binary_dilation(ct.mask("brachiocephalic_*", "subclavian_*", "superior_vena_cava"), iterations=3)
-    bone_excess[vein] = np.minimum(bone_excess[vein], 0.15)
+    vein |= ndimage.binary_dilation(ct.mask("rib_right_1", "rib_left_1"), iterations=2)
+    bone_excess[vein] = np.minimum(bone_excess[vein], 0.12)
     deep = ndimage.binary_erosion(lung, iterations=2)
-    vessel = np.where(deep, np.clip((hounsfield + 720) / 1000, 0, 0.76), 0)
+    vessel = np.where(deep, np.clip((hounsfield + 760) / 1000, 0, 0.80), 0)
 
     def bones(*names: str) -> np.ndarray:
         return np.where(ndimage.binary_dilation(ct.mask(*names)) & near_bone, bone_excess, 0)

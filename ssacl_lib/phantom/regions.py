@@ -6,7 +6,7 @@ Rules (v: height in mm, downwards; u: to the patient's left):
   40 % of the upper zone. Costophrenic angle: a disc of 28 mm at the lateral lower corner. Hilar structures: an ellipse of
   18 x 27 mm at the lung's medial edge, centred 18 mm below the carina. Hemidiaphragm: a band of 12 mm along the diaphragm line
   below this lung.
-- cardiac silhouette: the heart's label without what is thinner than 16 mm (vessels that the label follows).
+- cardiac silhouette: the heart's label without what is thinner than 24 mm (vessels that the label follows).
 - mediastinum: silhouettes of heart, great vessels, windpipe and gullet above the diaphragm line, closed, and its children. Upper
   mediastinum: what of it lies above the carina. Aortic arch: the aorta's label above the carina. Carina: a disc of 10 mm
   at the fork. Cavoatrial junction: a disc of 11 mm at the lower end of the superior vena cava's label. Right atrium: the
@@ -121,11 +121,11 @@ def _mediastinum(found, derived, maps, marks, above, position, pixel) -> None:
     order = np.argsort(track[:, 1])
     junction = np.array([np.interp(height, track[order, 1], track[order, 0]), height])
     derived["junction"] = junction[None]
-    thin = max(1, int(round(8 / pixel)))
+    thin = max(1, round(12 / pixel))
     heart = ndimage.binary_opening(maps["heart"] > 12, iterations=thin)
     found["heart"] = heart
     middle = (heart | (maps["great vessels"] > 6)) & above
-    radius = max(1, int(round(10 / pixel)))
+    radius = max(1, round(10 / pixel))
     middle = ndimage.binary_closing(np.pad(middle, radius), iterations=radius)[radius:-radius, radius:-radius] & above
     found["mediastinum"] = middle
     found["trachea"] = maps["trachea"] > 4

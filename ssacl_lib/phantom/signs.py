@@ -113,9 +113,9 @@ def lung_lesion(chest: Chest, sign: Sign, generator) -> None:
     stretch = generator.uniform(0.88, 1.12)
     wobble = (0.05 if sign.kind == "nodule" else 0.10) * chest.noise(generator, 16)
     distance = np.hypot((chest.body.u - centre[0]) / stretch, (chest.body.v - centre[1]) * stretch) / radius + wobble
-    blur = np.maximum(1.15 - distance**2, 0)
-    chord = 2 * radius * np.sqrt(np.minimum(blur, 1.0)) * smooth_step(blur, 0, 0.35)
-    density = (0.75 + 0.75 * sign.severity) * (1.5 if sign.kind == "nodule" else 0.8)
+    inner = np.maximum(1.12 - distance**2, 0)
+    chord = 2 * radius * np.sqrt(inner) * smooth_step(inner, 0, 0.5)
+    density = (0.65 + 0.75 * sign.severity) * (1.5 if sign.kind == "nodule" else 0.85)
     chest.water += (density * chord * (chest.path[sign.side] > 8)).astype(np.float32)
 
 
@@ -125,11 +125,11 @@ def edema(chest: Chest, sign: Sign, generator) -> None:
     for side in SIDES:
         hilum, angle = chest.body.points[f"hilum {side}"][0], chest.body.points[f"angle {side}"][0]
         haze = ellipse(chest, hilum, 62, 82, 0.75, 0.12 * chest.noise(generator, 8))
-        mesh = np.abs(chest.noise(generator, 44))
+        mesh = np.clip(0.8 + 0.5 * chest.noise(generator, 60) + 0.3 * chest.noise(generator, 34), 0, 2)
         inside = smooth_step(chest.body.layers[f"wall {side}"], 0, 6) * smooth_step(chest.path[side], 10, 40)
         upper = 1 - smooth_step(chest.body.v, hilum[1] - 10, hilum[1] + 40)
-        chest.air[side] -= (0.35 + 0.9 * severity) * chest.vessels[side] * (0.5 + upper)
-        chest.fill(side, (0.06 + 0.34 * severity) * haze + (0.05 + 0.09 * severity) * inside * (0.4 + haze) * mesh)
+        chest.air[side] -= (0.10 + 0.40 * severity) * chest.vessels[side] * (0.3 + upper)
+        chest.fill(side, (0.03 + 0.34 * severity) * haze + (0.025 + 0.11 * severity) * inside * (0.4 + haze) * mesh)
         lines = 4 + int(4 * severity)
         base = angle[1] - 12
         outward = -1 if side == "right" else 1
@@ -139,7 +139,7 @@ def edema(chest: Chest, sign: Sign, generator) -> None:
             length = generator.uniform(14, 24)
             stroke = np.exp(-0.5 * ((chest.body.v - height + 0.1 * outward * chest.body.u * 0) / 1.3) ** 2)
             stroke = stroke * (start > 0.5) * (1 - smooth_step(start, length - 4, length + 4)) * (chest.path[side] > 5)
-            chest.water += ((3 + 6 * severity) * stroke).astype(np.float32)
+            chest.water += ((1.5 + 7 * severity) * stroke).astype(np.float32)
         np.maximum(chest.air[side], 0, out=chest.air[side])
 
 
@@ -149,8 +149,8 @@ def consolidation(chest: Chest, sign: Sign, generator) -> None:
     lobe = chest.body.layers[LOBE_OF[side, sign.zone]]
     share = lobe / np.maximum(chest.path[side], 1)
     centre = chest.spot(generator, side, sign.zone)
-    size = generator.uniform(34, 50) * (0.85 + 0.35 * sign.severity)
-    area = ellipse(chest, centre, size, size * 0.9, 0.3, 0.12 * chest.noise(generator, 8))
+    size = generator.uniform(38, 54) * (0.85 + 0.35 * sign.severity)
+    area = ellipse(chest, centre, size * 1.15, size, 0.5, 0.25 * chest.noise(generator, 9))
     chest.fill(side, (0.38 + 0.55 * sign.severity) * area * smooth_step(share, 0.02, 0.5))
 
 
@@ -159,10 +159,10 @@ def pneumonia(chest: Chest, sign: Sign, generator) -> None:
     for side in sides_of(sign):
         centre = chest.spot(generator, side, sign.zone)
         lumps = chest.noise(generator, 20) + 0.6 * chest.noise(generator, 34)
-        near = ellipse(chest, centre, 40, 36, 0.6, 0.15 * chest.noise(generator, 8))
-        patches = near * smooth_step(lumps, -0.5, 0.9)
+        near = ellipse(chest, centre, 46, 40, 0.7, 0.3 * chest.noise(generator, 9))
+        patches = near * smooth_step(lumps, -1.6, 1.8)
         passages = np.exp(-((chest.noise(generator, 22) / 0.25) ** 2))
-        chest.fill(side, (0.26 + 0.50 * sign.severity) * patches * (1 - 0.55 * passages))
+        chest.fill(side, (0.24 + 0.46 * sign.severity) * patches * (1 - 0.4 * passages))
 
 
 def atelectasis(chest: Chest, sign: Sign, generator) -> None:
@@ -183,13 +183,16 @@ def atelectasis(chest: Chest, sign: Sign, generator) -> None:
             slope, length = generator.uniform(-0.35, 0.35), generator.uniform(20, 36)
             along, off = u - middle[0], v - middle[1]
             bend = 0.004 * generator.uniform(-1, 1) * along**2
-            stroke = np.exp(-0.5 * ((off - slope * along - bend) / (2.2 + 1.6 * sign.severity)) ** 2)
-            stroke = stroke * (1 - smooth_step(np.abs(along), length - 8, length + 6)) * smooth_step(chest.path[side], 8, 30)
-            chest.water += ((9 + 26 * sign.severity) * stroke).astype(np.float32)
+            stroke = np.exp(-0.5 * ((off - slope * along - bend) / (2.6 + 2.0 * sign.severity)) ** 2)
+            stroke = stroke * (1 - smooth_step(np.abs(along), length - 8, length + 6)) * smooth_step(chest.air[side], 8, 40)
+            chest.water += ((12 + 28 * sign.severity) * stroke).astype(np.float32)
 
 
-def pneumothorax(chest: Chest, sign: Sign, generator) -> None:
-    """Air between lung and wall, deepest at the apex: no vessels beyond a thin pleural line, the lung behind it denser."""
+def pneumothorax(chest: Chest, sign: Sign, generator) -> np.ndarray:
+    """Air between lung and wall, deepest at the apex: no vessels beyond a thin pleural line, the lung behind it denser.
+
+    Returns the extent [H, W] bool: the free air and the line, without the denser lung.
+    """
     side = sign.side
     points, wall = chest.body.points, chest.body.layers[f"wall {side}"]
     top, bottom = points[f"apex {side}"][0, 1], points[f"bottom {side}"][0, 1]
@@ -203,6 +206,7 @@ def pneumothorax(chest: Chest, sign: Sign, generator) -> None:
     chest.fill(side, lung * (0.03 + 0.12 * sign.severity))
     line = np.exp(-0.5 * ((wall - depth) / 1.5) ** 2) * (depth > 3) * inside
     chest.water += ((6 + 8 * sign.severity) * line).astype(np.float32)
+    return (free > 0.5) | (line > 0.4)
 
 
 def pleural_effusion(chest: Chest, sign: Sign, generator) -> None:
@@ -212,11 +216,11 @@ def pleural_effusion(chest: Chest, sign: Sign, generator) -> None:
         wall = chest.body.layers[f"wall {side}"]
         part = 1.0 if sign.side != "bilateral" else generator.uniform(0.6, 1.0)
         level = points[f"angle {side}"][0, 1] + 6 - sign.size_mm * part
-        rise = (10 + 22 * sign.severity) * np.exp(-np.maximum(wall, 0) / (9 + 14 * sign.severity))
+        rise = (14 + 38 * sign.severity) * np.exp(-np.maximum(wall, 0) / (12 + 14 * sign.severity))
         medial = 8 * sign.severity * smooth_step(chest.across(side), 0.7, 1.1)
         surface = level - rise - medial + 1.2 * chest.noise(generator, 6)
         below = smooth_step(v - surface, -5 - 6 * sign.severity, 6 + 4 * sign.severity)
-        chest.fill(side, (0.72 + 0.24 * sign.severity) * below)
+        chest.fill(side, (0.58 + 0.36 * sign.severity) * below)
 
 
 def pleural_other(chest: Chest, sign: Sign, generator) -> None:
@@ -225,14 +229,15 @@ def pleural_other(chest: Chest, sign: Sign, generator) -> None:
     wall, v = chest.body.layers[f"wall {side}"], chest.body.v
     points = chest.body.points
     thick = sign.size_mm * (1 + 0.18 * chest.noise(generator, 12))
-    inside = (wall > 0) & (chest.path[side] > 2)
+    inside = smooth_step(chest.path[side], 1, 14)
     if sign.kind == "apical cap":
+        thick = 1.5 * thick
         where = 1 - smooth_step(v, points[f"apex {side}"][0, 1] + 16, points[f"apex {side}"][0, 1] + 42)
     else:
         centre = chest.spot(generator, side, sign.zone)[1]
         where = 1 - smooth_step(np.abs(v - centre), 30, 48)
-    rind = (1 - smooth_step(wall, thick - 2.5, thick + 2.5)) * where * inside
-    chest.water += ((14 + 26 * sign.severity) * rind).astype(np.float32)
+    rind = (1 - smooth_step(wall, thick - 5, thick + 5)) * where * inside
+    chest.water += ((16 + 26 * sign.severity) * rind).astype(np.float32)
     chest.fill(side, 0.5 * rind)
 
 

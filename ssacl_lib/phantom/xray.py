@@ -90,8 +90,10 @@ def apply_signs(body: Body, signs: tuple[Sign, ...], generator, extents: bool) -
         if sign.finding not in APPLY:
             continue
         before = chest.attenuation() if extents else None
-        APPLY[sign.finding](chest, sign, own[FINDINGS.index(sign.finding)])
-        if extents:
+        own_extent = APPLY[sign.finding](chest, sign, own[FINDINGS.index(sign.finding)])
+        if own_extent is not None:
+            found[k] = own_extent
+        elif extents:
             found[k] = np.abs(chest.attenuation() - before) > EXTENT.get(sign.finding, 0.06)
     return chest, found
 
@@ -114,11 +116,11 @@ def film(chest: Chest, patient: Patient, ranges: float, generator) -> np.ndarray
     coarse = _blur(np.exp(-np.minimum(attenuation, 6.0)), 9)
     scatter = 0.22 + 0.06 * ranges * generator.standard_normal()
     primary = np.exp(-attenuation) + max(scatter, 0.05) * coarse
-    photons = 9000 * np.exp(0.5 * ranges * generator.standard_normal())
+    photons = 9000 * (360 / size) ** 2 * np.exp(0.6 * ranges * generator.standard_normal())
     noise = generator.standard_normal((size, size)).astype(np.float32)
     density = -np.log(primary) + noise / np.sqrt(photons * primary)
-    detail = density - _blur(density, 12)
-    density = density + (0.55 + 0.25 * ranges * generator.uniform(-1, 1)) * detail
+    wide, fine = density - _blur(density, 14), density - _blur(density, 4)
+    density = density + (0.45 + 0.25 * ranges * generator.uniform(-1, 1)) * wide + 0.5 * fine
     inner = density[size // 8 : -size // 8, size // 10 : -size // 10]
     low, high = np.percentile(inner, (1.0, 97.0))
     level = (density - low) / (high - low)
@@ -126,6 +128,7 @@ def film(chest: Chest, patient: Patient, ranges: float, generator) -> np.ndarray
     gamma = np.exp(0.16 * ranges * generator.standard_normal())
     grey = dark + (bright - dark) * np.sign(level) * np.abs(level) ** gamma
     grey = np.where(grey > 0.85, 1 - 0.15 * np.exp(-(grey - 0.85) / 0.15), grey)
+    add_marks(grey, ranges, generator)
     return np.clip(np.round(255 * grey), 0, 255).astype(np.uint8)
 
 
@@ -139,8 +142,42 @@ def add_soft_tissue(chest: Chest, patient: Patient) -> None:
             a, b = (u - side * 78) / (58 * wide), (v - 232 - low) / (52 * wide)
             distance = np.hypot(a, np.where(b > 0, b, b * 0.55))
             chest.water += (thick * np.sqrt(np.clip(1 - distance**2, 0, 1)) * smooth_step(1 - distance, 0, 0.25)).astype(np.float32)
-    slope = 14 + patient.shoulders + 0.30 * np.maximum(np.abs(u) - 62, 0) - 60 * (np.abs(u) < 62)
-    chest.solid = chest.solid * smooth_step(v - slope, -14, 14)
+    shoulder = 12 + patient.shoulders + 0.28 * np.maximum(np.abs(u) - 50, 0)
+    neck = 0.8 * np.sqrt(np.clip(1 - (u / 64) ** 2, 0, 1))
+    chest.solid = chest.solid * np.maximum(smooth_step(v - shoulder, -16, 20), neck)
+
+
+GLYPHS = {"R": "1110 1001 1001 1110 1010 1001 1001", "L": "1000 1000 1000 1000 1000 1000 1111",
+          "A": "0110 1001 1001 1111 1001 1001 1001", "P": "1110 1001 1001 1110 1000 1000 1000"}  # fmt: skip
+"""Letters of the marks that stand on films, 7 rows of 4 points."""
+
+
+def add_marks(grey: np.ndarray, ranges: float, generator) -> None:
+    """A side mark, sometimes the projection, sometimes black borders where the beam was collimated (in place)."""
+    size = grey.shape[0]
+    corner, mark, projection, borders = generator.uniform(size=4)
+    edges = generator.uniform(0, 0.06 * ranges, size=4)
+    bright, place = generator.uniform(0.8, 1.0), generator.uniform(0.02, 0.07, size=2)
+    if mark < 0.65:
+        letter = "R" if corner < 0.5 else "L"
+        _write(grey, letter, place[0] if letter == "R" else 0.93 - place[0], place[1], bright)
+    if projection < 0.2:
+        _write(grey, "AP", 0.8 if corner < 0.5 else 0.06, 0.02 + place[1], bright)
+    if borders < 0.2:
+        low, high = np.round(edges[:2] * size).astype(int), size - np.round(edges[2:] * size).astype(int)
+        grey[: low[0]] = grey[high[0] :] = 0
+        grey[:, : low[1]] = grey[:, high[1] :] = 0
+
+
+def _write(grey: np.ndarray, text: str, left: float, top: float, bright: float) -> None:
+    size = grey.shape[0]
+    scale = max(1, round(size / 112))
+    for k, letter in enumerate(text):
+        points = np.array([[int(c) for c in row] for row in GLYPHS[letter].split()], dtype=bool)
+        points = np.kron(points, np.ones((scale, scale), dtype=bool))
+        y, x = round(top * size), round(left * size) + 5 * scale * k
+        area = grey[y : y + points.shape[0], x : x + points.shape[1]]
+        area[points[: area.shape[0], : area.shape[1]]] = bright
 
 
 _BLURS: dict[tuple[int, int], np.ndarray] = {}
