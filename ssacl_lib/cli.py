@@ -44,8 +44,14 @@ PRETRAIN_MAE = """\
 The same loop with the image reconstruction term alone: a masked autoencoder of phantom images, without reports. Its
 encoder is a start for `ssacl pretrain` (setting model.encoder_weights)."""
 
-MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
+PRETRAIN_START = """\
+The same loop with two terms alone: the global contrast, and the findings that the labeler reads in the training reports
+(ours, not the paper's; no annotation is used). A start for small budgets; only the encoder is kept."""
 
+MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
+MAE_ONLY["model.encoder_weights"] = None
+START = {**{f"training.loss_weights.{name}": 0.0 for name in LossWeights.model_fields}, "model.encoder_weights": None,
+         "training.loss_weights.report_labels": 1.0, "training.loss_weights.global_contrastive": 1.0}
 
 QUIET = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 """Variables that keep the libraries' own progress bars (of loading a file) away from ours."""
@@ -67,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     def command(name: str, run, line: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=line, description=text, **plain)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, name=name)
         return added
 
     rebuild = command("rebuild", run_rebuild, "rebuild figures, tables and notebooks", REBUILD)
@@ -95,7 +101,10 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain = command("pretrain", run_pretrain, "train a checkpoint", PRETRAIN)
     pretrain.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
     mae = command("pretrain-mae", run_pretrain_mae, "train a masked autoencoder as a start", PRETRAIN_MAE)
-    for added in (pretrain, mae):
+    start = command("pretrain-start", run_pretrain_mae, "train an encoder as a start, by report labels", PRETRAIN_START)
+    mae.set_defaults(fixed=MAE_ONLY)
+    start.set_defaults(fixed=START)
+    for added in (pretrain, mae, start):
         added.add_argument("--profile", default="cpu", help="where the settings come from (default cpu)")
         added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
         added.add_argument("--dataset", default="phantom", help="phantom (default) or folder")
@@ -202,11 +211,11 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
 
 
 def run_pretrain_mae(arguments: argparse.Namespace) -> int:
-    """ssacl pretrain-mae."""
+    """ssacl pretrain-mae and ssacl pretrain-start: the two differ in their terms only."""
     settings = _settings(arguments, **MAE_ONLY, **dict(parse_override(text) for text in arguments.set))
     from .checkpoints import make_start
 
-    folder = make_start(settings, arguments.out, _retype("pretrain-mae", arguments))
+    folder = make_start(settings, arguments.out, _retype(arguments.name, arguments))
     print(f"encoder: {folder}; train from it with --set model.encoder_weights={folder}")
     return 0
 

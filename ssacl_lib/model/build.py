@@ -66,14 +66,32 @@ def load_encoder(model: SSACLModel, name_or_path: str) -> None:
     Raises:
         ValueError: tensors that do not fit, by name.
     """
-    own = Path(name_or_path) / "encoder.safetensors"
-    source = load_file(own) if own.is_file() else mae_encoder_state(ViTMAEModel.from_pretrained(name_or_path).state_dict())
+    own = local_folder(name_or_path)
+    if own is not None and (own / "encoder.safetensors").is_file():
+        source = load_file(own / "encoder.safetensors")
+    else:
+        source = mae_encoder_state(ViTMAEModel.from_pretrained(own or name_or_path, use_safetensors=True).state_dict())
     wanted = model.encoder.state_dict()
     odd = [name for name in wanted if name not in source or source[name].shape != wanted[name].shape]
     if odd:
         raise ValueError(f"{name_or_path}: does not fit this encoder at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
                          "check model.stem, width, depth, patch_size and data.image_size")
     model.encoder.load_state_dict({name: source[name].to(tensor.dtype) for name, tensor in wanted.items()})
+
+
+def local_folder(name_or_path: str) -> Path | None:
+    """The folder behind a path (seen from here or from the repository's root), or None for the name of a hub model.
+
+    Raises:
+        FileNotFoundError: it reads like a path, and there is no such folder.
+    """
+    for folder in (Path(name_or_path), paths.ROOT / name_or_path):
+        if folder.is_dir():
+            return folder.resolve()
+    if name_or_path.startswith((".", "/", "data/")):
+        raise FileNotFoundError(f"{name_or_path}: no such folder; make a start with `ssacl pretrain-start --profile cpu --out "
+                                f"{name_or_path}`, or set model.encoder_weights to null for random weights")
+    return None
 
 
 def mae_encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
