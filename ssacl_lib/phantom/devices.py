@@ -96,7 +96,8 @@ def _pacemaker(chest, sign, generator) -> None:
     a, b = np.cos(turn) * du + np.sin(turn) * dv, np.cos(turn) * dv - np.sin(turn) * du
     shape = ((np.abs(a) / 23) ** 3.2 + (np.abs(b) / 19) ** 3.2) ** (1 / 3.2)
     chest.metal += ((1.2 + 1.2 * sign.severity) * (1 - smooth_step(shape, 0.95, 1.05))).astype(np.float32)
-    cava, (left, top), (right, bottom) = _cava(points, "right atrium"), *points["heart box"]
+    cava = _cava(points, "right atrium")
+    left, right, bottom = *points["heart box"][:, 0], points["heart box"][1, 1]
     tip = np.array([[left + 0.55 * (right - left), bottom - 14], [left + 0.75 * (right - left), bottom - 10]])
     start = np.array([centre + [-outward * 12, -16], [outward * 62.0, cava[0, 1] - 8]])
     density = 0.35 + 0.35 * sign.severity

@@ -18,7 +18,7 @@ def fracture(chest: Chest, sign: Sign, generator) -> None:
 def _site(points: np.ndarray, low: float, high: float, generator) -> tuple[np.ndarray, np.ndarray]:
     """A point on a centre line [k, 2] between two shares of its length, and the unit tangent there."""
     known = points[np.isfinite(points).all(axis=1)]
-    place = int(round(generator.uniform(low, high) * (len(known) - 1)))
+    place = round(generator.uniform(low, high) * (len(known) - 1))
     tangent = known[min(place + 2, len(known) - 1)] - known[max(place - 2, 0)]
     return known[place], tangent / max(np.hypot(*tangent), 1e-6)
 
@@ -64,7 +64,7 @@ def _clavicle(chest: Chest, sign: Sign, generator) -> None:
     off = (body.bone_u - site[0]) * normal[0] + (body.bone_v - site[1]) * normal[1]
     lateral = along > 0
     fall = sign.size_mm * np.exp(-np.maximum(along, 0) / 90)
-    moved = body.layer(f"clavicle {sign.side}", body.bone_u - normal[0] * fall * lateral + tangent[0] * 0,
+    moved = body.layer(f"clavicle {sign.side}", body.bone_u - normal[0] * fall * lateral,
                        body.bone_v - normal[1] * fall * lateral)  # fmt: skip
     gap = np.exp(-0.5 * (along / (1.6 + 0.12 * sign.size_mm)) ** 2) * (np.abs(off) < 30)
     callus = np.exp(-0.5 * ((along / 9) ** 2 + ((off - sign.size_mm / 2) / 8) ** 2))

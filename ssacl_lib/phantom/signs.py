@@ -132,12 +132,11 @@ def edema(chest: Chest, sign: Sign, generator) -> None:
         chest.fill(side, (0.03 + 0.34 * severity) * haze + (0.025 + 0.11 * severity) * inside * (0.4 + haze) * mesh)
         lines = 4 + int(4 * severity)
         base = angle[1] - 12
-        outward = -1 if side == "right" else 1
         for k in range(lines):
             height = base - 10 * k + generator.uniform(-2, 2)
             start = chest.body.layers[f"wall {side}"]
             length = generator.uniform(14, 24)
-            stroke = np.exp(-0.5 * ((chest.body.v - height + 0.1 * outward * chest.body.u * 0) / 1.3) ** 2)
+            stroke = np.exp(-0.5 * ((chest.body.v - height) / 1.3) ** 2)
             stroke = stroke * (start > 0.5) * (1 - smooth_step(start, length - 4, length + 4)) * (chest.path[side] > 5)
             chest.water += ((1.5 + 7 * severity) * stroke).astype(np.float32)
         np.maximum(chest.air[side], 0, out=chest.air[side])

@@ -116,17 +116,17 @@ def film(chest: Chest, patient: Patient, ranges: float, generator) -> np.ndarray
     coarse = _blur(np.exp(-np.minimum(attenuation, 6.0)), 9)
     scatter = 0.22 + 0.06 * ranges * generator.standard_normal()
     primary = np.exp(-attenuation) + max(scatter, 0.05) * coarse
-    photons = 9000 * (360 / size) ** 2 * np.exp(0.6 * ranges * generator.standard_normal())
+    photons = 14000 * (360 / size) ** 2 * np.exp(0.6 * ranges * generator.standard_normal())
     noise = generator.standard_normal((size, size)).astype(np.float32)
     density = -np.log(primary) + noise / np.sqrt(photons * primary)
     wide, fine = density - _blur(density, 14), density - _blur(density, 4)
-    density = density + (0.45 + 0.25 * ranges * generator.uniform(-1, 1)) * wide + 0.5 * fine
+    density = density + (0.40 + 0.25 * ranges * generator.uniform(-1, 1)) * wide + 0.8 * fine
     inner = density[size // 8 : -size // 8, size // 10 : -size // 10]
     low, high = np.percentile(inner, (1.0, 97.0))
     level = (density - low) / (high - low)
-    dark, bright = 0.10 + 0.05 * ranges * generator.uniform(-1, 1), 0.86 + 0.07 * ranges * generator.uniform(-1, 1)
-    gamma = np.exp(0.16 * ranges * generator.standard_normal())
-    grey = dark + (bright - dark) * np.sign(level) * np.abs(level) ** gamma
+    dark, bright = 0.12 + 0.05 * ranges * generator.uniform(-1, 1), 0.88 + 0.06 * ranges * generator.uniform(-1, 1)
+    gamma = 0.78 * np.exp(0.16 * ranges * generator.standard_normal())
+    grey = dark + (bright - dark) * np.where(level > 0, np.maximum(level, 1e-6) ** gamma, 0.6 * level)
     grey = np.where(grey > 0.85, 1 - 0.15 * np.exp(-(grey - 0.85) / 0.15), grey)
     add_marks(grey, ranges, generator)
     return np.clip(np.round(255 * grey), 0, 255).astype(np.uint8)
