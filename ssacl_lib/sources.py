@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import paths
 
-DATA_FILES = ("*.yaml", "*.mplstyle")
+DATA_FILES = ("*.yaml", "*.json", "*.mplstyle")
 BOOKKEEPING = ("paths.py", "settings.py", "manifest.py", "sources.py")
 
 
