@@ -11,8 +11,7 @@ from scipy import ndimage
 
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
-from ssacl_lib.phantom import FINDINGS, Sign, ct, draw_signs, organ_maps, render
-from ssacl_lib.phantom import xray
+from ssacl_lib.phantom import FINDINGS, Sign, ct, draw_signs, organ_maps, render, xray
 from ssacl_lib.phantom.body import draw_patient, pose_body
 from ssacl_lib.phantom.film_statistics import real_films, statistics
 from ssacl_lib.phantom.findings import lung_regions

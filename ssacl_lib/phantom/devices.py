@@ -1,5 +1,7 @@
 """Tubes, lines and a pacemaker: curves of dense material through landmarks of the body."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from .body import smooth_step
@@ -26,7 +28,7 @@ def _curve(points, count: int = 12) -> np.ndarray:
 def distance_to_curve(u: np.ndarray, v: np.ndarray, curve: np.ndarray, reach: float = 12.0) -> np.ndarray:
     """Distance in mm of every pixel to a curve [n, 2]; beyond `reach` only "far"."""
     distance = np.full(u.shape, 1e3, dtype=np.float32)
-    for start, end in zip(curve, curve[1:], strict=False):
+    for start, end in pairwise(curve):
         low, high = np.minimum(start, end) - reach, np.maximum(start, end) + reach
         near = np.nonzero((u > low[0]) & (u < high[0]) & (v > low[1]) & (v < high[1]))
         step = end - start

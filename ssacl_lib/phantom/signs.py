@@ -3,8 +3,8 @@
 import numpy as np
 
 from .body import SIDES, Body, smooth_basis, smooth_step
-from .organs import LOBES
 from .truth import Sign
+from .volumes import LOBES
 
 LOBE_OF = {("right", "upper"): "lung_upper_lobe_right", ("right", "mid"): "lung_middle_lobe_right",
            ("right", "lower"): "lung_lower_lobe_right", ("left", "upper"): "lung_upper_lobe_left",
