@@ -5,7 +5,7 @@ Everything a cell would otherwise define stands here, so that it is tested and t
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,15 @@ import torch
 from IPython.display import Markdown
 
 from .anatomy import default_graph
-from .datasets import load_evaluation
+from .evaluation.blind import FILMS
 from .model import SSACLConfig, SSACLModel
 from .model.encoder import VisionEncoder
-from .phantom.truth import FINDINGS, Sign
 from .plots.anatomy import node_explorer
+from .plots.pretraining import TERMS
 from .plots.style import png_bytes
-from .settings import Settings
-from .tables import to_markdown
+from .settings import Settings, load_settings
+from .tables import to_markdown, write_table
+from .training import untrained
 
 QUERIES, PATCHES = 3, 4
 """Tokens of the toy encoder whose attention is measured."""
@@ -42,7 +43,7 @@ def show_source(function: Callable, docstring: bool = False) -> Markdown:
 def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, columns: str | None = None) -> Markdown:
     """A long table as text, "value [low, high]" in one column.
 
-    rows: column -> value or list of values to keep. columns: name of the column whose entries become columns ("metric").
+    rows: column -> value or list of values to keep. columns: the column whose entries become columns ("metric").
     A table without rows becomes a sentence.
     """
     for column, wanted in (rows or {}).items():
@@ -54,89 +55,135 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     entries = list(dict.fromkeys(frame[columns]))
     about = [c for c in frame.columns if c not in (columns, "value", "low", "high", "n", "seed")]
     about = [c for c in about if frame[c].nunique() > 1] or about[-1:]
-    shown = frame.assign(cell=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in frame[["value", "low", "high"]].to_numpy(float)])
+    about = [
+        c for c in about if frame.groupby(columns)[c].nunique().max() > 1
+    ] or about  # what the new columns say already
+    shown = frame.assign(
+        cell=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in frame[["value", "low", "high"]].to_numpy(float)]
+    )
     wide = shown.pivot_table(index=about, columns=columns, values="cell", aggfunc="first", sort=False)[entries]
     return Markdown(to_markdown(wide.fillna("–").reset_index()))
+
+
+METRIC_WORDS = {
+    "auc": "AUC",
+    "micro_f1_13_minus_constant": "micro F1 minus that of the constant report",
+    "micro_f1_13_minus_head_labels": "micro F1 minus that of the head's own labels",
+    "pointing_minus_prior": "pointing game minus centre prior",
+    "cnr_own_minus_swapped": "CNR, own minus swapped phrase",
+    "area_minus_random": "area under the curve minus that of a random order",
+    "pointing": "pointing game",
+    "similarity_across_patients": "likeness of the attention across patients",
+    "masked": "masked map",
+    "similarity": "similarity map",
+}
+"""How a metric or a kind of map is called in a sentence."""
+
+UNSAID = ("own", "overall", "evidence")
+"""Entries that go without saying."""
 
 
 def compare(table: pd.DataFrame, reference: float, **rows: str) -> str:
     """One sentence on one number of a long table: is its 95 % interval above, below or around a reference?
 
-    rows: column=value pairs that leave exactly one row (underscores of a column's name as they are).
+    rows: column=value pairs that leave exactly one row.
     """
     for column, wanted in rows.items():
         table = table[table[column] == wanted]
-    what = ", ".join(rows.values())
+    what = ", ".join(METRIC_WORDS.get(word, word) for word in rows.values() if word not in UNSAID)
+    what = what[:1].upper() + what[1:]
     if len(table) != 1:
-        return f"{what}: not measured on this data set"
+        return f"{what}: not measured here"
     value, low, high = table.iloc[0][["value", "low", "high"]].astype(float)
     place = "above" if low > reference else "below" if high < reference else "not told apart from"
-    return f"{what}: {value:.3f} [{low:.3f}, {high:.3f}], {place} {reference:.3f}"
+    return f"{what}: {value:.3f} [{low:.3f}, {high:.3f}], {place} {round(reference, 3):g}"
 
 
-# ---- the phantom
-def describe(sign: Sign) -> str:
-    """A sign in a few words: what it is, where, how strong."""
-    side = sign.side if sign.side else ""
-    words = [word for word in (side, sign.zone, sign.kind) if word]
-    return f"{' '.join(words)}{', ' if words else ''}severity {sign.severity:.1f}"
+def compare_rows(table: pd.DataFrame, metric: str, method: str, other: str, **rows: str) -> str:
+    """`compare` with another method's value of the same metric as the reference, named in the sentence."""
+    for column, wanted in {**rows, "metric": metric}.items():
+        table = table[table[column] == wanted]
+    reference = table[table["method"] == other]
+    if len(reference) != 1:
+        return f"{method}, {METRIC_WORDS.get(metric, metric)}: not measured here"
+    return f"{compare(table, float(reference['value'].iloc[0]), method=method, metric=metric, **rows)} ({other})"
 
 
-def titles_of(studies: Sequence, count: int) -> list[str]:
-    """What the first studies have, one line each: the generator's truth where it is known, else the report's labels."""
-    titles = []
-    for i in range(min(count, len(studies))):
-        study = studies[i]
-        there = study.truth if study.truth is not None else np.asarray(study.labels[1:]) == 1
-        titles.append(", ".join(name for name, yes in zip(FINDINGS, there, strict=True) if yes) or "no finding")
-    return titles
+def write_if_rows(run, table: pd.DataFrame, name: str, caption: str) -> Markdown:
+    """Write and show a table that only some data sets have; a table without rows is not written."""
+    return show_table(write_table(run, table, name, caption) if len(table) else table)
 
 
-def gallery(settings: Settings, search: int = 400) -> tuple[np.ndarray, list[np.ndarray], list[str]] | None:
-    """One phantom per finding and one without: images, extents [H, W] bool, titles; None for another data set.
+def setting_differences(settings: Settings, other: str) -> Markdown:
+    """The keys in which a profile departs from another one, as a table."""
 
-    Per finding the most severe sign among the first `search` test patients, so that the contour can be checked by eye.
-    """
-    if settings.dataset != "phantom":
-        return None
-    from .datasets.phantom import body_maps
-    from .phantom import draw_signs, render
+    def flat(values: dict, head: str = "") -> dict:
+        found = {}
+        for key, value in values.items():
+            found.update(flat(value, f"{head}{key}.") if isinstance(value, dict) else {f"{head}{key}": value})
+        return found
 
-    best: dict[str, tuple[float, int, int]] = {}
-    normal = None
-    for number in range(search):
-        signs = draw_signs(settings.seed, "test", number)
-        normal = number if normal is None and not signs else normal
-        for place, sign in enumerate(signs):
-            best[sign.finding] = max(best.get(sign.finding, (-1.0, 0, 0)), (sign.severity, -number, place))
-    chosen = [(-best[name][1], best[name][2]) for name in FINDINGS if name in best] + ([(normal, None)] if normal is not None else [])
-    drawn = render(settings.seed, "test", [number for number, _ in chosen], image_size=settings.data.image_size,
-                   ranges=settings.data.phantom_ranges, maps=body_maps(settings), masks=True)  # fmt: skip
-    masks, titles = [], []
-    for row, (_, place) in enumerate(chosen):
-        sign = None if place is None else drawn.signs[row][place]
-        masks.append(np.zeros(drawn.images.shape[1:], bool) if sign is None else np.asarray(drawn.sign_masks[row][place], bool))
-        titles.append("No Finding\nnothing to outline" if sign is None else f"{sign.finding}\n{describe(sign)}")
-    return drawn.images, masks, titles
+    here, there = flat(settings.model_dump(mode="json")), flat(load_settings(other).model_dump(mode="json"))
+    keys = [key for key in here if "." in key and here[key] != there[key]]
+    rows = [{"setting": key, settings.profile: here[key], other: there[key]} for key in keys]
+    return Markdown(to_markdown(pd.DataFrame(rows).astype(str)) if rows else f"*This profile is `{other}`.*")
 
 
-def patient_with_masks(settings: Settings, number: int = 0) -> tuple[np.ndarray, np.ndarray | None, dict]:
-    """One test study: image, masks of the 32 nodes [32, H, W] (None where the data set has not all of them), its regions."""
-    study = load_evaluation(settings, "test", limit=number + 1)[number]
-    nodes = default_graph().nodes
-    masks = np.stack([study.regions[node] for node in nodes]) if all(node in study.regions for node in nodes) else None
-    return study.image, masks, study.regions
+# ---- training
+def fresh_model(settings: Settings) -> SSACLModel:
+    """The profile's model with random weights."""
+    return untrained(settings)
 
 
-def explore_nodes(image: np.ndarray, masks: np.ndarray | None):
+def fall_of_terms(history: pd.DataFrame) -> str:
+    """One sentence: from where to where each term of the training loss fell, and when 90 % of that was done."""
+    parts = []
+    if history.loc[history["split"] == "train", "images"].nunique() < 3:
+        return "Too few steps were logged to tell how a term falls."
+    for term in [name for name in TERMS if name != "total"]:
+        rows = history[(history["term"] == term) & (history["split"] == "train")].sort_values("images")
+        if not len(rows):
+            continue
+        start, end = rows["value"].iloc[0], rows["value"].iloc[-1]
+        done = rows.loc[rows["value"] <= start - 0.9 * (start - end), "images"]
+        words = f"{start:.2f} to {end:.2f}"
+        parts.append(f"{TERMS[term]} {words}" + (f" ({done.iloc[0]} images)" if end < start else " (no fall)"))
+    return "From first to last value, and the images after which 90 % of the fall was done: " + "; ".join(parts) + "."
+
+
+def blind_summary(facts: pd.DataFrame) -> str:
+    """Per model and term: its value on films, and on blank and on other patients' films as a multiple of it."""
+    lines = []
+    values = facts.set_index(["method", "metric", "film"])["value"]
+    for method in dict.fromkeys(facts["method"]):
+        for term in ("anatomy_reconstruction", "anatomical_consistency"):
+            film, blank, other = (values[method, term, kind] for kind in FILMS)
+            ratio = f"{blank / film:.2f} and {other / film:.2f}" if film > 0 else "no"
+            lines.append(
+                f"{method}: {term} is {film:.4f} on films; on blank and on other patients' films {ratio} times that"
+            )
+        alike = (
+            values[method, "leaf_cosine_across_patients", "film"],
+            values[method, "leaf_cosine_within_patient", "film"],
+        )
+        lines.append(
+            f"{method}: cosine of one leaf in two patients {alike[0]:.3f}, of two leaves in one patient {alike[1]:.3f}"
+        )
+    return "\n".join(lines)
+
+
+# ---- widgets
+def explore_nodes(image: np.ndarray, regions: Mapping[str, np.ndarray]):
     """A widget: choose a node, see its place in the tree and its region; the next cell draws one choice as a figure."""
     import ipywidgets
 
-    if masks is None:
-        return Markdown("*This data set has no masks of the 32 nodes: nothing to explore.*")
+    if isinstance(node_explorer(image, regions, "chest"), str):
+        return Markdown(f"*{node_explorer(image, regions, 'chest')}*")
     choice = ipywidgets.Dropdown(options=default_graph().nodes, value="lungs", description="node")
-    picture = ipywidgets.Image(value=png_bytes(node_explorer(image, masks, choice.value)), format="png")
-    choice.observe(lambda change: setattr(picture, "value", png_bytes(node_explorer(image, masks, change["new"]))), "value")
+    picture = ipywidgets.Image(value=png_bytes(node_explorer(image, regions, choice.value)), format="png")
+    choice.observe(
+        lambda change: setattr(picture, "value", png_bytes(node_explorer(image, regions, change["new"]))), "value"
+    )
     return ipywidgets.VBox([choice, picture])
 
 
@@ -156,20 +203,29 @@ def model_sizes(model: SSACLModel) -> dict[str, object]:
     """The numbers that the boxes of the architecture figure name."""
     config = model.config
     return {
-        "size": config.image_size, "stem": config.stem, "N": config.patches, "depth": config.depth, "D": config.width,
-        "text_layers": model.text.bert.config.num_hidden_layers, "Dt": model.text.width, "decoder_depth": config.decoder_depth,
-        "language_layers": model.language.gpt.config.n_layer, "L": model.language.prefix_length,
+        "size": config.image_size,
+        "stem": config.stem,
+        "N": config.patches,
+        "depth": config.depth,
+        "D": config.width,
+        "text_layers": model.text.bert.config.num_hidden_layers,
+        "Dt": model.text.width,
+        "decoder_depth": config.decoder_depth,
+        "language_layers": model.language.gpt.config.n_layer,
+        "L": model.language.prefix_length,
         "total": sum(p.numel() for p in model.parameters()),
-    }  # fmt: skip
+    }
 
 
 def who_sees_whom(attention: str, prompts: bool = True) -> np.ndarray:
     """Measure the attention matrix of the encoder itself: does token j change what comes out at token i?
 
-    A tiny encoder of ONE block runs in double precision; entry [i, j] is True where the derivative of output i by input j is
-    not zero. Tokens: 3 queries (none where prompts is False), CLS, 4 patches.
+    A tiny encoder of ONE block runs in double precision; entry [i, j] is True where the derivative of output i by
+    input j is not zero. Tokens: 3 queries (none where prompts is False), CLS, 4 patches.
     """
-    config = SSACLConfig(image_size=4, patch_size=2, channels=1, stem="patch", width=8, depth=1, heads=2, attention=attention)
+    config = SSACLConfig(
+        image_size=4, patch_size=2, channels=1, stem="patch", width=8, depth=1, heads=2, attention=attention
+    )
     torch.manual_seed(0)
     encoder = VisionEncoder(config).double()
     queries = torch.randn(1, QUERIES, config.width, dtype=torch.float64, requires_grad=True) if prompts else None
@@ -200,5 +256,9 @@ def attention_matrices() -> tuple[dict[str, np.ndarray], list[str]]:
     paper, release, plain = who_sees_whom("paper"), who_sees_whom("release"), who_sees_whom("release", prompts=False)
     padded = np.zeros_like(release)
     padded[QUERIES:, QUERIES:] = plain
-    matrices = {"paper: every pass": paper, "release: passes with prompts": release, "release: passes without prompts": padded}
+    matrices = {
+        "paper: every pass": paper,
+        "release: passes with prompts": release,
+        "release: passes without prompts": padded,
+    }
     return matrices, ["queries"] * QUERIES + ["CLS"] + ["patches"] * PATCHES

@@ -1,7 +1,7 @@
-"""Do the two anatomical losses need the film at all? L_ar and L_ac on films, on blank films and on other patients' films.
+"""Do the two anatomical losses need the film at all? L_ar and L_ac on films, blank films and other patients' films.
 
-A prompt's token carries its own text through the residual path, whatever is on the film. If a loss is as small on a blank film,
-training can satisfy it without learning where the anatomy is. Beside the losses: how alike leaf tokens are.
+A prompt's token carries its own text through the residual path, whatever is on the film. If a loss is as small on a
+blank film, training can satisfy it without learning where the anatomy is. Beside the losses: how alike leaf tokens are.
 """
 
 from collections.abc import Mapping
@@ -32,13 +32,15 @@ def blind_losses(models: Mapping, settings) -> pd.DataFrame:
     rows = []
     for method, model in models.items():
         model.eval()
-        batches = TrainingBatches(settings, studies, model.processor, max(1, min(BATCHES, len(studies) // size)), shuffle=False)
+        batches = TrainingBatches(
+            settings, studies, model.processor, max(1, min(BATCHES, len(studies) // size)), shuffle=False
+        )
         found: dict[str, list[dict]] = {film: [] for film in FILMS}
         for number in range(len(batches)):
             batch = batches[number].to(model.device)
             for film, pixels in zip(FILMS, (batch.pixels, 0 * batch.pixels, batch.pixels.roll(1, 0)), strict=True):
                 batch.pixels = pixels
-                terms = model.training_losses(batch, settings.training.mask_ratio, settings.training.mixing)
+                terms = model(batch, settings.training.mask_ratio, settings.training.mixing)
                 found[film].append({term: float(terms[term]) for term in TERMS} | leaf_cosines(model, pixels))
         for film, values in found.items():
             rows += mean_rows({"film": film, "method": method}, pd.DataFrame(values), range(len(values)), settings)

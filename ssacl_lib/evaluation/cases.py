@@ -1,7 +1,7 @@
 """Single studies for pictures: which ones, by a stated rule, and what the models say of them.
 
-Nothing is picked by hand. Report cases are the first test studies with at least two findings in the reference; a phrase case
-is the phrase with the median score of its finding, so neither the best nor the worst is shown.
+Nothing is picked by hand. Report cases are the first test studies with at least two findings in the reference; a phrase
+case is the phrase with the median score of its finding, so neither the best nor the worst is shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,7 @@ class Case:
     """One study of the report figure.
 
     image: [H, W] uint8. evidence: title -> map [H, W] as a multiple of the uniform attention, or None where nothing is
-    selected. texts: title -> list of (sentence, mark), mark one of agrees, wrong, missed, plain. scores: title -> the line
-    under a text.
+    selected. texts: title -> list of (sentence, mark), mark one of agrees, wrong, missed, plain. scores: title -> line.
     """
 
     study: str
@@ -46,7 +45,7 @@ class Case:
 
 @dataclass(frozen=True)
 class PhraseCase:
-    """One phrase on one film: image [H, W] uint8, mask [H, W] bool, boxes [k, 4]; maps: title -> (map [H, W], IoU, CNR)."""
+    """One phrase on one film: image and mask [H, W], boxes [k, 4]; maps: title -> (map [H, W], IoU, CNR)."""
 
     finding: str
     phrase: str
@@ -61,12 +60,15 @@ def sample_images(studies: Sequence, count: int) -> np.ndarray:
     return np.stack([studies[i].image for i in range(min(count, len(studies)))])
 
 
-def region_masks(studies: Sequence, count: int, nodes: Sequence[str]) -> np.ndarray | None:
-    """Masks of nodes in the first studies [count, nodes, S, S] bool; None where the data set lacks one of them."""
-    first = [studies[i] for i in range(min(count, len(studies)))]
-    if not all(node in study.regions for study in first for node in nodes):
-        return None
-    return np.stack([[study.regions[node] for node in nodes] for study in first])
+def masks_of(study, nodes: Sequence[str]) -> np.ndarray | None:
+    """Masks of nodes in one study [nodes, S, S] bool; None where the data set lacks one of them."""
+    return np.stack([study.regions[node] for node in nodes]) if all(node in study.regions for node in nodes) else None
+
+
+def region_masks(studies: Sequence, count: int, node: str) -> np.ndarray | None:
+    """Masks of one node in the first studies [count, S, S] bool; None where the data set lacks it."""
+    masks = [masks_of(studies[i], [node]) for i in range(min(count, len(studies)))]
+    return None if any(mask is None for mask in masks) else np.concatenate(masks)
 
 
 def strongest(models: Mapping) -> str:
@@ -120,15 +122,19 @@ def cls_attention(model, images: np.ndarray) -> np.ndarray:
 
 
 def report_cases(per_study: pd.DataFrame, method: str, model, studies: Sequence, count: int = 3) -> list[Case]:
-    """The first `count` studies with two or more findings in the reference report (fewer findings if there are too few).
+    """The first `count` studies with two or more findings in the reference report (with one, where those run out).
 
     per_study: rows of `reports.evaluate_reports`; method: whose reports are shown, model: the model of that name.
     """
     rows = per_study[per_study["method"] == method]
-    texts = {variant: rows[rows["variant"] == variant].set_index("study") for variant in ("with prompts", "without prompts")}
+    texts = {
+        variant: rows[rows["variant"] == variant].set_index("study") for variant in ("with prompts", "without prompts")
+    }
     numbers = {study.study_id: i for i, study in enumerate(studies) if study.study_id in texts["with prompts"].index}
     findings = {name: positive_names(studies[i].labels) for name, i in numbers.items()}
-    chosen = sorted((name for name in numbers if findings[name]), key=lambda name: (len(findings[name]) < 2, numbers[name]))
+    chosen = sorted(
+        (name for name in numbers if findings[name]), key=lambda name: (len(findings[name]) < 2, numbers[name])
+    )
     return [_report_case(name, studies[numbers[name]], texts, model) for name in chosen[:count]]
 
 
@@ -143,7 +149,7 @@ def _report_case(name: str, study, texts: Mapping[str, pd.DataFrame], model) -> 
         f"with prompts: {', '.join(selected)}" if selected else "with prompts": (
             node_attention(model, images, leaves)[0].mean(0) if leaves else None
         ),
-        "without prompts: attention of CLS": cls_attention(model, images)[0],
+        "without prompts: what CLS looks at": cls_attention(model, images)[0],
     }
     written = {"reference": mark_sentences(study.report, positive_names(with_prompts["generated_labels"]), MISSED)}
     scores = {"reference": "findings: " + (", ".join(sorted(reference)) or "none")}
@@ -155,11 +161,15 @@ def _report_case(name: str, study, texts: Mapping[str, pd.DataFrame], model) -> 
     return Case(name, study.image, evidence, written, scores)
 
 
+def bleu1(generated: str, reference: str) -> float:
+    """BLEU-1 of one report (without the metrics that need another program)."""
+    return float(score_reports([generated], [reference], meteor=_NoMeteor())[0]["bleu1"].iloc[0])
+
+
 def score_line(generated: str, reference: str, generated_labels, reference_labels) -> str:
     """BLEU-1 of one report and F1 over the findings of one study, in words."""
-    bleu = score_reports([generated], [reference], meteor=_NoMeteor())[0]["bleu1"].iloc[0]
     clinical = clinical_scores(np.asarray(generated_labels)[None], np.asarray(reference_labels)[None])
-    return f"BLEU-1 {bleu:.2f}   F1 {clinical['micro_f1_13']:.2f}"
+    return f"BLEU-1 {bleu1(generated, reference):.2f}   F1 {clinical['micro_f1_13']:.2f}"
 
 
 # ---- phrases
@@ -197,8 +207,8 @@ def phrase_cases(per_phrase: pd.DataFrame, models: Mapping, studies: Sequence, s
 def reconstruct(model, images: np.ndarray, mask_ratio: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """What the visual decoder makes of the hidden patches of images [n, S, S] uint8.
 
-    Returns the picture in 0..1 [n, S, S] (kept patches as they are) and the visible pixels [n, S, S] bool; the same masks
-    for every model with as many patches.
+    Returns the picture in 0..1 [n, S, S] (kept patches as they are) and the visible pixels [n, S, S] bool; the masks
+    are the same for every model with as many patches.
     """
     model.eval()
     config, pixels = model.config, pixels_of(model, images)
@@ -211,3 +221,16 @@ def reconstruct(model, images: np.ndarray, mask_ratio: float, seed: int) -> tupl
     drawn = drawn.reshape(len(images), config.image_size, config.image_size) * config.pixel_std + config.pixel_mean
     visible = visible_pixels(keep, config, torch.float32)[:, 0].bool().cpu().numpy()
     return np.where(visible, images / 255, drawn.clamp(0, 1).cpu().numpy()), visible
+
+
+def reconstructions(models: Mapping, images: np.ndarray, mask_ratio: float, seed: int):
+    """`reconstruct` for several models with the same masks.
+
+    Returns visible pixels [n, S, S] bool, model name -> pictures [n, S, S] in 0..1, and each model's root mean square
+    error of the hidden pixels in words.
+    """
+    drawn = {name: reconstruct(model, images, mask_ratio, seed) for name, model in models.items()}
+    visible = next(iter(drawn.values()))[1]
+    hidden = {name: np.sqrt(((p - images / 255)[~v] ** 2).mean()) for name, (p, v) in drawn.items()}
+    words = ", ".join(f"{name} {error:.3f}" for name, error in hidden.items())
+    return visible, {name: pictures for name, (pictures, _) in drawn.items()}, words

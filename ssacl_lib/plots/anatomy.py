@@ -13,8 +13,15 @@ from . import style
 RING = (0.0, 0.6, 1.12, 1.62)
 """Radius of the graph's levels: chest, its four children, theirs, and the deepest leaves."""
 
-NAME_SIDE = {"cardiac silhouette": (0, 1), "skeletal structures": (0.35, 1), "chest": (-0.3, 1), "lungs": (-1, 0),
-             "mediastinum": (-1.6, -1)}
+NO_MASKS = "this data set has no masks of the 32 nodes"
+
+NAME_SIDE = {
+    "cardiac silhouette": (0, 1),
+    "skeletal structures": (0.35, 1),
+    "chest": (-0.3, 1),
+    "lungs": (-1, 0),
+    "mediastinum": (-1.6, -1),
+}
 """Where an inner node's name stands beside its dot (x, y); below it where nothing is said."""
 
 
@@ -30,26 +37,36 @@ def films(images: np.ndarray, titles: Sequence[str], columns: int = 4) -> Figure
     return figure
 
 
-def node_masks(image: np.ndarray, masks: np.ndarray) -> Figure:
-    """The regions of the 32 nodes over one film, graph order; image [H, W] uint8, masks [32, H, W] bool."""
+def regions(image: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure | str:
+    """The regions of one film [H, W] uint8: all 32 nodes in graph order, or the few that a data set of real films has.
+
+    masks: node -> [H, W] bool.
+    """
+    if not masks:
+        return NO_MASKS
+    if not has_all_nodes(masks):
+        return _few_regions(image, masks)
     figure = style.new_figure(style.DOUBLE, 108)
-    for ax, node, mask in zip(figure.subplots(4, 8).ravel(), default_graph().nodes, masks, strict=True):
-        colour = style.ANATOMY_COLOURS[branch(node)] if node != "chest" else style.GREY
+    for ax, node in zip(figure.subplots(4, 8).ravel(), default_graph().nodes, strict=True):
+        colour = style.ANATOMY_COLOURS[branch(node)]
+        shade = {"chest": style.GREY, "lungs": style.SKY}.get(branch(node), colour)  # seen on black as well
         style.show_film(ax, image)
-        _fill(ax, mask, colour)
-        style.outline(ax, mask, colour, 0.8)
+        _fill(ax, masks[node], shade)
+        style.outline(ax, masks[node], shade, 0.8)
         ax.set_title(style.wrap(node, 17), fontsize=5.6, fontweight="normal", loc="center", pad=2, color=colour)
     return figure
 
 
-def region_boxes(image: np.ndarray, regions: Mapping[str, np.ndarray]) -> Figure | str:
-    """The regions that a data set of real films comes with, over one film: node -> [H, W] bool."""
-    if not regions:
-        return "this data set has no region masks or boxes"
+def has_all_nodes(masks: Mapping[str, np.ndarray]) -> bool:
+    """Has the data set a mask of each of the 32 nodes?"""
+    return all(node in masks for node in default_graph().nodes)
+
+
+def _few_regions(image: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure:
     figure = style.new_figure(style.SINGLE, 85)
     ax = figure.subplots()
     style.show_film(ax, image)
-    for number, (node, mask) in enumerate(regions.items()):
+    for number, (node, mask) in enumerate(masks.items()):
         style.outline(ax, mask, (style.SKY, style.ORANGE, style.PINK)[number % 3], 1.2)
         rows, columns = np.nonzero(mask)
         if rows.size:
@@ -57,20 +74,29 @@ def region_boxes(image: np.ndarray, regions: Mapping[str, np.ndarray]) -> Figure
     return figure
 
 
-def findings_gallery(images: np.ndarray, masks: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """One film per finding with the contour of its extent; images [n, H, W] uint8, masks [H, W] bool each."""
+def findings_gallery(shown: Sequence[tuple[np.ndarray, np.ndarray, str]] | None) -> Figure | str:
+    """One film per finding with the contour of its extent: (image [H, W] uint8, extent [H, W] bool, title) each.
+
+    The first line of a title is the finding, the second one says where and how strong.
+    """
+    if not shown:
+        return "this data set has no generator behind it, so no sign has a known extent"
     columns = 5
-    rows = -(-len(images) // columns)
+    rows = -(-len(shown) // columns)
     figure = style.new_figure(style.DOUBLE, 42 * rows)
+    figure.get_layout_engine().set(hspace=0.16, h_pad=0.03)
     axes = figure.subplots(rows, columns).ravel()
-    for ax in axes[len(images) :]:
+    for ax in axes[len(shown) :]:
         ax.set_visible(False)
-    for ax, image, mask, title in zip(axes, images, masks, titles, strict=False):
+    for ax, (image, mask, title) in zip(axes, shown, strict=False):
         style.show_film(ax, image)
         style.outline(ax, mask, style.SKY, 0.9)
         name, _, detail = title.partition("\n")
-        ax.set_title(name, fontsize=6.5, pad=8.5)
-        ax.text(0, 1.015, detail, transform=ax.transAxes, fontsize=5.8, va="bottom")
+        for words, height, text in (
+            (name, 1.09, {"fontsize": 6.2, "fontweight": "bold"}),
+            (detail, 1.015, {"fontsize": 5.6}),
+        ):
+            ax.text(0, height, words, transform=ax.transAxes, va="bottom", **text).set_in_layout(False)
     return figure
 
 
@@ -83,7 +109,7 @@ def branch(node: str) -> str:
 
 
 def radial_layout() -> dict[str, tuple[float, float]]:
-    """Angle (radians) and radius of every node: leaves evenly around the circle, a parent in the middle of its leaves."""
+    """Angle (radians) and radius of every node: leaves evenly around the circle, a parent amid its leaves."""
     graph = default_graph()
     step = 2 * np.pi / len(graph.leaves)
     angle = {leaf: np.pi / 2 + 0.5 * step + i * step for i, leaf in enumerate(graph.leaves)}
@@ -133,12 +159,23 @@ def _name_node(ax, node, x, y, angle, number, size, alpha) -> None:
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
         right, up = NAME_SIDE.get(node, (0, -1))
         align = {"ha": "right" if right == -1 else "center", "va": {1: "bottom", 0: "center", -1: "top"}[up]}
-        ax.text(x + 0.12 * right, y + 0.11 * up, node.replace(" ", "\n") + number, fontsize=size + 0.3, bbox=ground, **align,
-                fontweight="bold", linespacing=1.0, color=style.ANATOMY_COLOURS[branch(node)], alpha=alpha, zorder=2)  # fmt: skip
+        ax.text(
+            x + 0.12 * right,
+            y + 0.11 * up,
+            node.replace(" ", "\n") + number,
+            fontsize=size + 0.3,
+            bbox=ground,
+            **align,
+            fontweight="bold",
+            linespacing=1.0,
+            color=style.ANATOMY_COLOURS[branch(node)],
+            alpha=alpha,
+            zorder=2,
+        )
 
 
 def anatomy_graph() -> Figure:
-    """The 32 nodes as a radial hierarchy (edge = lies inside), and which finding selects which of the four anatomies."""
+    """The 32 nodes as a radial hierarchy (edge = lies inside), and which finding selects which anatomy."""
     figure = style.new_figure(style.DOUBLE, 108)
     tree, mapping = figure.subplots(1, 2, width_ratios=(1.7, 1))
     draw_tree(tree)
@@ -155,7 +192,9 @@ def anatomy_graph() -> Figure:
             mapping.plot(1 - bend, start + (y - start) * ease, color=colour, linewidth=0.9, alpha=0.75)
         count = len(default_graph().leaves_below(anatomy))
         leaves = f"{count} leaves" if count > 1 else "a leaf itself"
-        mapping.text(-0.04, y, f"{anatomy}\n{leaves}", ha="right", va="center", fontsize=6.5, color=colour, linespacing=1.3)
+        mapping.text(
+            -0.04, y, f"{anatomy}\n{leaves}", ha="right", va="center", fontsize=6.5, color=colour, linespacing=1.3
+        )
     for finding, y in zip(FINDINGS, height, strict=True):
         mapping.text(1.04, y, finding, va="center", fontsize=6.3)
     mapping.set_xlim(-0.75, 2.0)
@@ -171,8 +210,10 @@ def restored_values(values: Mapping[str, float]) -> Figure:
     return figure
 
 
-def node_explorer(image: np.ndarray, masks: np.ndarray, node: str) -> Figure:
-    """One node: its place in the tree, and its region and its children's on a film; masks [32, H, W] bool."""
+def node_explorer(image: np.ndarray, masks: Mapping[str, np.ndarray], node: str) -> Figure | str:
+    """One node: its place in the tree, and its region and its children's on a film; masks: node -> [H, W] bool."""
+    if not has_all_nodes(masks):
+        return NO_MASKS
     graph = default_graph()
     figure = style.new_figure(style.DOUBLE, 92)
     tree, film = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -180,10 +221,9 @@ def node_explorer(image: np.ndarray, masks: np.ndarray, node: str) -> Figure:
     style.show_film(film, image)
     colours = (style.SKY, style.ORANGE, style.GREEN, style.PINK, style.YELLOW, style.BROWN, style.PURPLE)
     for child, colour in zip(graph.children(node), colours, strict=False):
-        mask = masks[graph.index(child)]
-        _fill(film, mask, colour)
-        style.outline(film, mask, colour, 0.7)
-    mask = masks[graph.index(node)]
+        _fill(film, masks[child], colour)
+        style.outline(film, masks[child], colour, 0.7)
+    mask = masks[node]
     style.outline(film, mask, "white", 1.4)
     if not graph.children(node):
         _fill(film, mask, style.ANATOMY_COLOURS[branch(node)])
@@ -202,18 +242,20 @@ def _fill(ax, mask, colour, alpha: float = 0.38) -> None:
     ax.imshow(layer, interpolation="nearest")
 
 
-def film_statistics(grey: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
-    """Phantom against real films: grey levels and radial power spectrum.
+def film_statistics(measured: tuple[pd.DataFrame, pd.DataFrame] | None) -> Figure | str:
+    """The data set's films against real ones: grey levels and radial power spectrum.
 
-    grey: source, grey (0..255), share, low, high. spectrum: source, frequency (cycles per image), power, low, high. low and
-    high span the middle 90 % of films.
+    measured: two tables with a column source. Grey levels: grey (0..255), share, low, high. Spectrum: frequency (cycles
+    per image side), power, low, high. low and high span the middle 90 % of films. None: nothing to compare with.
     """
+    if measured is None:
+        return "no statistics of real films are stored for this image size"
+    grey, spectrum = measured
     figure = style.new_figure(style.DOUBLE, 62)
     left, right = figure.subplots(1, 2)
-    colours = {"phantom": style.BLUE}
     for ax, frame, x, y in ((left, grey, "grey", "share"), (right, spectrum, "frequency", "power")):
         for source, part in frame.groupby("source", sort=True):
-            colour = colours.get(source, style.ORANGE)
+            colour = style.ORANGE if source == "real films" else style.BLUE
             ax.fill_between(part[x], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
             ax.plot(part[x], part[y], color=colour, label=source)
     left.set_xlabel("grey level (0 black, 255 white)")
@@ -221,17 +263,19 @@ def film_statistics(grey: pd.DataFrame, spectrum: pd.DataFrame) -> Figure:
     left.legend()
     right.set(xscale="log", yscale="log")
     right.set_xlabel("spatial frequency (cycles per image side)")
-    right.set_ylabel("power (mean = 1)")
+    right.set_ylabel("power (mean of a film = 1)")
     left.set_title("Grey levels")
     right.set_title("Radial power spectrum")
     return figure
 
 
-def difficulty(table: pd.DataFrame) -> Figure:
-    """AUC of a supervised network per finding with 95 % intervals: columns finding, value, low, high, n (one metric)."""
-    table = table[table["metric"] == "auc"] if "metric" in table else table
-    mean = table[table["finding"] == "mean"]
-    rows = table[table["finding"] != "mean"].sort_values("value").reset_index(drop=True)
+def difficulty(table: pd.DataFrame) -> Figure | str:
+    """AUC of a supervised network per finding with 95 % intervals: columns finding, metric, value, low, high."""
+    table = table[table["metric"] == "auc"]
+    if not len(table):
+        return "the difficulty is a property of the phantom; this is another data set"
+    mean = table[table["finding"] == "mean of findings"]
+    rows = table[table["finding"] != "mean of findings"].sort_values("value").reset_index(drop=True)
     figure = style.new_figure(style.SINGLE * 1.35, 75)
     ax = figure.subplots()
     ax.barh(rows.index, rows["value"] - 0.5, left=0.5, color=style.BLUE, alpha=0.35, height=0.7)

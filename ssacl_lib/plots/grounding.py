@@ -10,6 +10,7 @@ from ..anatomy import default_graph
 from ..evaluation.cases import PhraseCase
 from . import style
 from .anatomy import branch
+from .pretraining import OUTLINE
 
 SCORE_NAMES = {
     "pointing": "pointing game\n(share of hits)",
@@ -44,8 +45,18 @@ def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_sw
             part = part.set_index("finding").reindex(order)
             places = np.arange(len(order)) + (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
             filled = {} if kind in ("masked", "prior") else {"markerfacecolor": "white"}
-            style.intervals(ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method),
-                            marker=MAP_MARKS.get(kind, "o"), label=_name(method, kind), markersize=3, **filled)  # fmt: skip
+            style.intervals(
+                ax,
+                places,
+                part["value"],
+                part["low"],
+                part["high"],
+                colour=style.method_colour(method),
+                marker=MAP_MARKS.get(kind, "o"),
+                label=_name(method, kind),
+                markersize=3,
+                **filled,
+            )
         _finish(ax, metric)
         for place in range(1, len(order)):
             ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
@@ -75,7 +86,7 @@ def _finish(ax, metric: str) -> None:
 def controls(table: pd.DataFrame) -> Figure | str:
     """Does a map follow its phrase and its patient? Own phrase against the controls, overall.
 
-    Columns as in `phrase_grounding`. A map that scores as well for a swapped phrase shows a position prior, not evidence.
+    Columns as in `phrase_grounding`. A map that scores as well for a swapped phrase shows a position, not evidence.
     """
     table = table[(table["finding"] == "overall") & table["metric"].isin(["pointing", "cnr"])]
     if not len(table):
@@ -90,7 +101,9 @@ def controls(table: pd.DataFrame) -> Figure | str:
             part = table[(table["metric"] == metric) & (table["control"] == control)].set_index(["method", "map"])
             part = part.reindex(pd.MultiIndex.from_tuples(systems))
             places = np.arange(len(systems)) + (number - 1.5) * 0.18
-            style.intervals(ax, places, part["value"], part["low"], part["high"], colour=colours[control], label=control)
+            style.intervals(
+                ax, places, part["value"], part["low"], part["high"], colour=colours[control], label=control
+            )
         _finish(ax, metric)
         for place in range(1, len(systems)):
             ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
@@ -118,7 +131,7 @@ def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
         style.outline(axes[row, 0], case.mask, style.SKY, 0.8, linestyles="dashed")
         style.draw_boxes(axes[row, 0], case.boxes)
         axes[row, 0].set_title(case.finding, fontsize=6.5)
-        axes[row, 0].set_xlabel(style.wrap(f"“{case.phrase}”", 38), fontsize=5.6)
+        axes[row, 0].set_xlabel(style.wrap(f"“{case.phrase}”", 190 // columns - 6), fontsize=5.6)
         for ax, title in zip(axes[row, 1:], titles, strict=True):
             heatmap, overlap, contrast = case.maps[title]
             sized = 2 * style.scaled(heatmap) - 1
@@ -128,7 +141,9 @@ def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
             if row == 0:
                 ax.set_title(title, fontsize=6.5, fontweight="normal")
             ax.set_xlabel(f"IoU {overlap:.2f}   CNR {contrast:.2f}", fontsize=6)
-    style.colour_bar(figure, shown, axes.ravel().tolist(), "map, min–max normalised as in the mean IoU", ticks=(-1, 0, 1))
+    style.colour_bar(
+        figure, shown, axes.ravel().tolist(), "map, min–max normalised as in the mean IoU", ticks=(-1, 0, 1)
+    )
     return figure
 
 
@@ -147,7 +162,9 @@ def faithfulness(curves: pd.DataFrame) -> Figure | str:
                 colour = style.method_colour(method)
                 ax.fill_between(part["fraction"], part["low"], part["high"], color=colour, alpha=0.15, linewidth=0)
                 ax.plot(part["fraction"], part["value"], line, color=colour, label=f"{method}, {order} order")
-        ax.set_title({"deletion": "Hide the strongest evidence first", "insertion": "Show the strongest evidence first"}[curve])
+        ax.set_title(
+            {"deletion": "Hide the strongest evidence first", "insertion": "Show the strongest evidence first"}[curve]
+        )
         ax.set_xlabel(label)
         ax.grid(axis="y")
     axes[0].set_ylabel("fit of the phrase (cosine)")
@@ -161,7 +178,11 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
         return NO_REGIONS
     leaves = [leaf for leaf in default_graph().leaves if leaf in set(table["node"])]
     order = ["mean of leaves", *leaves]
-    panels = {"pointing": SCORE_NAMES["pointing"], "cnr": SCORE_NAMES["cnr"], "entropy": "entropy / log N\n(1 = looks everywhere)"}
+    panels = {
+        "pointing": SCORE_NAMES["pointing"],
+        "cnr": SCORE_NAMES["cnr"],
+        "entropy": "entropy / log N\n(1 = looks everywhere)",
+    }
     methods = style.methods_in_order(table["method"])
     figure = style.new_figure(style.DOUBLE, 128)
     axes = figure.subplots(1, len(panels), sharey=True)
@@ -190,11 +211,13 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
     return figure
 
 
-def likeness(table: pd.DataFrame, images: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, node: str):
+def likeness(
+    table: pd.DataFrame, images: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, node: str
+):
     """Is a prompt's attention the same for every patient?
 
-    table: node, method, metric similarity_across_patients, value, low, high. images [k, H, W]; maps: model -> [k, H, W],
-    attention of `node` as a multiple of the uniform one; masks [k, H, W] bool or None.
+    table: node, method, metric similarity_across_patients, value, low, high. images [k, H, W]; masks [k, H, W] bool
+    or None. maps: model -> [k, H, W], attention of `node` as a multiple of the uniform one.
     """
     table = table[table["metric"] == "similarity_across_patients"] if len(table) else table
     figure = style.new_figure(style.DOUBLE, 14 + 21.5 * len(maps))
@@ -204,31 +227,44 @@ def likeness(table: pd.DataFrame, images: np.ndarray, maps: Mapping[str, np.ndar
     for number, method in enumerate(methods):
         part = table[(table["method"] == method) & table["node"].isin(default_graph().leaves)] if len(table) else table
         spread = np.linspace(-0.25, 0.25, len(part)) if len(part) else []
-        ax.plot(part["value"], number + np.asarray(spread), "o", color=style.method_colour(method), markersize=2.6, alpha=0.8)
+        ax.plot(
+            part["value"],
+            number + np.asarray(spread),
+            "o",
+            color=style.method_colour(method),
+            markersize=2.6,
+            alpha=0.8,
+        )
         mean = table[(table["method"] == method) & (table["node"] == "mean of leaves")] if len(table) else table
         if len(mean):
-            style.intervals(ax, [number], mean["value"], mean["low"], mean["high"], colour=style.INK, marker="|", markersize=12)
+            style.intervals(
+                ax, [number], mean["value"], mean["low"], mean["high"], colour=style.INK, marker="|", markersize=12
+            )
     ax.set_yticks(range(len(methods)), methods)
     ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.set_xlabel("cosine of a leaf's attention with that of other patients\n(1 = the same for everybody; one dot a leaf)")
+    ax.set_xlabel(
+        "cosine of a leaf's attention with that of other patients\n(1 = the same for everybody; one dot a leaf)"
+    )
     ax.grid(axis="x")
     axes = np.atleast_2d(right.subplots(len(maps), len(images)))
     for row, (method, of_method) in enumerate(maps.items()):
         for column, image in enumerate(images):
-            shown = style.heat_over_film(axes[row, column], image, of_method[column], low=0, high=3)
+            shown = style.attention_over_film(axes[row, column], image, of_method[column])
             if masks is not None:
-                style.outline(axes[row, column], masks[column], "white", 0.8)
+                style.outline(axes[row, column], masks[column], OUTLINE, 0.8)
         axes[row, 0].set_ylabel(method, fontsize=6.5)
     right.suptitle(f"attention of “{node}” in {len(images)} patients", fontsize=7)
-    style.colour_bar(right, shown, axes.ravel().tolist(), "attention / uniform", ticks=(0, 1, 2, 3))
+    style.attention_bar(right, shown, axes.ravel().tolist())
     return figure
 
 
 def film_lungs(table: pd.DataFrame) -> Figure | str:
-    """"right lung" and "left lung" on real films against boxes: map, control, region, method, metric, value, low, high."""
+    """Both lungs on real films against boxes: map, control, region, method, metric, value, low, high."""
     if not len(table):
         return "this data set has no boxes of the right and left lung"
-    table = table[(table["region"] == "both") & (table["control"] == "own") & table["metric"].isin(["pointing", "miou", "cnr"])]
+    table = table[
+        (table["region"] == "both") & (table["control"] == "own") & table["metric"].isin(["pointing", "miou", "cnr"])
+    ]
     metrics = [metric for metric in ("pointing", "miou", "cnr") if (table["metric"] == metric).any()]
     systems = _systems(table)
     figure = style.new_figure(style.DOUBLE, 20 + 7 * len(systems))
@@ -238,8 +274,15 @@ def film_lungs(table: pd.DataFrame) -> Figure | str:
         for place, system in enumerate(systems):
             if system in part.index:
                 row = part.loc[system]
-                style.intervals(ax, [place], [row["value"]], [row["low"]], [row["high"]],
-                                colour=style.method_colour(system[0]), marker=MAP_MARKS.get(system[1], "o"))  # fmt: skip
+                style.intervals(
+                    ax,
+                    [place],
+                    [row["value"]],
+                    [row["low"]],
+                    [row["high"]],
+                    colour=style.method_colour(system[0]),
+                    marker=MAP_MARKS.get(system[1], "o"),
+                )
         _finish(ax, metric)
     axes[0].set_yticks(range(len(systems)), [_name(*system) for system in systems])
     axes[0].set_ylim(len(systems) - 0.5, -0.5)

@@ -20,19 +20,30 @@ TERMS = {
 }
 """Names of the terms in training histories, in words."""
 
+OUTLINE = style.GREEN
+"""Colour of a true region's contour on attention maps."""
+
 BOXES = {
     # part: (x, y, width, height, colour, title, words); {…} are filled from the model
     "film": (0.0, 3.0, 1.45, 0.62, style.PALE, "film", "{size} x {size} px"),
     "encoder.stem": (1.95, 2.9, 1.95, 0.82, style.SKY, "stem", "{stem}, {N} patches"),
-    "encoder.blocks": (4.4, 2.75, 2.15, 1.12, style.SKY, "visual encoder", "{depth} blocks, width {D}\nqueries look, are not seen"),
+    "encoder.blocks": (
+        4.4,
+        2.75,
+        2.15,
+        1.12,
+        style.SKY,
+        "visual encoder",
+        "depth {depth}, width {D}\nqueries look, are not seen",
+    ),
     "leaves": (0.0, 1.45, 1.45, 0.62, style.PALE, "25 leaf names", "words, no boxes"),
-    "text": (1.95, 0.75, 1.95, 0.82, style.ORANGE, "text encoder $E_t$", "{text_layers} layers, width {Dt}"),
+    "text": (1.95, 0.75, 1.95, 0.82, style.ORANGE, "text encoder $E_t$", "depth {text_layers}, width {Dt}"),
     "name_to_query": (4.4, 1.4, 2.15, 0.82, style.ORANGE, "query restoration", "25 leaves to 32 queries"),
     "report": (0.0, 0.25, 1.45, 0.62, style.PALE, "report", "free text"),
-    "decoder": (7.2, 3.6, 2.15, 0.82, style.GREEN, "visual decoder", "{decoder_depth} blocks"),
+    "decoder": (7.2, 3.6, 2.15, 0.82, style.GREEN, "visual decoder", "depth {decoder_depth}"),
     "image_to_text": (7.2, 2.45, 2.15, 0.82, style.SKY, "image to text", "mean of the kept patches"),
     "head": (7.2, 1.3, 2.15, 0.82, style.BROWN, "finding head", "opens anatomies at test time"),
-    "language": (7.2, 0.15, 2.15, 0.82, style.PURPLE, "language decoder", "{language_layers} layers, prefix of {L}"),
+    "language": (7.2, 0.15, 2.15, 0.82, style.PURPLE, "language decoder", "depth {language_layers}, prefix of {L}"),
 }
 
 ARROWS = (
@@ -54,15 +65,22 @@ LOSS_NOTES = (
 def architecture(parts: Mapping[str, tuple[str, int]], sizes: Mapping[str, object]) -> Figure:
     """The model as boxes with the class that each part is in the code and its number of parameters.
 
-    parts: attribute of the model ("encoder.stem", "text", …) -> (class name, parameters). sizes: size, stem, N, depth, D,
-    text_layers, Dt, decoder_depth, language_layers, L, total: what the boxes say.
+    parts: attribute of the model ("encoder.stem", "text", …) -> (class name, parameters).
+    sizes: size, stem, N, depth, D, text_layers, Dt, decoder_depth, language_layers, L, total: what the boxes say.
     """
     figure = style.new_figure(style.DOUBLE, 80)
     ax = figure.subplots()
     for name, (x, y, width, height, colour, title, words) in BOXES.items():
         made, parameters = parts.get(name, ("", 0))
-        box = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0.03,rounding_size=0.08", linewidth=0.8,
-                             facecolor=_lighter(colour), edgecolor=style.INK if colour == style.PALE else colour)  # fmt: skip
+        box = FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0.03,rounding_size=0.08",
+            linewidth=0.8,
+            facecolor=_lighter(colour),
+            edgecolor=style.INK if colour == style.PALE else colour,
+        )
         ax.add_patch(box)
         lines = [words.format_map(sizes), f"{made}: {_count(parameters)}" if made else ""]
         ax.text(x + width / 2, y + height - 0.07, title, ha="center", va="top", fontsize=6.5, fontweight="bold")
@@ -111,7 +129,7 @@ def attention_matrices(matrices: Mapping[str, np.ndarray], groups: Sequence[str]
     kinds = list(dict.fromkeys(groups))
     starts = [list(groups).index(kind) for kind in kinds]
     middles = [np.mean([i for i, group in enumerate(groups) if group == kind]) for kind in kinds]
-    for ax, (name, matrix) in zip(figure.subplots(1, len(matrices)), matrices.items(), strict=True):
+    for ax, (name, matrix) in zip(np.atleast_1d(figure.subplots(1, len(matrices))), matrices.items(), strict=True):
         size = matrix.shape[0]
         shown = np.where(matrix, 1.0, 0.0)
         ax.imshow(shown, cmap="Blues", vmin=0, vmax=1.5)
@@ -142,11 +160,12 @@ def loss_curves(history: pd.DataFrame) -> Figure:
     for ax, term in zip(axes, terms, strict=False):
         for split, colour, mark in (("train", style.BLUE, "-"), ("validation", style.ORANGE, "o--")):
             part = history[(history["term"] == term) & (history["split"] == split)]
+            mark = "o" if len(part) == 1 else mark
             ax.plot(part["images"] / 1000, part["value"], mark, color=colour, label=split, markersize=2.5)
         ax.set_title(TERMS[term], fontsize=7)
         ax.grid(axis="y")
         ax.xaxis.set_tick_params(labelbottom=True)
-    for ax in axes[:: columns]:
+    for ax in axes[::columns]:
         ax.set_ylabel("loss (no unit)")
     for ax in axes[max(0, len(terms) - columns) : len(terms)]:
         ax.set_xlabel("images seen (thousands)")
@@ -157,13 +176,17 @@ def loss_curves(history: pd.DataFrame) -> Figure:
 def reconstructions(images: np.ndarray, visible: np.ndarray, predicted: Mapping[str, np.ndarray]) -> Figure:
     """Film, what the encoder saw of it, and what the decoder makes of the hidden patches.
 
-    images [n, H, W] in 0..1; visible [n, H, W] bool; predicted: model name -> [n, H, W] in 0..1 (hidden patches replaced).
+    images [n, H, W] in 0..1; visible [n, H, W] bool; predicted: model name -> [n, H, W] in 0..1, hidden patches drawn.
     """
     rows = ["film", "kept patches", *predicted]
     figure = style.new_figure(style.DOUBLE, 178 / len(images) * len(rows))
     axes = np.atleast_2d(figure.subplots(len(rows), len(images)))
     for column in range(len(images)):
-        shown = [images[column], np.where(visible[column], images[column], 0.5), *(p[column] for p in predicted.values())]
+        shown = [
+            images[column],
+            np.where(visible[column], images[column], 0.5),
+            *(p[column] for p in predicted.values()),
+        ]
         for row, picture in enumerate(shown):
             style.show_film(axes[row, column], picture)
     for row, name in enumerate(rows):
@@ -171,7 +194,9 @@ def reconstructions(images: np.ndarray, visible: np.ndarray, predicted: Mapping[
     return figure
 
 
-def prompt_attention(image: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, nodes: Sequence[str]) -> Figure:
+def prompt_attention(
+    image: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, nodes: Sequence[str]
+) -> Figure:
     """Attention of chosen prompts on one film, one row per model.
 
     maps: model name -> [k, H, W], attention as a multiple of the uniform one (1 = looks here as much as anywhere).
@@ -182,11 +207,11 @@ def prompt_attention(image: np.ndarray, maps: Mapping[str, np.ndarray], masks: n
     for row, (model, of_model) in enumerate(maps.items()):
         for column, node in enumerate(nodes):
             ax = axes[row, column]
-            shown = style.heat_over_film(ax, image, of_model[column], low=0, high=3)
+            shown = style.attention_over_film(ax, image, of_model[column])
             if masks is not None:
-                style.outline(ax, masks[column], "white", 0.9)
+                style.outline(ax, masks[column], OUTLINE, 0.9)
             if row == 0:
                 ax.set_title(style.wrap(node, 17), fontsize=6, fontweight="normal", loc="center")
         axes[row, 0].set_ylabel(model, fontsize=6.5)
-    style.colour_bar(figure, shown, axes.ravel().tolist(), "attention / uniform attention", ticks=(0, 1, 2, 3))
+    style.attention_bar(figure, shown, axes.ravel().tolist())
     return figure

@@ -39,7 +39,9 @@ def finding_auc(table: pd.DataFrame) -> Figure | str:
     for number, method in enumerate(methods):
         part = table[table["method"] == method].set_index("finding").reindex(names)
         places = np.arange(len(names)) + (number - (len(methods) - 1) / 2) * 0.22
-        style.intervals(ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method), label=method)
+        style.intervals(
+            ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method), label=method
+        )
     ax.set_yticks(range(len(names)), names)
     ax.get_yticklabels()[-1].set_fontweight("bold")
     ax.axvline(0.5, color=style.INK, linewidth=0.6)
@@ -80,15 +82,17 @@ def report_scores(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def cases(studies: Sequence[Case], top: float = 3.0) -> Figure | str:
+def cases(studies: Sequence[Case]) -> Figure | str:
     """Film, evidence with and without prompts, and the texts side by side, sentences coloured by whether they agree."""
     if not studies:
         return "there is no study with a positive finding to show"
     picture, gap, size = 23.0, 1.2, 5.4
     first = (1 + len(studies[0].evidence)) * (picture + gap) + 2
     column = (style.DOUBLE - first) / len(studies[0].texts)
-    lines = [[coloured_lines(text, (column - 2) * style.MILLIMETRE, size) for text in s.texts.values()] for s in studies]
-    tall = [max(picture + 10, 12 + STEP * (1.5 + max(map(len, of_case)))) for of_case in lines]
+    lines = [
+        [coloured_lines(text, (column - 2) * style.MILLIMETRE, size) for text in s.texts.values()] for s in studies
+    ]
+    tall = [max(picture + 15, 12 + STEP * (3 + max(map(len, of_case)))) for of_case in lines]
     figure = style.new_figure(style.DOUBLE, sum(tall) + 11, layout="none")
     high = figure.get_figheight() / style.MILLIMETRE
     above = 2.0
@@ -102,15 +106,18 @@ def cases(studies: Sequence[Case], top: float = 3.0) -> Figure | str:
                 style.bare(ax)
                 ax.text(0.5, 0.5, "no evidence:\nno finding", ha="center", va="center", fontsize=6)
             else:
-                style.heat_over_film(ax, case.image, heatmap, low=0, high=top)
-            ax.set_title(style.wrap(title, 19), fontsize=5.8, fontweight="normal", pad=2)
+                style.attention_over_film(ax, case.image, heatmap)
+            title, _, detail = title.partition(": ")
+            ax.set_title(title, fontsize=5.8, fontweight="normal", pad=2)
+            if detail:
+                ax.set_xlabel(style.wrap(detail, 24), fontsize=5.3, labelpad=2)
         for place, (title, broken) in enumerate(zip(case.texts, of_case, strict=True)):
             ax = figure.add_axes(_place(first + place * column, above + 6, column - 2, height - 6, high))
             style.bare(ax)
             ax.set_title(title, fontsize=6, pad=2)
             _write(ax, broken, case.scores.get(title, ""), height - 6, size)
         above += height
-    _legend(figure, high, top if any(m is not None for s in studies for m in s.evidence.values()) else None)
+    _legend(figure, high, any(m is not None for s in studies for m in s.evidence.values()))
     return figure
 
 
@@ -123,7 +130,7 @@ def _place(left: float, above: float, width: float, height: float, high: float) 
     return (left / style.DOUBLE, 1 - (above + height) / high, width / style.DOUBLE, height / high)
 
 
-def _legend(figure: Figure, high: float, top: float | None) -> None:
+def _legend(figure: Figure, high: float, bar: bool) -> None:
     """Colour bar of the evidence (where there is any) and the meaning of the colours of the text, at the bottom."""
     words = {
         AGREES: "finding that the reference has",
@@ -131,13 +138,21 @@ def _legend(figure: Figure, high: float, top: float | None) -> None:
         MISSED: "finding that the report with prompts misses",
     }
     for number, (mark, text) in enumerate(words.items()):
-        figure.text((78 + 33 * number) / style.DOUBLE, 4.5 / high, "■ " + style.wrap(text, 25), color=MARK_COLOURS[mark],
-                    fontsize=5.5, va="center", linespacing=1.1)  # fmt: skip
-    if top is not None:
-        scale = ScalarMappable(norm=Normalize(0, top), cmap=style.HEAT)
-        bar = figure.colorbar(scale, cax=figure.add_axes(_place(26, high - 8, 44, 1.6, high)), orientation="horizontal")
-        bar.set_label("attention / uniform attention", fontsize=5.5, labelpad=1)
-        bar.ax.tick_params(labelsize=5, pad=1)
+        figure.text(
+            (78 + 33 * number) / style.DOUBLE,
+            4.5 / high,
+            "■ " + style.wrap(text, 25),
+            color=MARK_COLOURS[mark],
+            fontsize=5.5,
+            va="center",
+            linespacing=1.1,
+        )
+    if bar:
+        scale = ScalarMappable(norm=Normalize(-2, 2), cmap=style.DIVERGING)
+        place = figure.add_axes(_place(26, high - 8, 44, 1.6, high))
+        made = style.attention_bar(figure, scale, None, cax=place, orientation="horizontal")
+        made.ax.tick_params(labelsize=5, pad=1)
+        made.ax.xaxis.label.set_size(5.5)
 
 
 def _write(ax, lines: list[list[tuple[float, str, str]]], score: str, millimetres: float, size: float) -> None:
@@ -145,22 +160,43 @@ def _write(ax, lines: list[list[tuple[float, str, str]]], score: str, millimetre
     step = STEP / millimetres
     for number, line in enumerate(lines):
         for start, words, mark in line:
-            ax.text(start, 1 - number * step, words, transform=ax.transAxes, fontsize=size, va="top", color=MARK_COLOURS[mark],
-                    fontweight=_weight(mark), parse_math=False)  # fmt: skip
-    ax.text(0, 1 - (len(lines) + 0.4) * step, score, transform=ax.transAxes, fontsize=size, va="top", color="#666666")
+            ax.text(
+                start,
+                1 - number * step,
+                words,
+                transform=ax.transAxes,
+                fontsize=size,
+                va="top",
+                color=MARK_COLOURS[mark],
+                fontweight=_weight(mark),
+                parse_math=False,
+            )
+    ax.text(
+        0,
+        1 - (len(lines) + 0.4) * step,
+        style.wrap(score, 32),
+        transform=ax.transAxes,
+        fontsize=size,
+        va="top",
+        color="#666666",
+    )
 
 
 def _weight(mark: str) -> str:
     return "normal" if mark == PLAIN else "bold"
 
 
-def coloured_lines(sentences: Sequence[tuple[str, str]], inches: float, size: float) -> list[list[tuple[float, str, str]]]:
+def coloured_lines(
+    sentences: Sequence[tuple[str, str]], inches: float, size: float
+) -> list[list[tuple[float, str, str]]]:
     """Break sentences with marks into lines of a given width: lists of (start as a share of the width, words, mark)."""
     canvas = FigureCanvasAgg(Figure(dpi=720))  # fine enough that rounding to pixels does not add up
     fonts = {weight: FontProperties(size=size, weight=weight) for weight in ("normal", "bold")}
 
     def width(text: str, mark: str) -> float:
-        return canvas.get_renderer().get_text_width_height_descent(text, fonts[_weight(mark)], False)[0] / (720 * inches)
+        return canvas.get_renderer().get_text_width_height_descent(text, fonts[_weight(mark)], False)[0] / (
+            720 * inches
+        )
 
     lines: list[list[tuple[float, str, str]]] = [[]]
     end = 0.0

@@ -1,15 +1,19 @@
 """One look for all figures: widths, colours, heat maps over films, and the one door through which a figure is saved.
 
-The figure functions of this package take arrays or data frames and return a matplotlib Figure; they compute no number that
-a table does not hold. Where a data set lacks what a figure needs they return a sentence instead, and `save_figure` shows it.
+The figure functions of this package take arrays or data frames and return a matplotlib Figure; they compute no number
+that a table does not hold. Where a data set lacks what a figure needs they return a sentence instead, and `save_figure`
+shows it.
 """
 
+import io
 import textwrap
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ..manifest import Run, atomic_write
 
@@ -111,16 +115,28 @@ def heat_over_film(axes, image, heatmap, *, low: float = 0.0, high: float = 1.0,
     """
     show_film(axes, image)
     values = np.clip((np.asarray(heatmap, float) - low) / (high - low), 0, 1)
-    strength = np.abs(values - 0.5) * 2 if cmap == DIVERGING else values
-    return axes.imshow(heatmap, cmap=cmap, vmin=low, vmax=high, alpha=alpha * (0.3 + 0.7 * strength), interpolation="bilinear")
+    strength = np.abs(values - 0.5) * 2 if cmap == DIVERGING else 0.3 + 0.7 * values
+    return axes.imshow(heatmap, cmap=cmap, vmin=low, vmax=high, alpha=alpha * strength, interpolation="bilinear")
 
 
-def colour_bar(figure, mappable, axes, label: str, ticks=None):
-    """A thin colour bar, opaque whatever the overlay's opacity is."""
-    from matplotlib.cm import ScalarMappable
+def attention_over_film(axes, image, ratio):
+    """Attention as a multiple of the uniform one over its film: no colour at 1, red above, blue below (1/4 to 4)."""
+    heatmap = np.log2(np.clip(np.asarray(ratio, float), 1e-6, None))
+    return heat_over_film(axes, image, np.clip(heatmap, -2, 2), low=-2, high=2, cmap=DIVERGING)
 
+
+def attention_bar(figure, mappable, axes, **place):
+    """The colour bar of `attention_over_film`."""
+    bar = colour_bar(figure, mappable, axes, "attention / uniform attention", (-2, -1, 0, 1, 2), **place)
+    bar.set_ticklabels(["¼", "½", "1", "2", "4"])
+    return bar
+
+
+def colour_bar(figure, mappable, axes, label: str, ticks=None, **place):
+    """A thin colour bar beside the axes (or where `place` says), opaque whatever the overlay's opacity is."""
     solid = ScalarMappable(norm=mappable.norm, cmap=mappable.cmap)
-    bar = figure.colorbar(solid, ax=axes, fraction=0.03, pad=0.015, aspect=30)
+    place = place or {"ax": axes, "fraction": 0.03, "pad": 0.015, "aspect": 30, "shrink": 0.8}
+    bar = figure.colorbar(solid, **place)
     bar.set_label(label, fontsize=6.5)
     bar.outline.set_linewidth(0.4)
     if ticks is not None:
@@ -141,8 +157,6 @@ def outline(axes, mask: np.ndarray, colour: str = SKY, width: float = 0.9, **lin
 
 def draw_boxes(axes, boxes, colour: str = SKY, width: float = 0.9) -> None:
     """Boxes [k, 4] as x, y, width, height in pixels of the image."""
-    from matplotlib.patches import Rectangle
-
     for x, y, w, h in np.asarray(boxes, float).reshape(-1, 4):
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor=colour, linewidth=width))
 
@@ -164,25 +178,23 @@ def wrap(text: str, width: int) -> str:
 
 def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
     """A figure as the bytes of a PNG, for a widget."""
-    import io
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()
 
 
-def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> Path | None:
-    """Save a figure as PNG (200 dpi) and PDF in the run's folder, enter both in the manifest, and show it with its caption.
+def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> None:
+    """Save a figure as PNG (200 dpi) and PDF in the run's folder, enter both in the manifest, show it with its caption.
 
-    name: "figNN_subject"; N first the notebook's number, then the figure's place in it. caption: opens with the message.
-    A sentence in place of a figure (the data set lacks what it needs) is shown and nothing is saved: None comes back.
+    name: "figNN_subject": the notebook's number, then the figure's place in it. caption: opens with the message.
+    A sentence in place of a figure (the data set lacks what it needs) is shown and nothing is saved.
 
     Raises:
         ValueError: a name of another form, or an empty caption.
     """
     if isinstance(figure, str):
         print(f"{name}: {figure}")
-        return None
+        return
     head = name.split("_")[0]
     if not (len(head) == 5 and head.startswith("fig") and head[3:].isdigit() and "_" in name):
         raise ValueError(f"figure name {name!r}: expected figNN_subject, for instance fig11_films")
@@ -194,7 +206,6 @@ def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> Path
             figure.savefig(handle, format=suffix, metadata=metadata)
         run.record(path, caption)
     show_picture(run.figures / f"{name}.png", caption, figure.get_figwidth())
-    return run.figures / f"{name}.png"
 
 
 def show_picture(path: Path, caption: str, inches: float) -> None:

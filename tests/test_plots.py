@@ -1,0 +1,283 @@
+"""Figures by what they plot, not by their pixels: positions, ranges, texts; and the door that saves them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from ssacl_lib.anatomy import ANATOMIES, default_graph, findings_for
+from ssacl_lib.evaluation.cases import AGREES, PLAIN, WRONG, Case, PhraseCase
+from ssacl_lib.manifest import Run, read_json
+from ssacl_lib.phantom.truth import FINDINGS
+from ssacl_lib.plots import anatomy, grounding, pretraining, reports, style
+
+SIZE = 32
+FILM = np.tile(np.linspace(0, 255, SIZE).astype(np.uint8), (SIZE, 1))
+MASK = np.zeros((SIZE, SIZE), bool)
+MASK[8:16, 4:20] = True
+
+
+def texts(figure: Figure) -> list[str]:
+    """Every text of a figure: titles, labels, free text."""
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def long(**columns) -> pd.DataFrame:
+    """A long table with intervals of +-0.1 around the values."""
+    frame = pd.DataFrame(columns)
+    return frame.assign(low=frame["value"] - 0.1, high=frame["value"] + 0.1, n=10, seed=0)
+
+
+# ---- style
+@pytest.fixture
+def run(smoke, tmp_path):
+    return Run(smoke.model_copy(update={"out_dir": str(tmp_path)}), "01_anatomy_graph")
+
+
+def test_save_figure_writes_two_files_and_records_them(run):
+    style.save_figure(run, anatomy.anatomy_graph(), "fig14_graph", "The message first.")
+    outputs = read_json(run.figures / "manifest.json")["notebooks"]["01_anatomy_graph"]["outputs"]
+    assert sorted(outputs) == ["fig14_graph.pdf", "fig14_graph.png"]
+    assert all(entry["caption"] == "The message first." for entry in outputs.values())
+
+
+def test_a_figure_is_the_same_file_twice(run):
+    hashes = []
+    for _ in range(2):
+        style.save_figure(run, anatomy.restored_values({"chest": 1.0}), "fig15_restoration", "Twice.")
+        outputs = read_json(run.figures / "manifest.json")["notebooks"]["01_anatomy_graph"]["outputs"]
+        hashes.append({name: entry["sha256"] for name, entry in outputs.items()})
+    assert hashes[0] == hashes[1]
+
+
+def test_a_sentence_in_place_of_a_figure_is_printed(run, capsys):
+    style.save_figure(run, "this data set has no masks", "fig13_regions", "Caption.")
+    assert "fig13_regions: this data set has no masks" in capsys.readouterr().out
+    assert not (run.figures / "fig13_regions.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "caption"), [("graph", "A caption."), ("fig1_graph", "A caption."), ("fig14_graph", " ")]
+)
+def test_bad_names_and_captions_are_refused(run, name, caption):
+    with pytest.raises(ValueError, match=name):
+        style.save_figure(run, anatomy.anatomy_graph(), name, caption)
+
+
+def test_widths_are_those_of_a_journal():
+    for width in (style.SINGLE, style.DOUBLE):
+        assert style.new_figure(width, 50).get_figwidth() * 25.4 == pytest.approx(width)
+
+
+def test_heat_map_has_a_fixed_range_and_hides_where_it_says_nothing():
+    ax = style.new_figure(50, 50).subplots()
+    heat = style.heat_over_film(ax, FILM, np.full((SIZE, SIZE), 0.2), low=0, high=1)
+    assert heat.get_clim() == (0, 1)
+    assert ax.images[0].get_clim() == (0, 255)
+    ratio = style.attention_over_film(ax, FILM, np.ones((SIZE, SIZE)))
+    assert np.allclose(ratio.get_alpha(), 0), "uniform attention must leave the film as it is"
+    assert style.attention_over_film(ax, FILM, np.full((SIZE, SIZE), 9.0)).get_array().max() == 2, (
+        "clipped at four times"
+    )
+
+
+def test_boxes_and_outlines_lie_where_the_mask_is():
+    ax = style.new_figure(50, 50).subplots()
+    style.show_film(ax, FILM)
+    style.draw_boxes(ax, [[4, 8, 16, 8]])
+    box = ax.patches[0].get_bbox()
+    assert (box.x0, box.y0, box.width, box.height) == (3.5, 7.5, 16, 8)
+    style.outline(ax, MASK)
+    points = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
+    assert points.min(0) == pytest.approx([3.5, 7.5]) and points.max(0) == pytest.approx([19.5, 15.5])
+
+
+def test_methods_keep_colour_and_order():
+    assert style.methods_in_order(["shipped", "untrained", "new", "this run"])[:3] == [
+        "untrained",
+        "this run",
+        "shipped",
+    ]
+    assert style.method_colour("new") == style.method_colour("new")
+    assert len(set(style.METHOD_COLOURS.values())) >= 9
+
+
+# ---- notebook 01
+def test_radial_layout_puts_children_outside_of_their_parent_and_leaves_evenly():
+    graph, layout = default_graph(), anatomy.radial_layout()
+    assert all(layout[child][1] > layout[parent][1] for parent, child in graph.edges)
+    angles = np.array([layout[leaf][0] for leaf in graph.leaves])
+    assert np.allclose(np.diff(angles), 2 * np.pi / 25)
+
+
+def test_graph_names_every_node_and_draws_every_arrow_of_the_mapping():
+    figure = anatomy.anatomy_graph()
+    shown = {text.replace("\n", " ") for text in texts(figure)}
+    assert set(default_graph().nodes) <= shown and set(FINDINGS) <= shown
+    colours = [to_hex(line.get_color()).upper() for line in figure.axes[1].lines]
+    for name in ANATOMIES:
+        assert colours.count(style.ANATOMY_COLOURS[name].upper()) == len(findings_for(name)), name
+
+
+def test_restored_values_stand_at_their_nodes():
+    assert "chest 18.3" in texts(anatomy.restored_values({"chest": 18.3125}))
+
+
+def test_regions_in_graph_order_or_a_sentence():
+    masks = {node: MASK for node in default_graph().nodes}
+    titles = [ax.get_title().replace("\n", " ") for ax in anatomy.regions(FILM, masks).axes]
+    assert titles == list(default_graph().nodes)
+    assert "right lung" in texts(anatomy.regions(FILM, {"right lung": MASK}))
+    assert isinstance(anatomy.regions(FILM, {}), str)
+    assert isinstance(anatomy.node_explorer(FILM, {"right lung": MASK}, "lungs"), str)
+
+
+def test_explorer_names_the_share_of_the_film():
+    masks = {node: MASK for node in default_graph().nodes}
+    assert f"lungs: {100 * MASK.mean():.1f} % of the film" in texts(anatomy.node_explorer(FILM, masks, "lungs"))
+
+
+def test_gallery_shows_title_and_detail():
+    found = texts(anatomy.findings_gallery([(FILM, MASK, "Edema\nbilateral, severity 0.9")] * 3))
+    assert "Edema" in found and "bilateral, severity 0.9" in found
+    assert isinstance(anatomy.findings_gallery(None), str)
+
+
+def test_difficulty_plots_the_values_of_the_table_in_order():
+    table = long(finding=["Edema", "Fracture", "mean of findings"], metric="auc", method="cnn", value=[0.9, 0.6, 0.75])
+    ax = anatomy.difficulty(table).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["Fracture", "Edema"]
+    assert ax.containers[1].lines[0].get_xdata().tolist() == pytest.approx([0.6, 0.9])
+    assert "0.750" in ax.get_title(loc="left")
+
+
+# ---- notebook 02
+def test_architecture_shows_class_and_count_of_every_part():
+    parts = {
+        name: (f"Class{i}", 1000 * (i + 1))
+        for i, name in enumerate(n for n in pretraining.BOXES if n not in ("film", "leaves", "report"))
+    }
+    sizes = dict.fromkeys(
+        ("size", "stem", "N", "depth", "D", "text_layers", "Dt", "decoder_depth", "language_layers", "L"), 1
+    )
+    found = "\n".join(texts(pretraining.architecture(parts, {**sizes, "total": 1_230_000})))
+    assert all(f"{kind}: {count // 1000} k" in found for kind, count in parts.values())
+    assert "1.23 M parameters in all" in found
+
+
+def test_loss_curves_plot_the_history():
+    rows = [
+        {"images": i, "term": "global_contrastive", "split": s, "value": 1 / i}
+        for i in (1000, 2000)
+        for s in ("train", "validation")
+    ]
+    lines = pretraining.loss_curves(pd.DataFrame(rows)).axes[0].lines
+    assert [line.get_xdata().tolist() for line in lines] == [[1.0, 2.0], [1.0, 2.0]]
+    assert lines[0].get_ydata().tolist() == [1 / 1000, 1 / 2000]
+
+
+def test_attention_matrix_is_drawn_as_given():
+    matrix = np.eye(4, dtype=bool)
+    ax = pretraining.attention_matrices({"toy": matrix}, ["queries", "CLS", "patches", "patches"]).axes[0]
+    assert (ax.images[0].get_array() == matrix).all()
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["queries", "CLS", "patches"]
+
+
+# ---- notebook 03
+def test_report_scores_show_each_system_once_and_prompts_filled():
+    table = long(
+        method=["this run", "this run", "constant report"],
+        variant=["with prompts", "without prompts", "constant"],
+        metric="bleu1",
+        value=[0.3, 0.2, 0.1],
+    )
+    ax = reports.report_scores(table).axes[0]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["this run, with prompts", "this run, without prompts", "constant report"]
+    points = [container.lines[0] for container in ax.containers]
+    assert [float(point.get_xdata()[0]) for point in points] == [0.3, 0.2, 0.1]
+    assert points[0].get_markerfacecolor() != "white" and points[1].get_markerfacecolor() == "white"
+
+
+def test_case_text_is_broken_into_lines_and_coloured():
+    sentences = [("Heart size is normal.", PLAIN), ("Right pleural effusion.", AGREES), ("Left pneumothorax.", WRONG)]
+    lines = reports.coloured_lines(sentences, 1.0, 5.4)
+    assert " ".join(words for line in lines for _, words, _ in line) == " ".join(sentence for sentence, _ in sentences)
+    assert all(0 <= start < 1 for line in lines for start, _, _ in line)
+    case = Case(
+        "test-1",
+        FILM,
+        {"with prompts: lungs": np.ones((SIZE, SIZE)), "without prompts: CLS": None},
+        {"reference": sentences, "with prompts": sentences, "without prompts": []},
+        {"with prompts": "BLEU-1 0.50"},
+    )
+    figure = reports.cases([case])
+    colours = {text.get_text(): to_hex(text.get_color()) for text in figure.findobj(Text)}
+    assert {c for text, c in colours.items() if text.endswith("pneumothorax.")} == {to_hex(reports.MARK_COLOURS[WRONG])}
+    assert "BLEU-1 0.50" in colours and "no evidence:\nno finding" in colours
+    assert isinstance(reports.cases([]), str)
+
+
+# ---- notebook 04
+def phrase_rows():
+    return long(map=["masked", "masked", "prior"], control=["own", "swapped phrase", "own"], finding="overall",
+                method=["this run", "this run", "centre prior"], metric="pointing", value=[0.7, 0.2, 0.3])  # fmt: skip
+
+
+def test_phrase_figure_plots_own_phrases_only():
+    ax = grounding.phrase_grounding(phrase_rows()).axes[0]
+    assert sorted(float(c.lines[0].get_xdata()[0]) for c in ax.containers) == [0.3, 0.7]
+    assert isinstance(grounding.phrase_grounding(phrase_rows().iloc[:0]), str)
+
+
+def test_controls_figure_has_one_series_per_control():
+    ax = grounding.controls(phrase_rows()).axes[0]
+    drawn = {c.get_label(): np.asarray(c.lines[0].get_xdata(), float) for c in ax.containers}
+    assert list(drawn) == ["own", "swapped phrase", "swapped side", "shifted"]
+    assert drawn["own"].tolist() == [0.7, 0.3] and drawn["swapped phrase"][0] == 0.2
+
+
+def test_phrase_case_writes_iou_and_cnr_on_each_map():
+    heat = MASK.astype(float)
+    case = PhraseCase(
+        "Edema", "diffuse edema", FILM, MASK, np.array([[4, 8, 16, 8]]), {"this run:\nmasked": (heat, 0.5, 1.25)}
+    )
+    figure = grounding.phrase_cases([case])
+    assert "IoU 0.50   CNR 1.25" in texts(figure) and "“diffuse edema”" in texts(figure)
+    assert figure.axes[1].images[1].get_clim() == (-1, 1)
+    assert isinstance(grounding.phrase_cases([]), str)
+
+
+def test_faithfulness_plots_both_orders():
+    rows = [{"curve": c, "order": o, "fraction": f, "method": "this run", "value": f} for c in ("deletion", "insertion")
+            for o in ("evidence", "random") for f in (0.0, 1.0)]  # fmt: skip
+    figure = grounding.faithfulness(long(**pd.DataFrame(rows).to_dict("list")))
+    assert [line.get_linestyle() for line in figure.axes[0].lines] == ["-", ":"]
+    assert isinstance(grounding.faithfulness(pd.DataFrame()), str)
+
+
+def test_anatomy_figure_lists_the_leaves_in_order():
+    nodes = ["mean of leaves", *default_graph().leaves]
+    table = long(node=nodes, method="this run", metric="pointing", value=np.linspace(0, 1, 26))
+    ax = grounding.anatomy_grounding(table).axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == nodes
+    assert ax.containers[0].lines[0].get_xdata().tolist() == pytest.approx(np.linspace(0, 1, 26).tolist())
+    assert isinstance(grounding.anatomy_grounding(table.iloc[:0]), str)
+
+
+def test_likeness_works_without_masks_and_without_a_table():
+    maps = {"this run": np.ones((2, SIZE, SIZE))}
+    empty = pd.DataFrame(columns=["node", "method", "metric", "value", "low", "high"])
+    assert "attention of “spine” in 2 patients" in texts(
+        grounding.likeness(empty, np.stack([FILM] * 2), maps, None, "spine")
+    )
+
+
+def test_film_lungs_needs_boxes():
+    assert isinstance(grounding.film_lungs(pd.DataFrame()), str)
+    table = long(
+        map="masked", control="own", region="both", method="trained on the films", metric="pointing", value=[0.4]
+    )
+    assert "trained on the films, masked map" in texts(grounding.film_lungs(table))
