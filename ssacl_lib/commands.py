@@ -20,12 +20,14 @@ def report_files(images: list[Path], weights: Path | None = None, out: Path | No
     model, out = load_model(weights), _folder(out)
     films = [(Path(path), read_image(path)) for path in images]  # read all first: a bad one stops before any work
     answers = []
+    stems = [path.stem for path, _ in films]
     for path, film in films:
+        stem = path.stem if stems.count(path.stem) == 1 else path.name.replace(".", "_")  # a.png beside a.jpg
         answer: Report = model.report([film])[0]
         square = letterbox(film, model.config.image_size)
         figure = overlay_figure(square, answer.evidence or {"no evidence: no finding": np.zeros(square.shape, np.float32)},
                                 title=answer.text)
-        answers.append(_write(out, f"{path.stem}_report", figure, {
+        answers.append(_write(out, f"{stem}_report", figure, {
             "image": str(path), "checkpoint": str(weights or paths.SHIPPED_CHECKPOINT), "report": answer.text,
             "findings": {name: round(p, 4) for name, p in answer.findings.items()},
             "positives": list(answer.positives), "anatomies": list(answer.anatomies)}))
