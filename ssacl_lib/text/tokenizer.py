@@ -38,6 +38,7 @@ def train_tokenizer(reports: Iterable[str], vocab_size: int = 4000) -> PreTraine
 
     Raises:
         ValueError: no report, or no room beside the special tokens.
+        RuntimeError: the trained tokenizer reads the first report in lower and in upper case differently.
     """
     reports = list(reports)
     if not reports or vocab_size <= len(SPECIAL_TOKENS):
@@ -51,7 +52,7 @@ def train_tokenizer(reports: Iterable[str], vocab_size: int = 4000) -> PreTraine
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
     tokenizer.model = WordPiece(_pieces(tokenizer, reports, vocab_size), unk_token="[UNK]", max_input_chars_per_word=100)
     tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=name == "[NEWLINE]") for name in SPECIAL_TOKENS])
-    return PreTrainedTokenizerFast(
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -62,6 +63,10 @@ def train_tokenizer(reports: Iterable[str], vocab_size: int = 4000) -> PreTraine
         clean_up_tokenization_spaces=False,
         padding_side="right",
     )
+    sample = reports[0].encode("ascii", "ignore").decode()
+    if wrapped.encode(sample.lower()) != wrapped.encode(sample.upper()):  # seen once in about a thousand trainings
+        raise RuntimeError("the tokenizers library cut lower-case words into letters; train the tokenizer again")
+    return wrapped
 
 
 def _pieces(tokenizer: Tokenizer, reports: Sequence[str], vocab_size: int) -> dict[str, int]:
