@@ -48,6 +48,11 @@ PRETRAIN_START = """\
 The same loop with two terms alone: the global contrast, and the findings that the labeler reads in the training reports
 (ours, not the paper's; no annotation is used). A start for small budgets; only the encoder is kept."""
 
+RECIPE = """\
+Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
+them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
+models stay under runs/recipe. Killed and started again, it goes on where it was; finished variants are not trained twice."""
+
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
 MAE_ONLY["model.encoder_weights"] = None
 START = {**{f"training.loss_weights.{name}": 0.0 for name in LossWeights.model_fields}, "model.encoder_weights": None,
@@ -111,6 +116,12 @@ def build_parser() -> argparse.ArgumentParser:
         added.add_argument("--data-root", metavar="DIR")
         added.add_argument("--seed", type=int, default=0)
         added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+
+    recipe = command("recipe", run_recipe, "measure what a profile changes against the paper", RECIPE)
+    recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
+    recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
+    recipe.add_argument("--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated")
+    recipe.add_argument("--out", type=Path, metavar="DIR", help="folder of the table (default data/checkpoints/recipe)")
 
     readme = command("readme", run_readme, "write the generated tables of the READMEs", "Write the tables between the markers.")
     readme.add_argument("--check", action="store_true", help="only say whether they are up to date")
@@ -225,6 +236,16 @@ def _retype(name: str, arguments: argparse.Namespace) -> str:
     words = ["ssacl", name, "--profile", arguments.profile, "--seed", str(arguments.seed)]
     words += ["--dataset", arguments.dataset] if arguments.dataset != "phantom" else []
     return shlex.join([*words, *(word for text in arguments.set for word in ("--set", text))])
+
+
+def run_recipe(arguments: argparse.Namespace) -> int:
+    """ssacl recipe."""
+    from .evaluation.recipe import FOLDER, measure_recipe, recipe_table
+
+    measure_recipe(arguments.profile, arguments.images, arguments.only, arguments.out)
+    print(recipe_table(arguments.out).to_string(index=False))
+    print(f"written: {arguments.out or FOLDER}")
+    return 0
 
 
 def run_readme(arguments: argparse.Namespace) -> int:
