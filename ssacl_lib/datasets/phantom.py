@@ -143,7 +143,12 @@ def phrases_of(report: PhantomReport, signs: Sequence[Sign], masks: np.ndarray) 
 
 
 def boxes_around(mask: np.ndarray) -> np.ndarray:
-    """One box (x, y, width, height) around each connected part of a mask [H, W]: [k, 4] float."""
+    """One box (x, y, width, height) around each connected part of a mask [H, W]: [k, 4] float.
+
+    A part below a twentieth of the largest one is a speck of the threshold, which no reader would box; it gets none.
+    """
     parts, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    found = [(s[1].start, s[0].start, s[1].stop - s[1].start, s[0].stop - s[0].start) for s in ndimage.find_objects(parts)]
+    sizes = np.bincount(parts.ravel())[1:]
+    found = [(s[1].start, s[0].start, s[1].stop - s[1].start, s[0].stop - s[0].start)
+             for s, size in zip(ndimage.find_objects(parts), sizes, strict=True) if size >= 0.05 * sizes.max()]
     return np.array(found, dtype=float).reshape(-1, 4)
