@@ -32,7 +32,7 @@ PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
 
 
-SHIPPED = "shipped checkpoint"
+SHIPPED = "shipped checkpoints"
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,17 @@ def select_stages(only: Sequence[str]) -> list[Stage]:
 
 
 # ---- keys
-def _weights_hash(folder: Path) -> str:
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    return sha256_json([sha256_file(path) for path in files]) if files else "absent"
+def _folder_hash(folder: Path) -> str:
+    """Of the weights and tables in a folder, by name and content."""
+    files = sorted(path for pattern in ("*.safetensors", "*.csv") for path in folder.rglob(pattern))
+    return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files]) if files else "absent"
 
 
 def _inputs(settings: Settings) -> dict[str, str]:
-    """Hashes of what comes from outside of the library: shipped weights and a folder's data."""
-    inputs = {SHIPPED: _weights_hash(paths.SHIPPED_CHECKPOINT)}
+    """Hashes of what comes from outside of the library: what is shipped beside it, and a folder's data."""
+    inputs = {SHIPPED: _folder_hash(paths.CHECKPOINTS)}
     if settings.model.encoder_weights:
-        inputs["start checkpoint"] = _weights_hash(paths.ROOT / settings.model.encoder_weights)
+        inputs["start checkpoint"] = _folder_hash(paths.ROOT / settings.model.encoder_weights)
     if settings.dataset == "folder":
         inputs["data"] = data_fingerprint(settings.data_root or "")
     return inputs
