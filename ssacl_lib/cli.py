@@ -223,7 +223,7 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
 
 def run_pretrain_mae(arguments: argparse.Namespace) -> int:
     """ssacl pretrain-mae and ssacl pretrain-start: the two differ in their terms only."""
-    settings = _settings(arguments, **MAE_ONLY, **dict(parse_override(text) for text in arguments.set))
+    settings = _settings(arguments, **{**arguments.fixed, **dict(parse_override(text) for text in arguments.set)})
     from .checkpoints import make_start
 
     folder = make_start(settings, arguments.out, _retype(arguments.name, arguments))

@@ -1,6 +1,7 @@
 """The command line: help worth reading, and one line that names the culprit for every mistake."""
 
 import json
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -145,3 +146,20 @@ def test_overrides_are_read_as_in_a_profile():
     assert parse_override("training.learning_rate=1e-3") == ("training.learning_rate", 1e-3)
     assert parse_override("model.encoder_weights=data/x=y") == ("model.encoder_weights", "data/x=y")
     assert parse_override("model.encoder_weights=null") == ("model.encoder_weights", None)
+
+
+def test_a_start_trains_the_terms_that_its_command_names(capsys, monkeypatch, tmp_path):
+    """The shipped start's manifest names a command; typed again, it has the settings of that manifest."""
+    from ssacl_lib import checkpoints
+    from ssacl_lib.manifest import portable_settings, read_json
+
+    seen = []
+    monkeypatch.setattr(checkpoints, "make_start", lambda settings, out, command: seen.append((settings, command)) or out)
+    made = read_json(paths.START_CHECKPOINT / "manifest.json")
+    for words in (shlex.split(made["command"])[1:], ["pretrain-mae", "--profile", "cpu"]):
+        assert run(capsys, *words, "--out", str(tmp_path))[0] == 0
+    # the start trains no language decoder, so that its rate does not matter
+    assert portable_settings(seen[0][0])["training"] | {"language_rate_scale": 1.0} == made["settings"]["training"]
+    assert seen[0][0].model.encoder_weights is None and seen[0][1] == made["command"]
+    weights = seen[1][0].training.loss_weights.model_dump()
+    assert {name for name, weight in weights.items() if weight} == {"image_reconstruction"}
