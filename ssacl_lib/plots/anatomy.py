@@ -84,7 +84,7 @@ def findings_gallery(shown: Sequence[tuple[np.ndarray, np.ndarray, str]] | None)
     columns = 5
     rows = -(-len(shown) // columns)
     figure = style.new_figure(style.DOUBLE, 42 * rows)
-    figure.get_layout_engine().set(hspace=0.16, h_pad=0.03)
+    figure.get_layout_engine().set(hspace=0.16, h_pad=0.03, rect=(0, 0, 1, 0.965))
     axes = figure.subplots(rows, columns).ravel()
     for ax in axes[len(shown) :]:
         ax.set_visible(False)
