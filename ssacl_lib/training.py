@@ -192,7 +192,8 @@ def restore(path: Path, model: SSACLModel, optimizer, settings: Settings) -> tup
         changed = [name for name in compared if saved[name] != now[name]]
         if changed:
             raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); remove it to start afresh")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        names = file.keys()
+        tensors = {name: file.get_tensor(name) for name in names}
     model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
     state: dict[int, dict] = {}
     for name, value in tensors.items():
@@ -212,7 +213,6 @@ def save_model(model: SSACLModel, out: Path, dtype: torch.dtype | None = None) -
     try:
         model.save_pretrained(aside, state_dict={n: v.to(dtype) if dtype and v.is_floating_point() else v
                                                  for n, v in model.state_dict().items()})
-        model.processor.save_pretrained(aside)
         for item in sorted(aside.iterdir()):
             target = out / item.name
             if target.is_dir():

@@ -141,11 +141,10 @@ def load_model(folder: Path | None = None, device: str = "auto") -> SSACLModel:
     missing = [name for name in ("config.json", "model.safetensors", "tokenizer") if not (folder / name).exists()]
     if missing:
         raise ValueError(f"{folder}: no SS-ACL checkpoint ({', '.join(missing)} missing); {HOW_TO_MAKE}")
-    model, info = SSACLModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    model, info = SSACLModel.from_pretrained(folder, output_loading_info=True)
     odd = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
     if odd:
         raise ValueError(f"{folder}: tensors do not fit the model ({', '.join(odd[:3])}{' …' if odd[3:] else ''}); {HOW_TO_MAKE}")
-    model.processor = SSACLProcessor.from_pretrained(folder)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval()

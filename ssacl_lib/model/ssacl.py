@@ -1,6 +1,7 @@
 """SSACLModel: the parts put together, and the five losses of one training step."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -14,8 +15,8 @@ from .decoder import VisualDecoder
 from .encoder import Tokens, VisionEncoder, keep_lowest, visible_patches
 from .head import FindingHead
 from .language import LanguageDecoder
+from .processor import SSACLProcessor
 from .text import TextEncoder
-
 
 TERMS = ("image_reconstruction", "anatomy_reconstruction", "global_contrastive", "anatomical_consistency", "report_generation")
 """The paper's five terms."""
@@ -87,6 +88,22 @@ class SSACLModel(PreTrainedModel):
             nn.init.normal_(module.cls_token, std=0.02)
         elif isinstance(module, VisualDecoder):
             nn.init.normal_(module.mask_token, std=0.02)
+
+    # ---- files
+    @classmethod
+    def from_pretrained(cls, name_or_path, *arguments, dtype=torch.float32, **keywords):
+        """transformers' `from_pretrained`, in float32 whatever the file holds, with the folder's processor attached."""
+        loaded = super().from_pretrained(name_or_path, *arguments, dtype=dtype, **keywords)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if (Path(name_or_path) / "tokenizer").is_dir():
+            model.processor = SSACLProcessor.from_pretrained(name_or_path)
+        return loaded
+
+    def save_pretrained(self, folder, *arguments, **keywords) -> None:
+        """transformers' `save_pretrained`, and the processor's tokenizers beside it."""
+        super().save_pretrained(folder, *arguments, **keywords)
+        if self.processor is not None:
+            self.processor.save_pretrained(folder)
 
     # ---- the pieces that inference and the losses share
     @property
