@@ -16,7 +16,7 @@ from .model.encoder import Tokens
 from .model.head import FindingHead
 
 HEAD_STUDIES = 8192  # at most so many training studies: their tokens are held in memory
-EPOCHS = 12
+EPOCHS, FEWEST_STEPS = 12, 200  # a small data set is seen more often, so that the head is trained on it too
 
 
 @torch.no_grad()
@@ -49,9 +49,9 @@ def fit_head(model: SSACLModel, studies, validation, seed: int, progress: bool =
     torch.nn.init.normal_(head.where.weight, std=0.02)
     optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3, weight_decay=0.05)
     size = min(256, len(rows))
-    steps = EPOCHS * (len(rows) // size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=max(2, steps + 1))
-    for _ in range(EPOCHS):
+    epochs = max(EPOCHS, -(-FEWEST_STEPS // (len(rows) // size)))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=epochs * (len(rows) // size) + 1)
+    for _ in range(epochs):
         order = torch.from_numpy(generator.permutation(len(rows)))
         for part in order.split(size)[: len(rows) // size]:
             batch = Tokens(tokens.patches[part].float().to(model.device), tokens.cls[part].float().to(model.device))

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -18,7 +19,7 @@ from .batches import TrainingBatches
 from .datasets import load_training
 from .model import Batch, SSACLModel
 from .model.build import build_model
-from .model.encoder import has_fast_bfloat16
+from .model.encoder import has_fast_bfloat16, keep_lowest
 from .settings import Settings
 from .text.tokenizer import train_tokenizer
 
@@ -222,11 +223,23 @@ def save_model(model: SSACLModel, out: Path, dtype: torch.dtype | None = None) -
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@torch.no_grad()
 def untrained(settings: Settings, studies=None) -> SSACLModel:
-    """The same model with random weights (the control of every table); its tokenizer is that of the training reports."""
+    """The same model with random weights (the control of every table); its tokenizer is that of the training reports.
+
+    Its batch normalisation has seen training films, half of them masked: with statistics of nothing a random stem would
+    pass on almost nothing, and the control would be weaker than it need be.
+    """
     studies = load_training(settings, "train") if studies is None else studies
     plain = settings.model_copy(update={"model": settings.model.model_copy(update={"encoder_weights": None})})
-    return build_model(plain, train_tokenizer(list(studies.reports))).eval()
+    model = build_model(plain, train_tokenizer(list(studies.reports))).train()
+    batches = TrainingBatches(plain, studies, model.processor, 40)
+    for step in range(len(batches)):
+        rows = batches.indices(step)
+        noise = torch.from_numpy(np.random.default_rng([settings.seed, 13, step]).random((len(rows), model.config.patches)))
+        keep = keep_lowest(noise, settings.training.mask_ratio) if step % 2 else None
+        model.encoder(model.processor.normalise(studies.images(rows)), keep)
+    return model.eval()
 
 
 __all__ = ["Batch", "TrainingResult", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]
