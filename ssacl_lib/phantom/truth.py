@@ -5,21 +5,9 @@ Only the phantom package and the evaluation view of a study may hold these objec
 
 from dataclasses import dataclass
 
-FINDINGS = (
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
+from ..datasets.study import OBSERVATIONS
+
+FINDINGS = OBSERVATIONS[1:]
 """The 13 CheXpert findings in CheXpert order ("No Finding" is the absence of all)."""
 
 
