@@ -14,6 +14,7 @@ from IPython.display import Markdown
 
 from .anatomy import default_graph
 from .evaluation.blind import FILMS
+from .evaluation.models import shipped_checkpoint
 from .model import SSACLConfig, SSACLModel
 from .model.encoder import VisionEncoder
 from .plots.anatomy import node_explorer
@@ -133,6 +134,13 @@ def setting_differences(settings: Settings, other: str) -> Markdown:
 def fresh_model(settings: Settings) -> SSACLModel:
     """The profile's model with random weights."""
     return untrained(settings)
+
+
+def shipped_history(settings: Settings) -> pd.DataFrame | None:
+    """Learning curve of the shipped model (history.csv of its folder); None where it is left out or has none."""
+    folder = shipped_checkpoint(settings)
+    path = folder / "history.csv" if folder else None
+    return pd.read_csv(path) if path and path.is_file() else None
 
 
 def fall_of_terms(history: pd.DataFrame) -> str:

@@ -46,7 +46,7 @@ def test_save_figure_writes_two_files_and_records_them(run):
 def test_a_figure_is_the_same_file_twice(run):
     hashes = []
     for _ in range(2):
-        style.save_figure(run, anatomy.restored_values({"chest": 1.0}), "fig15_restoration", "Twice.")
+        style.save_figure(run, anatomy.regions(FILM, {"right lung": MASK}), "fig13_regions", "Twice.")
         outputs = read_json(run.figures / "manifest.json")["notebooks"]["01_anatomy_graph"]["outputs"]
         hashes.append({name: entry["sha256"] for name, entry in outputs.items()})
     assert hashes[0] == hashes[1]
@@ -122,7 +122,10 @@ def test_graph_names_every_node_and_draws_every_arrow_of_the_mapping():
 
 
 def test_restored_values_stand_at_their_nodes():
-    assert "chest 18.3" in texts(anatomy.restored_values({"chest": 18.3125}))
+    graph = default_graph()
+    numbers = graph.restore([[float(i)] for i in range(1, 26)])[:, 0].tolist()
+    found = texts(anatomy.restored_values(dict(zip(graph.nodes, numbers, strict=True))))
+    assert "chest 18.3" in found and "mean of 7.5, 17.75, 23, 25\n= 18.3125" in found
 
 
 def test_regions_in_graph_order_or_a_sentence():
@@ -174,8 +177,10 @@ def test_loss_curves_plot_the_history():
         for s in ("train", "validation")
     ]
     lines = pretraining.loss_curves(pd.DataFrame(rows)).axes[0].lines
-    assert [line.get_xdata().tolist() for line in lines] == [[1.0, 2.0], [1.0, 2.0]]
+    assert [line.get_xdata().tolist() for line in lines] == [[1000, 2000], [1000, 2000]]
     assert lines[0].get_ydata().tolist() == [1 / 1000, 1 / 2000]
+    both = pretraining.loss_curves(pd.DataFrame(rows), pd.DataFrame(rows)).axes[0]
+    assert len(both.lines) == 4 and both.get_xscale() == "log"
 
 
 def test_attention_matrix_is_drawn_as_given():

@@ -42,10 +42,8 @@ def regions(image: np.ndarray, masks: Mapping[str, np.ndarray]) -> Figure | str:
 
     masks: node -> [H, W] bool.
     """
-    if not masks:
-        return NO_MASKS
     if not has_all_nodes(masks):
-        return _few_regions(image, masks)
+        return _few_regions(image, masks) if masks else NO_MASKS
     figure = style.new_figure(style.DOUBLE, 108)
     for ax, node in zip(figure.subplots(4, 8).ravel(), default_graph().nodes, strict=True):
         colour = style.ANATOMY_COLOURS[branch(node)]
@@ -204,9 +202,18 @@ def anatomy_graph() -> Figure:
 
 
 def restored_values(values: Mapping[str, float]) -> Figure:
-    """One number per node on the radial hierarchy: leaves as given, every parent the mean of its children."""
-    figure = style.new_figure(120, 120)
-    draw_tree(figure.subplots(), values)
+    """One number per node on the radial hierarchy, and each parent's mean of its children written out."""
+    figure = style.new_figure(style.DOUBLE, 104)
+    tree, sums = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    draw_tree(tree, values, size=5)
+    style.bare(sums)
+    graph = default_graph()
+    for row, parent in enumerate(reversed(graph.parents)):
+        children = [f"{values[child]:.4g}" for child in graph.children(parent)]
+        place = 0.93 - row * 0.135
+        sums.text(0, place, parent, fontweight="bold", color=style.ANATOMY_COLOURS[branch(parent)])
+        words = f"mean of {', '.join(children)}\n= {values[parent]:.6g}"
+        sums.text(0, place - 0.015, words, va="top", fontsize=6.2, linespacing=1.4)
     return figure
 
 
@@ -276,7 +283,7 @@ def difficulty(table: pd.DataFrame) -> Figure | str:
         return "the difficulty is a property of the phantom; this is another data set"
     mean = table[table["finding"] == "mean of findings"]
     rows = table[table["finding"] != "mean of findings"].sort_values("value").reset_index(drop=True)
-    figure = style.new_figure(style.SINGLE * 1.35, 75)
+    figure = style.new_figure(style.SINGLE, 72)
     ax = figure.subplots()
     ax.barh(rows.index, rows["value"] - 0.5, left=0.5, color=style.BLUE, alpha=0.35, height=0.7)
     style.intervals(ax, rows.index, rows["value"], rows["low"], rows["high"], colour=style.BLUE)
@@ -288,5 +295,5 @@ def difficulty(table: pd.DataFrame) -> Figure | str:
         ax.set_title(f"Mean of the findings {value:.3f} [{low:.3f}, {high:.3f}]", color="#A86B00")
     ax.axvline(0.5, color=style.INK, linewidth=0.6)
     ax.set_xlim(min(0.4, np.nanmin(rows["low"]) - 0.02), 1.02)
-    ax.set_xlabel("area under the ROC curve, unseen phantoms (0.5 = chance)")
+    ax.set_xlabel("area under the ROC curve (0.5 = chance)")
     return figure

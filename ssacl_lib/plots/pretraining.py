@@ -148,8 +148,11 @@ def attention_matrices(matrices: Mapping[str, np.ndarray], groups: Sequence[str]
     return figure
 
 
-def loss_curves(history: pd.DataFrame) -> Figure:
-    """The terms over the images seen; history: images, term, split, value."""
+def loss_curves(history: pd.DataFrame, shipped: pd.DataFrame | None = None) -> Figure:
+    """The terms over the images seen: images, term, split, value; beside this run the shipped model's, where there is one.
+
+    With both, the axis of the images is logarithmic, for the shipped model has seen many more.
+    """
     terms = [term for term in TERMS if term in set(history["term"])]
     columns = 3 if len(terms) < 7 else 4
     rows = -(-len(terms) // columns)
@@ -157,19 +160,29 @@ def loss_curves(history: pd.DataFrame) -> Figure:
     axes = np.atleast_2d(figure.subplots(rows, columns, sharex=True)).ravel()
     for ax in axes[len(terms) :]:
         ax.set_visible(False)
+    curves = [("this run", history), *([("shipped", shipped)] if shipped is not None else [])]
     for ax, term in zip(axes, terms, strict=False):
-        for split, colour, mark in (("train", style.BLUE, "-"), ("validation", style.ORANGE, "o--")):
-            part = history[(history["term"] == term) & (history["split"] == split)]
-            mark = "o" if len(part) == 1 else mark
-            ax.plot(part["images"] / 1000, part["value"], mark, color=colour, label=split, markersize=2.5)
-        ax.set_title(TERMS[term], fontsize=7)
+        for name, frame in curves:
+            for split, line in (("train", "-"), ("validation", "o--")):
+                part = frame[(frame["term"] == term) & (frame["split"] == split)]
+                alpha = 0.5 if split == "train" and len(part) > 1 else 1
+                ax.plot(
+                    part["images"], part["value"], "o" if len(part) == 1 else line, color=style.method_colour(name),
+                    label=f"{name}, {split}", markersize=2.5, alpha=alpha,
+                )  # fmt: skip
+        ax.set_title(style.wrap(TERMS[term], 90 // columns), fontsize=6.5)
         ax.grid(axis="y")
         ax.xaxis.set_tick_params(labelbottom=True)
+        if len(curves) > 1:
+            ax.set_xscale("log")
+        else:
+            ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k" if value >= 1000 else f"{value:g}")
     for ax in axes[::columns]:
         ax.set_ylabel("loss (no unit)")
     for ax in axes[max(0, len(terms) - columns) : len(terms)]:
-        ax.set_xlabel("images seen (thousands)")
-    axes[0].legend()
+        ax.set_xlabel("images seen")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 

@@ -34,7 +34,7 @@ def finding_auc(table: pd.DataFrame) -> Figure | str:
     names = sorted(names, key=lambda name: best[name])
     names += [name for name in dict.fromkeys(table["finding"]) if name.startswith("mean")]
     methods = style.methods_in_order(table["method"])
-    figure = style.new_figure(120, 92)
+    figure = style.new_figure(style.SINGLE, 96)
     ax = figure.subplots()
     for number, method in enumerate(methods):
         part = table[table["method"] == method].set_index("finding").reindex(names)
@@ -46,8 +46,8 @@ def finding_auc(table: pd.DataFrame) -> Figure | str:
     ax.get_yticklabels()[-1].set_fontweight("bold")
     ax.axvline(0.5, color=style.INK, linewidth=0.6)
     ax.grid(axis="x")
-    ax.set_xlabel("area under the ROC curve of the head, unseen studies (0.5 = chance)")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.11), ncols=len(methods))
+    ax.set_xlabel("area under the ROC curve (0.5 = chance)")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
     return figure
 
 

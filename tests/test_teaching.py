@@ -1,0 +1,181 @@
+"""What the notebooks show: source, tables, sentences on numbers, the measured attention matrix, cases chosen by rule."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssacl_lib import losses, teaching
+from ssacl_lib.anatomy import default_graph
+from ssacl_lib.datasets.study import BLANK, POSITIVE, EvaluationStudy, Phrase
+from ssacl_lib.evaluation import cases
+from ssacl_lib.evaluation.tour import describe
+from ssacl_lib.model.build import build_model
+from ssacl_lib.phantom.truth import Sign
+from ssacl_lib.settings import load_settings
+from ssacl_lib.text.tokenizer import train_tokenizer
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def model():
+    notes = ["Small right pleural effusion. No pneumothorax.", "The heart is enlarged. Lungs are clear. Edema."] * 4
+    return build_model(load_settings("smoke"), train_tokenizer(notes)).eval()
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
+
+
+@pytest.fixture
+def table():
+    rows = [
+        {"method": "this run", "metric": "auc", "finding": "Edema", "value": 0.8, "low": 0.7, "high": 0.9},
+        {"method": "this run", "metric": "auc", "finding": "overall", "value": 0.6, "low": 0.4, "high": 0.7},
+        {"method": "chance", "metric": "auc", "finding": "Edema", "value": 0.5, "low": 0.5, "high": 0.5},
+    ]
+    return pd.DataFrame(rows).assign(n=9, seed=0)
+
+
+# ---- text
+def test_source_is_the_library_s_own_with_a_short_docstring():
+    shown = teaching.show_source(losses.report_generation_loss).data
+    assert "`ssacl_lib/losses.py`" in shown and "F.cross_entropy" in shown
+    assert "Args:" not in shown and "Args:" in teaching.show_source(losses.report_generation_loss, docstring=True).data
+    assert "def restore(self" in teaching.show_source(default_graph().restore).data
+
+
+def test_comparison_says_above_below_or_neither(table):
+    edema = {"method": "this run", "metric": "auc", "finding": "Edema"}
+    assert teaching.compare(table, 0.5, **edema) == "This run, AUC, Edema: 0.800 [0.700, 0.900], above 0.5"
+    assert teaching.compare(table, 0.95, **edema).endswith("below 0.95")
+    assert teaching.compare(table, 0.75, **edema).endswith("not told apart from 0.75")
+    assert teaching.compare(table, 0.5, method="this run", metric="auc", finding="overall").startswith(
+        "This run, AUC: "
+    )
+    assert teaching.compare(table, 0.5, method="shipped").endswith("not measured here")
+    assert teaching.compare_rows(table, "auc", "this run", "chance", finding="Edema").endswith("above 0.5 (chance)")
+    assert "not measured" in teaching.compare_rows(table, "auc", "this run", "chance", finding="overall")
+
+
+def test_tables_turn_metrics_into_columns(table):
+    shown = teaching.show_table(table, rows={"finding": "Edema"}, columns="metric").data
+    assert "| method | auc |" in shown and "| this run | 0.800 [0.700, 0.900] |" in shown
+    assert "no rows" in teaching.show_table(table, rows={"method": "shipped"}).data
+
+
+def test_setting_differences_name_every_changed_key():
+    shown = teaching.setting_differences(load_settings("smoke"), "paper").data
+    assert "| data.image_size | 64 | 224 |" in shown
+    assert "`smoke`" in teaching.setting_differences(load_settings("smoke"), "smoke").data
+
+
+def test_fall_of_terms_reads_the_history():
+    rows = [
+        {"images": 100 * (i + 1), "split": "train", "term": "global_contrastive", "value": v}
+        for i, v in enumerate((4, 2.1, 2))
+    ]
+    sentence = teaching.fall_of_terms(pd.DataFrame(rows))
+    assert "4.00 to 2.00 (200 images)" in sentence
+    assert "Too few" in teaching.fall_of_terms(pd.DataFrame(rows[:1]))
+
+
+def test_sign_in_words():
+    assert describe(Sign("Lung Lesion", "right", "upper", 0.44, kind="nodule")) == "right upper nodule, severity 0.4"
+    assert describe(Sign("Cardiomegaly", severity=0.5)) == "severity 0.5"
+
+
+# ---- the model
+def test_measured_attention_is_the_table_of_the_paper_and_of_the_release():
+    paper, release = teaching.who_sees_whom("paper").astype(int), teaching.who_sees_whom("release").astype(int)
+    assert (paper[:3, :3] == np.eye(3)).all() and (paper[:3, 3] == 0).all() and (paper[:3, 4:] == 1).all()
+    assert (paper[3:, :3] == 0).all() and (paper[3:, 3:] == 1).all()
+    assert (release[4:, 3] == 0).all() and (release[3, 3:] == 1).all()
+    assert teaching.who_sees_whom("release", prompts=False).all()
+
+
+def test_parts_add_up_to_no_more_than_the_whole(model):
+    parts, sizes = teaching.model_parts(model), teaching.model_sizes(model)
+    assert parts["head"][0] == "FindingHead"
+    assert 0.9 * sizes["total"] < sum(count for _, count in parts.values()) <= sizes["total"]
+
+
+def test_explorer_draws_anew_when_another_node_is_chosen():
+    masks = {node: np.eye(SIZE, dtype=bool) for node in default_graph().nodes}
+    choice, picture = teaching.explore_nodes(np.zeros((SIZE, SIZE), np.uint8), masks).children
+    before = picture.value
+    choice.value = "carina"
+    assert picture.value != before and picture.value[:4] == b"\x89PNG"
+    assert "no masks" in teaching.explore_nodes(np.zeros((SIZE, SIZE), np.uint8), {}).data
+
+
+# ---- cases
+def test_attention_is_a_multiple_of_the_uniform_one(model, images):
+    for maps in (cases.cls_attention(model, images), cases.node_attention(model, images, ["spine"])[:, 0]):
+        assert maps.shape == images.shape
+        assert maps.mean((1, 2)) == pytest.approx(1, abs=0.05)
+
+
+def test_cls_attention_leaves_no_hook_behind(model, images):
+    cases.cls_attention(model, images)
+    assert not model.encoder.blocks[-1].norm1._forward_pre_hooks
+
+
+def test_reconstruction_changes_hidden_pixels_only(model, images):
+    visible, drawn, words = cases.reconstructions({"untrained": model}, images, 0.5, seed=0)
+    assert visible.mean() == pytest.approx(0.5)
+    assert np.allclose(drawn["untrained"][visible], (images / 255)[visible])
+    assert not np.allclose(drawn["untrained"][~visible], (images / 255)[~visible])
+    error = np.sqrt(((drawn["untrained"] - images / 255)[~visible] ** 2).mean())
+    assert words == f"untrained {error:.3f}"
+
+
+def test_sentences_are_marked_by_whether_their_findings_agree():
+    report = "There is a right pleural effusion. The heart is enlarged. No pneumothorax."
+    marked = cases.mark_sentences(report, {"Pleural Effusion"}, cases.WRONG)
+    assert [mark for _, mark in marked] == [cases.AGREES, cases.WRONG, cases.PLAIN]
+
+
+def labels(*names):
+    from ssacl_lib.datasets.study import OBSERVATIONS
+
+    return np.array([POSITIVE if name in names else BLANK for name in OBSERVATIONS], np.int8)
+
+
+def test_report_cases_are_the_first_with_two_findings(model, images):
+    found = [(), ("Edema",), ("Edema", "Cardiomegaly"), ("Fracture", "Edema")]
+    studies = [EvaluationStudy(f"s{i}", f"p{i}", images[0], "Edema.", labels(*names)) for i, names in enumerate(found)]
+    rows = [
+        {"study": s.study_id, "method": "this run", "variant": v, "generated": "Edema.", "generated_labels": labels("Edema"),
+         "findings": np.full(13, 0.9)}
+        for s in studies for v in ("with prompts", "without prompts")
+    ]  # fmt: skip
+    chosen = cases.report_cases(pd.DataFrame(rows), "this run", model, studies, count=3)
+    assert [case.study for case in chosen] == ["s2", "s3", "s1"]
+    assert list(chosen[0].texts) == ["reference", "with prompts", "without prompts"]
+    assert chosen[0].scores["with prompts"].startswith("BLEU-1 1.00")
+
+
+def test_phrase_case_is_the_median_and_scores_are_the_table_s(model, images, smoke):
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[8:24, 8:24] = True
+    phrase = Phrase("right pleural effusion", "Pleural Effusion", mask, np.array([[8.0, 8, 16, 16]]))
+    studies = [EvaluationStudy(f"s{i}", f"p{i}", images[0], "", labels(), phrases=(phrase,)) for i in range(3)]
+    rows = [
+        {"study": f"s{i}", "finding": "Pleural Effusion", "phrase": "Right pleural effusion", "method": "this run",
+         "map": "masked", "control": "own", "cnr": value} for i, value in enumerate((0.9, 0.1, 0.5))
+    ]  # fmt: skip
+    (case,) = cases.phrase_cases(pd.DataFrame(rows), {"this run": model}, studies, smoke)
+    assert case.finding == "Pleural Effusion" and (case.mask == mask).all()
+    heatmap, overlap, contrast = case.maps["this run:\nmasked (ours)"]
+    from ssacl_lib.evaluation.grounding import score_map
+
+    assert (overlap, contrast) == (score_map(heatmap, mask)["miou"], score_map(heatmap, mask)["cnr"])
+    assert cases.phrase_cases(pd.DataFrame(rows).iloc[:0], {"this run": model}, studies, smoke) == []
+
+
+def test_masks_are_none_where_a_data_set_has_none(images):
+    study = EvaluationStudy("s", "p", images[0], "", labels(), regions={"right lung": np.ones((SIZE, SIZE), bool)})
+    assert cases.masks_of(study, ["right lung"]).shape == (1, SIZE, SIZE)
+    assert cases.masks_of(study, ["spine"]) is None and cases.region_masks([study], 1, "spine") is None
