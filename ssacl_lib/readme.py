@@ -32,8 +32,28 @@ PAPER = (
 )
 """What the paper shows, the notebook that rebuilds it (None: not yet), and a part of the output's name."""
 
-RESULTS: tuple[tuple[str, str, dict], ...] = ()
-"""Rows of the results table: what it is, the table, and the values that pick the rows (methods become columns)."""
+MODELS = ("untrained", "this run", "shipped")
+OWN = {"control": "own", "finding": "overall"}
+REPORTS = {"variant": "with prompts"}
+CONSTANT = {"variant": "constant", "method": "constant report"}
+PRIOR = {**OWN, "map": "prior", "method": "centre prior"}
+
+RESULTS = (
+    ("finding AUC of the head, mean of 13", "finding_classification", {"finding": "mean of findings", "metric": "auc"}, None),
+    ("reports: micro F1 over 13 findings", "report_generation", {**REPORTS, "metric": "micro_f1_13"}, CONSTANT),
+    ("reports: the same minus the head's own", "report_generation",
+     {**REPORTS, "metric": "micro_f1_13_minus_head_labels"}, None),
+    ("reports: BLEU-4", "report_generation", {**REPORTS, "metric": "bleu4"}, CONSTANT),
+    ("phrases, masked evidence: pointing game", "phrase_grounding", {**OWN, "map": "masked", "metric": "pointing"}, PRIOR),
+    ("phrases, masked evidence: CNR minus swapped phrase", "phrase_grounding",
+     {**OWN, "map": "masked", "metric": "cnr_own_minus_swapped"}, None),
+    ("phrases, similarity: pointing game", "phrase_grounding", {**OWN, "map": "similarity", "metric": "pointing"}, PRIOR),
+    ("phrases, similarity: CNR minus swapped phrase", "phrase_grounding",
+     {**OWN, "map": "similarity", "metric": "cnr_own_minus_swapped"}, None),
+    ("25 leaf prompts' attention: pointing game", "anatomy_grounding", {"node": "mean of leaves", "metric": "pointing"},
+     {"node": "mean of leaves", "method": "centre prior"}),
+)  # fmt: skip
+"""Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
 
 
 def _recorded(profile: str) -> tuple[dict, dict]:
@@ -83,51 +103,59 @@ def paper_table(base: Path) -> str:
     rows = []
     for what, notebook, part in PAPER:
         outputs = _outputs("cpu", notebook) if notebook else []
-        files = [f"[{Path(o).stem}]({_link(paths.FIGURES / 'cpu' / o, base)})" for o in outputs if part in o]
+        outputs = [name for name in outputs if part in name]
+        files = [f"[{Path(o).stem}]({_link(paths.FIGURES / 'cpu' / o, base)})" for o in outputs]
         if notebook is None or not files:
             rows.append([what, "not rebuilt yet", ""])
             continue
-        cell = _cell_of(paths.NOTEBOOKS / f"{notebook}.ipynb", part)
+        cell = _cell_of(paths.NOTEBOOKS / f"{notebook}.ipynb", Path(outputs[0]).stem)
         rows.append([what, f"[{notebook}]({_link(paths.NOTEBOOKS / f'{notebook}.ipynb', base)}){cell}", ", ".join(files)])
     return _table(["in the paper", "notebook, cell", "here"], rows)
 
 
-def _cell_of(notebook: Path, part: str) -> str:
-    """The id of the cell that names an output."""
-    wanted = Path(part).name
+def _cell_of(notebook: Path, stem: str) -> str:
+    """The id of the cell that saves a figure or table of this name."""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
-        if cell["cell_type"] == "code" and re.search(rf"[\"'](fig\d+_)?\w*{re.escape(wanted)}\w*[\"']", source):
+        if cell["cell_type"] == "code" and f'"{stem}"' in source and re.search("save_figure|write_table", source):
             return f", cell `{cell['id']}`"
     return ""
 
 
 def results_table(base: Path) -> str:
     """The numbers that matter, with 95 % intervals, from the tables of the profile cpu."""
-    rows, methods = [], []
-    picked = []
-    for what, name, wanted in RESULTS:
+    rows = []
+    for what, name, wanted, control in RESULTS:
         path = paths.FIGURES / "cpu" / "tables" / f"{name}.csv"
         if not path.is_file():
             continue
         table = pd.read_csv(path)
-        for column, value in wanted.items():
-            table = table[table[column] == value]
-        picked.append((what, table))
-        methods += [method for method in table["method"] if method not in methods]
-    for what, table in picked:
-        by_method = {row.method: f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()}
-        rows.append([what, *(by_method.get(method, "") for method in methods), str(table["n"].max())])
+        models = _pick(table, wanted)
+        found = {row.method: row for row in models.itertuples()}
+        against = list(_pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
+        cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
+        cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")
+        rows.append([what, *cells, str(models["n"].max())])
     if not rows:
         return "No results yet: `make paper` makes them."
-    return _table(["", *methods, "n"], rows)
+    return _table(["", *MODELS, "to beat", "n"], rows)
+
+
+def _pick(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _estimate(row) -> str:
+    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
 def layout(base: Path) -> str:
     """One line per file of the library: the first sentence of its docstring, or of its first comment."""
     lines = []
     for path in sorted(paths.PACKAGE.rglob("*")):
-        if path.suffix in {".py", ".yaml", ".mplstyle"} and (path.name != "__init__.py" or path.parent == paths.PACKAGE):
+        if path.suffix in {".py", ".yaml", ".json", ".mplstyle"} and (path.name != "__init__.py" or path.parent == paths.PACKAGE):
             lines.append(f"{path.relative_to(paths.PACKAGE.parent).as_posix():<44} {_first_sentence(path)}")
     return "```\n" + "\n".join(lines) + "\n```"
 
@@ -137,6 +165,8 @@ def _first_sentence(path: Path) -> str:
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(text)) or ""
         first = re.split(r"(?<=[.?;]) ", " ".join(text.split("\n\n")[0].split()))[0]
+    elif path.suffix == ".json":
+        first = "Stored numbers: " + json.loads(text)["source"]
     else:
         first = " ".join(text.splitlines()[0].lstrip("# ").split())
     return textwrap.shorten(first.rstrip(".;"), 110, placeholder=" …")
