@@ -169,7 +169,8 @@ def _first_sentence(path: Path) -> str:
         first = "Stored numbers: " + json.loads(text)["source"]
     else:
         first = " ".join(text.splitlines()[0].lstrip("# ").split())
-    return textwrap.shorten(first.rstrip(".;"), 110, placeholder=" …")
+    lines = textwrap.wrap(first.rstrip(".;"), 108)
+    return lines[0] + (" …" if len(lines) > 1 else "")
 
 
 BLOCKS = {"notebooks": notebook_table, "paper": paper_table, "results": results_table, "layout": layout}
