@@ -117,7 +117,7 @@ def check_open_leaves(count_open: Callable[[list], int]) -> Verdict:
             "a leaf that two findings open counts once": twice,
             "those are children; a selected anatomy stands for its LEAVES": children,
         },
-        "anatomies_for(findings) gives anatomies, leaves_of(anatomy) their leaves; count them without repetition",
+        "anatomies_for(findings), then default_graph().leaves_below(anatomy); count leaves without repetition",
     )
 
 

@@ -106,13 +106,13 @@ def compare_rows(table: pd.DataFrame, metric: str, method: str, other: str, **ro
         table = table[table[column] == wanted]
     reference = table[table["method"] == other]
     if len(reference) != 1:
-        return f"{method}, {METRIC_WORDS.get(metric, metric)}: not measured here"
+        return compare(reference, 0.0, method=method, metric=metric, **rows)
     return f"{compare(table, float(reference['value'].iloc[0]), method=method, metric=metric, **rows)} ({other})"
 
 
-def write_if_rows(run, table: pd.DataFrame, name: str, caption: str) -> Markdown:
-    """Write and show a table that only some data sets have; a table without rows is not written."""
-    return show_table(write_table(run, table, name, caption) if len(table) else table)
+def write_if_rows(run, table: pd.DataFrame, name: str, caption: str, **shown) -> Markdown:
+    """Write a table that only some data sets have and show it (as `show_table` does); without rows it is not written."""
+    return show_table(write_table(run, table, name, caption) if len(table) else table, **shown)
 
 
 def setting_differences(settings: Settings, other: str) -> Markdown:

@@ -173,18 +173,21 @@ def faithfulness(curves: pd.DataFrame) -> Figure | str:
 
 
 def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
-    """The 25 leaf prompts' attention against the exact masks: columns node, method, metric, value, low, high."""
-    if not len(table):
+    """The 25 leaf prompts' attention against the exact masks: columns node, method, metric, value, low, high.
+
+    A data set with masks of other nodes only (right lung, left lung) is shown with these.
+    """
+    leaves = scored_nodes(table)
+    if not leaves:
         return NO_REGIONS
-    leaves = [leaf for leaf in default_graph().leaves if leaf in set(table["node"])]
-    order = ["mean of leaves", *leaves]
+    order = [name for name in ("mean of leaves", *leaves) if name in set(table["node"])]
     panels = {
         "pointing": SCORE_NAMES["pointing"],
         "cnr": SCORE_NAMES["cnr"],
         "entropy": "entropy / log N\n(1 = looks everywhere)",
     }
     methods = style.methods_in_order(table["method"])
-    figure = style.new_figure(style.DOUBLE, 128)
+    figure = style.new_figure(style.DOUBLE, 24 + 4 * len(order))
     axes = figure.subplots(1, len(panels), sharey=True)
     for ax, (metric, title) in zip(axes, panels.items(), strict=True):
         for number, method in enumerate(methods):
@@ -211,6 +214,13 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
     return figure
 
 
+def scored_nodes(table: pd.DataFrame) -> list[str]:
+    """The leaves of which a table has rows; where it has none, the other nodes."""
+    there = set(table["node"]) if len(table) else set()
+    graph = default_graph()
+    return [node for node in graph.leaves if node in there] or [node for node in graph.nodes if node in there]
+
+
 def likeness(
     table: pd.DataFrame, images: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, node: str
 ):
@@ -225,7 +235,7 @@ def likeness(
     ax = left.subplots()
     methods = style.methods_in_order(table["method"]) if len(table) else list(maps)
     for number, method in enumerate(methods):
-        part = table[(table["method"] == method) & table["node"].isin(default_graph().leaves)] if len(table) else table
+        part = table[(table["method"] == method) & table["node"].isin(scored_nodes(table))] if len(table) else table
         spread = np.linspace(-0.25, 0.25, len(part)) if len(part) else []
         ax.plot(
             part["value"],

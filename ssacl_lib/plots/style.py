@@ -198,7 +198,8 @@ def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> None
     head = name.split("_")[0]
     if not (len(head) == 5 and head.startswith("fig") and head[3:].isdigit() and "_" in name):
         raise ValueError(f"figure name {name!r}: expected figNN_subject, for instance fig11_films")
-    if not caption.strip():
+    caption = " ".join(caption.split())
+    if not caption:
         raise ValueError(f"{name} has no caption; open it with the figure's message")
     for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
         path = run.figures / f"{name}.{suffix}"
