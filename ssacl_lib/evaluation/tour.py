@@ -54,7 +54,8 @@ def first_patient(settings: Settings) -> tuple[np.ndarray, dict[str, np.ndarray]
 
 def describe(sign: Sign) -> str:
     """A sign in a few words: where, of what kind, how strong."""
-    words = " ".join(word for word in (sign.side, sign.zone, sign.kind) if word)
+    zone = None if sign.zone and sign.zone in (sign.kind or "") else sign.zone  # "apical cap" says "apical" itself
+    words = " ".join(word for word in (sign.side, zone, sign.kind) if word)
     return f"{words}{', ' if words else ''}severity {sign.severity:.1f}"
 
 

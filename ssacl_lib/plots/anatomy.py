@@ -292,7 +292,7 @@ def difficulty(table: pd.DataFrame) -> Figure | str:
         value, low, high = mean.iloc[0][["value", "low", "high"]]
         ax.axvspan(low, high, color=style.ORANGE, alpha=0.3, linewidth=0)
         ax.axvline(value, color=style.ORANGE)
-        ax.set_title(f"Mean of the findings {value:.3f} [{low:.3f}, {high:.3f}]", color="#A86B00")
+        ax.set_title(f"Mean {value:.3f} [{low:.3f}, {high:.3f}]", color="#A86B00")
     ax.axvline(0.5, color=style.INK, linewidth=0.6)
     ax.set_xlim(min(0.4, np.nanmin(rows["low"]) - 0.02), 1.02)
     ax.set_xlabel("area under the ROC curve (0.5 = chance)")
