@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 INSTALLED := .venv/.installed-$(LOCK)
+# The lock first and without resolving: where the index fails for one package, pip then stops at once (and is tried again)
+# instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
+LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
 .PHONY: paper test lab setup
 
@@ -24,5 +27,6 @@ setup: $(INSTALLED)
 
 $(INSTALLED):
 	$(PYTHON) -m venv .venv
+	$(LOCKED) || $(LOCKED)
 	$(BIN)/python -m pip install -e ".[test]" -c constraints.txt "torch>=2.11,<2.14"
 	touch $@
