@@ -135,7 +135,9 @@ def results_table(base: Path) -> str:
         against = list(_pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
         cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
         cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")
-        rows.append([what, *cells, str(models["n"].max())])
+        counts = [found[method].n for method in MODELS if method in found]
+        fewer = [f"{method} {found[method].n}" for method in MODELS if method in found and found[method].n < max(counts)]
+        rows.append([what, *cells, " ".join([str(max(counts)), *([f"({', '.join(fewer)})"] if fewer else [])])])
     if not rows:
         return "No results yet: `make paper` makes them."
     return _table(["", *MODELS, "to beat", "n"], rows)
