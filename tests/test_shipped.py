@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssacl_lib import paths
+from ssacl_lib import cli, paths
 from ssacl_lib.inference import Report
 from ssacl_lib.manifest import read_json
 from ssacl_lib.model.build import load_model
@@ -29,3 +29,8 @@ def test_the_shipped_model_answers():
     maps = model.ground(list(film), ["left pleural effusion", "right pneumothorax"])
     assert maps.shape == (1, 2, 96, 96) and np.isfinite(maps.numpy()).all()
     assert not np.allclose(maps[0, 0], maps[0, 1])
+
+
+def test_confirm_refuses_the_seed_of_training(capsys):
+    assert cli.main(["confirm", "--seed", "0"]) == 2
+    assert "another" in capsys.readouterr().err
