@@ -257,14 +257,12 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 
 def run_confirm(arguments: argparse.Namespace) -> int:
     """ssacl confirm."""
-    out = str((arguments.out or paths.FIGURES / "confirm").resolve())
-    settings = load_settings("cpu", seed=arguments.seed)
     from .evaluation.fresh import fresh_patients
     from .manifest import start_run
     from .tables import write_table
 
-    table = fresh_patients(settings)
-    run = start_run("confirm", "cpu", seed=arguments.seed, out_dir=out)
+    table = fresh_patients(load_settings("cpu", seed=arguments.seed))
+    run = start_run("confirm", "cpu", seed=arguments.seed, out_dir=str((arguments.out or paths.FIGURES / "confirm").resolve()))
     write_table(run, table, "fresh_patients", f"The shipped checkpoint on the test patients of seed {arguments.seed} (profile cpu), "
                 "whom nobody looked at while its recipe was searched.")
     print(table.to_string(index=False), f"written: {run.tables}", sep="\n")
