@@ -28,6 +28,7 @@ ORDER = (
     ("text",),
     ("metrics",),
     ("losses.py",),
+    ("distributed.py",),
     ("anatomy.py",),
     ("datasets/study.py", "datasets/image_files.py", "phantom/truth.py"),
     ("manifest.py",),
