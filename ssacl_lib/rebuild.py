@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import paths
-from .datasets.folder import data_fingerprint
-from .datasets.prepare import SPLITS, source_for
+from .datasets.prepare import SPLITS, outside_data, source_for
 from .manifest import REBUILD_VARIABLE, Run, output_problems, portable_settings, read_json, write_json
 from .settings import Settings
 from .sources import (
@@ -102,12 +101,12 @@ def _folder_hash(folder: Path) -> str:
 
 
 def _inputs(settings: Settings) -> dict[str, str]:
-    """Hashes of what comes from outside of the library: what is shipped beside it, and a folder's data."""
+    """Hashes of what comes from outside of the library: what is shipped beside it, and the data that the user brings."""
     inputs = {SHIPPED: _folder_hash(paths.CHECKPOINTS)}
     if settings.model.encoder_weights:
         inputs["start checkpoint"] = _folder_hash(paths.ROOT / settings.model.encoder_weights)
-    if settings.dataset == "folder":
-        inputs["data"] = data_fingerprint(settings.data_root or "")
+    if (data := outside_data(settings)) is not None:
+        inputs["data"] = data
     return inputs
 
 

@@ -11,10 +11,12 @@ from conftest import write_dicom
 from PIL import Image
 
 from ssacl_lib import sources
+from ssacl_lib.anatomy import leaf_mask
 from ssacl_lib.datasets import load_evaluation, load_training, shards
 from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studies
 from ssacl_lib.datasets.image_files import box_mask, letterbox, letterbox_box, read_image
 from ssacl_lib.datasets.phantom import boxes_around, phrases_of
+from ssacl_lib.datasets.prepare import outside_data
 from ssacl_lib.datasets.study import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN, EvaluationStudy, Study
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
@@ -29,7 +31,7 @@ def folder_settings(root, **more):
 # ---- the contract
 def test_the_two_views_are_different_types():
     training = {field.name for field in dataclasses.fields(Study)}
-    assert training == {"study_id", "patient_id", "image", "report", "labels"}
+    assert training == {"study_id", "patient_id", "image", "report", "labels", "prompt", "leaf_open"}
     assert not issubclass(EvaluationStudy, Study) and not issubclass(Study, EvaluationStudy)
 
 
@@ -38,6 +40,7 @@ def test_training_studies(fake_phantom, smoke):
     assert len(studies) == 96 == len(studies.reports) == len(studies.study_ids)
     assert studies.images([5, 2]).shape == (2, 64, 64) and studies.images().shape == (96, 64, 64)
     assert studies.labels.shape == (96, 14) and studies.labels.dtype == np.int8
+    assert studies.prompts is None and studies.leaf_open is None
     study = studies[5]
     assert type(study) is Study
     np.testing.assert_array_equal(study.image, studies.images([5])[0])
@@ -171,7 +174,7 @@ def test_prepared_studies_are_kept_apart_by_what_decides_them(fake_phantom, smok
 
 
 def test_unknown_names_are_refused(smoke, studies_folder):
-    with pytest.raises(ValueError, match="no data set 'mimic'"):
+    with pytest.raises(ValueError, match="no data set 'mimic'; there are phantom, folder, release-csv"):
         load_training(load_settings("smoke", dataset="mimic"))
     with pytest.raises(ValueError, match="no split 'valid'"):
         load_training(smoke, "valid")
@@ -275,6 +278,99 @@ def test_the_data_fingerprint_sees_changes(film_folder):
     assert data_fingerprint(film_folder) != before
 
 
+# ---- the authors' tables
+PROMPTS = {"": "[]", "cardiomegaly": '["mediastinum"]', "pleural effusion, edema": '["lungs", "mediastinum", "abdomen"]'}
+NOTES = ("Lungs are clear.", "The heart is enlarged.", "Right pleural effusion, and pulmonary edema.")
+
+
+@pytest.fixture
+def release_folder(tmp_path):
+    """The layout of the release: nine, three and three pictures of 40 x 80 in their folders, and the three tables."""
+    root, generator, number = tmp_path / "release", np.random.default_rng(0), 0
+    for split, count in (("train", 9), ("val", 3), ("test", 3)):
+        rows = []
+        for place in range(count):
+            path = f"files/p10/p{10000000 + number:08d}/s5/{number}.jpg"
+            (root / "images" / path).parent.mkdir(parents=True)
+            Image.fromarray(generator.integers(0, 256, (40, 80), dtype=np.uint8)).save(root / "images" / path)
+            prompt, anatomies = list(PROMPTS.items())[place % 3]
+            rows.append([f"id{number}", path, NOTES[place % 3], prompt, anatomies])
+            number += 1
+        columns = ["image_id", "image_path", "report", "prompt", "anatomies"]
+        pd.DataFrame(rows, columns=columns).to_csv(root / f"ANA-MIMIC-{split}.csv", index=False)
+    return root
+
+
+def release_settings(root, **more):
+    return load_settings("smoke", dataset="release-csv", data_root=str(root), **more)
+
+
+def test_the_tables_of_the_release_bring_prompts_and_open_leaves(release_folder, studies_folder):
+    settings = release_settings(release_folder)
+    studies = load_training(settings, "train")
+    assert studies.study_ids[:2] == ["id0", "id1"] and studies.patient_ids[1] == "p10000001"
+    assert studies.prompts == ["", "cardiomegaly", "pleural effusion, edema"] * 3
+    assert studies.leaf_open.dtype == bool and studies.leaf_open.shape == (9, 25)
+    np.testing.assert_array_equal(studies.leaf_open[:3], [leaf_mask([]), leaf_mask("mediastinum"),
+                                                          leaf_mask(["lungs", "mediastinum", "abdomen"])])  # fmt: skip
+    assert studies.leaf_open.sum(1).tolist() == [0, 7, 22] * 3
+    np.testing.assert_array_equal(studies.labels, label_array(studies.reports))
+    assert studies.images([0]).min(axis=(0, 1)).any()  # squeezed to the square: no black margin
+    assert studies[4].prompt == "cardiomegaly" and studies[4].leaf_open.sum() == 7
+    evaluation = load_evaluation(settings, "test", limit=2)
+    assert len(evaluation) == 2 and type(evaluation[1]) is EvaluationStudy
+    assert (evaluation[1].prompt, evaluation[1].leaf_open.sum()) == ("cardiomegaly", 7)
+    assert evaluation[1].truth is None and not evaluation[1].regions and not evaluation[1].phrases
+    assert [study.study_id for study in load_evaluation(settings, "validation")] == ["id9", "id10", "id11"]
+
+
+def test_a_bad_picture_of_the_release_is_left_out_with_its_prompt(release_folder, studies_folder, capsys):
+    picture = next((release_folder / "images").rglob("1.jpg"))
+    picture.write_bytes(picture.read_bytes()[:200])
+    studies = load_training(release_settings(release_folder), "train")
+    assert len(studies) == 8 and studies.prompts[:2] == ["", "pleural effusion, edema"] and len(studies.leaf_open) == 8
+    assert "1 of 9 pictures (train) can't be read" in capsys.readouterr().out
+    assert "p10000001" in (studies.folder / "skipped.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.assign(anatomies=["[]", "['lungs']", *t["anatomies"][2:]]), r"val.csv: row 2 \(image_id id10\).*no JSON list"),
+        (lambda t: t.assign(anatomies=["[]", "", *t["anatomies"][2:]]), r"row 2 .*no JSON list; write"),
+        (lambda t: t.assign(anatomies='["heart"]'), r"row 1 .*'heart' is no anatomy; write some of lungs, mediastinum"),
+        (lambda t: t.assign(report=["a", "b", " "]), r"row 3 \(image_id id11\): no report"),
+        (lambda t: t.assign(image_id="a", image_path="b"), r"row 2 .*there already"),
+        (lambda t: t.drop(columns="prompt"), "no column 'prompt'"),
+        (lambda t: t.head(0), "no rows"),
+    ],
+)
+def test_mistakes_in_the_tables_of_the_release_are_named(release_folder, studies_folder, change, message):
+    edit(release_folder, "ANA-MIMIC-val.csv", change)
+    with pytest.raises(ValueError, match=message):
+        load_training(release_settings(release_folder), "validation")
+
+
+def test_the_release_folder_is_missed_by_name_and_fingerprinted(release_folder, studies_folder, tmp_path):
+    with pytest.raises(ValueError, match="needs data_root"):
+        load_training(load_settings("smoke", dataset="release-csv"))
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder.*ANA-MIMIC-train\.csv"):
+        load_training(release_settings(tmp_path / "nowhere"))
+    before = outside_data(release_settings(release_folder))
+    assert outside_data(load_settings("smoke")) is None and before == outside_data(release_settings(release_folder, seed=4))
+    edit(release_folder, "ANA-MIMIC-test.csv", lambda t: t.assign(prompt="edema"))
+    assert outside_data(release_settings(release_folder)) != before
+    (release_folder / "ANA-MIMIC-val.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"ANA-MIMIC-val\.csv: no such table"):
+        load_training(release_settings(release_folder), "validation")
+
+
+def test_several_pictures_under_one_id_are_studies_of_their_own(release_folder, studies_folder):
+    edit(release_folder, "ANA-MIMIC-test.csv", lambda t: t.assign(image_id=["a", "a", "b"]))
+    names = load_training(release_settings(release_folder), "test").study_ids
+    assert len(set(names)) == 3 and names[0].startswith("a:files/") and names[2] == "b"
+
+
 # ---- pictures
 def gradient() -> np.ndarray:
     return np.tile(np.linspace(0, 255, 60).astype(np.uint8), (30, 1))
@@ -293,6 +389,17 @@ def test_png_jpeg_and_dicom_give_the_same_picture(tmp_path):
         found = read_image(tmp_path / name)
         assert found.dtype == np.uint8 and found.shape == grey.shape, name
         assert np.abs(found.astype(int) - grey).max() <= 6, name
+
+
+def test_eight_bits_are_the_same_grey_levels_in_every_format(tmp_path):
+    grey = np.random.default_rng(0).integers(40, 200, (30, 60), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    write_dicom(tmp_path / "a.dcm", grey, BitsStored=8, HighBit=7)
+    write_dicom(tmp_path / "b.dcm", 255 - grey, "MONOCHROME1", BitsStored=8, HighBit=7)
+    for name in ("a.png", "a.dcm", "b.dcm"):
+        np.testing.assert_array_equal(read_image(tmp_path / name), grey)
+    write_dicom(tmp_path / "deep.dcm", grey)  # 16 bits stored: the same levels say nothing of black and white
+    assert read_image(tmp_path / "deep.dcm").max() == 255
 
 
 def test_transparent_pixels_are_black(tmp_path):

@@ -23,7 +23,7 @@ ORDER = (
     ("baselines",),
     ("model",),
     ("datasets/__init__.py", "datasets/prepare.py", "datasets/worker.py", "datasets/shards.py", "datasets/phantom.py",
-     "datasets/folder.py"),
+     "datasets/folder.py", "datasets/release_csv.py"),
     ("phantom",),
     ("text",),
     ("metrics",),

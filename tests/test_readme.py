@@ -57,6 +57,6 @@ def test_the_citation_is_readable_and_names_the_paper():
 def test_nothing_of_real_patients_is_tracked():
     """Of a folder of real films only tables and the manifest may be committed."""
     listed = subprocess.run(["git", "ls-files"], cwd=paths.ROOT, capture_output=True, text=True, check=False).stdout
-    of_folders = [name for name in listed.splitlines() if re.match(r"figures/[^/]*-folder/", name)]
+    of_folders = [name for name in listed.splitlines() if re.match(r"figures/[^/]*-(folder|release-csv)/", name)]
     assert all(re.search(r"/(tables/[^/]+\.(csv|md)|manifest\.json)$", name) for name in of_folders)
     assert not [name for name in listed.splitlines() if re.search(r"\.(jpe?g|dcm|dicom|nii(\.gz)?)$", name, re.IGNORECASE)]

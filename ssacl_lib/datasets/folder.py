@@ -31,7 +31,8 @@ SHARES = (0.7, 0.8)
 """Where validation and test begin in the ordered patients."""
 
 
-def _read_csv(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+def read_csv(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+    """A table with every cell as text; raises FileNotFoundError or ValueError where it or a needed column is missing."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table; it needs the columns {', '.join(needed)}")
     try:
@@ -61,7 +62,7 @@ def read_studies(root: Path | str, seed: int) -> pd.DataFrame:
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; data_root should hold {TABLE} and the pictures that it names")
     path = root / TABLE
-    table = _read_csv(path, ("image", "report"))
+    table = read_csv(path, ("image", "report"))
     if table.empty:
         raise ValueError(f"{path}: no rows")
     blank = table["report"].str.strip().str.lower().isin(["", "nan", "none", "null"])
@@ -126,7 +127,7 @@ def data_fingerprint(root: Path | str) -> str:
     """Hex digest of the tables' contents and of the pictures' names and sizes."""
     root = Path(root)
     tables = [[name, sha256_file(root / name)] for name in (TABLE, REGION_BOXES, PHRASE_BOXES) if (root / name).is_file()]
-    pictures = [image_path(root, name) for name in _read_csv(root / TABLE, ("image", "report"))["image"]]
+    pictures = [image_path(root, name) for name in read_csv(root / TABLE, ("image", "report"))["image"]]
     return sha256_json([tables, [[p.name, p.stat().st_size if p.is_file() else -1] for p in pictures]])
 
 
@@ -219,7 +220,7 @@ def _boxes(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     """A table of boxes with one tuple per row in `box`, and the lower-cased phrase in `key`; None where there is none."""
     if not path.is_file():
         return None
-    table = _read_csv(path, ("image", *columns, "x", "y", "w", "h"))
+    table = read_csv(path, ("image", *columns, "x", "y", "w", "h"))
     numbers = table[["x", "y", "w", "h"]].apply(pd.to_numeric, errors="coerce")
     wrong = numbers.isna().any(axis=1) | (numbers["w"] <= 0) | (numbers["h"] <= 0)
     if wrong.any():

@@ -9,12 +9,14 @@ import pandas as pd
 
 from ..manifest import atomic_write
 from ..settings import Settings
+from . import folder, release_csv
 from .folder import FolderEvaluation, FolderSource
 from .phantom import PhantomEvaluation, PhantomSource
+from .release_csv import ReleaseEvaluation, ReleaseSource
 from .shards import Source, TrainingStudies, build
 from .study import EvaluationStudy
 
-SOURCES = {"phantom": PhantomSource, "folder": FolderSource}
+SOURCES = {"phantom": PhantomSource, "folder": FolderSource, "release-csv": ReleaseSource}
 SPLITS = ("train", "validation", "test")
 
 
@@ -31,23 +33,29 @@ def source_for(settings: Settings, split: str) -> Source:
     return SOURCES[settings.dataset](settings, split)
 
 
+def outside_data(settings: Settings) -> str | None:
+    """Hex digest of the data that `data_root` holds; None where the studies are made from this repository alone."""
+    readers = {"folder": folder.data_fingerprint, "release-csv": release_csv.data_fingerprint}
+    return readers[settings.dataset](settings.data_root or "") if settings.dataset in readers else None
+
+
 def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
     """Prepare a split where that was not done yet, and open it memory-mapped.
 
     Raises:
-        ValueError: unknown data set or split; a folder's table has an error; no picture of the split can be read.
+        ValueError: unknown data set or split; a table has an error; no picture of the split can be read.
         FileNotFoundError: the folder, its table, or the CT of the phantom is missing.
     """
     source = source_for(settings, split)
-    folder = build(source, settings, split)
-    studies = TrainingStudies(folder, source.count, source.image_size)
+    prepared = build(source, settings, split)
+    studies = TrainingStudies(prepared, source.count, source.image_size)
     if studies.skipped:
         reasons = [reason for _, reason in studies.skipped]
-        with atomic_write(folder / "skipped.csv") as handle:
+        with atomic_write(prepared / "skipped.csv") as handle:
             pd.DataFrame({"reason": reasons}).to_csv(handle, index=False)
         if not len(studies):
             raise ValueError(f"none of the {source.count} pictures of the split {split!r} can be read; first: {reasons[0]}")
-        print(f"{len(reasons)} of {source.count} pictures ({split}) can't be read; listed in {folder / 'skipped.csv'}")
+        print(f"{len(reasons)} of {source.count} pictures ({split}) can't be read; listed in {prepared / 'skipped.csv'}")
     return studies
 
 
@@ -56,5 +64,7 @@ def load_evaluation(settings: Settings, split: str = "test", limit: int | None =
     if settings.dataset == "folder":
         skipped = [number for number, _ in load_training(settings, split).skipped]
         return FolderEvaluation(settings, split, skipped, limit)
+    if settings.dataset == "release-csv":
+        return ReleaseEvaluation(load_training(settings, split), limit)
     source_for(settings, split)
     return PhantomEvaluation(settings, split, limit)

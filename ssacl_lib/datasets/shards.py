@@ -42,6 +42,9 @@ FEATURES = Features(
     }
 )
 
+GUIDED_FEATURES = Features({**FEATURES, "prompt": Value("string"), "leaf_open": Value("binary")})  # [25] bool
+"""The same with what some data sets bring beside the report: the prompt and the open leaves."""
+
 
 class Source(Protocol):
     """A maker of studies: `count` of them, in a folder named by `fingerprint`, each by its number alone.
@@ -71,7 +74,7 @@ def _shard_path(folder: Path, bounds: tuple[int, int]) -> Path:
 
 def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lambda done: None) -> None:
     """Make the studies of one shard and move it to its name in `folder`; `step` is told of every batch that is done."""
-    rows: dict[str, list] = {name: [] for name in FEATURES}
+    rows: dict[str, list] = {name: [] for name in GUIDED_FEATURES}
     skipped = []
     for start in range(*bounds, BATCH):
         numbers = range(start, min(start + BATCH, bounds[1]))
@@ -84,13 +87,17 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
             rows["image"].append(np.ascontiguousarray(study.image, dtype=np.uint8).tobytes())
             rows["report"].append(study.report)
             rows["labels"].append(np.asarray(study.labels, dtype=np.int8).tobytes())
+            if study.prompt is not None:
+                rows["prompt"].append(study.prompt)
+                rows["leaf_open"].append(np.asarray(study.leaf_open, dtype=bool).tobytes())
         step(len(numbers))
     final = _shard_path(folder, bounds)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     if rows["report"]:  # an empty table can't be read again
-        Dataset.from_dict(rows, features=FEATURES).save_to_disk(temporary)
+        features = GUIDED_FEATURES if rows["prompt"] else FEATURES
+        Dataset.from_dict({name: rows[name] for name in features}, features=features).save_to_disk(temporary)
     (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
     try:
         os.replace(temporary, final)
@@ -166,6 +173,7 @@ class TrainingStudies(Sequence[Study]):
     """The studies of one split as training sees them; images stay on disk until they are asked for.
 
     reports: list of str. labels: [n, 14] int8 in OBSERVATIONS order. study_ids, patient_ids: lists of str.
+    prompts: list of str, leaf_open: [n, 25] bool, where the data set brings them; else None.
     skipped: (number, reason) of rows that gave no study.
     """
 
@@ -183,6 +191,11 @@ class TrainingStudies(Sequence[Study]):
         self.reports = rest.column("report").to_pylist()
         codes = b"".join(rest.column("labels").to_pylist())
         self.labels = np.frombuffer(codes, dtype=np.int8).reshape(-1, len(OBSERVATIONS))
+        self.prompts, self.leaf_open = None, None
+        if "prompt" in rest.column_names:
+            self.prompts = rest.column("prompt").to_pylist()
+            opened = b"".join(rest.column("leaf_open").to_pylist())
+            self.leaf_open = np.frombuffer(opened, dtype=bool).reshape(len(self.prompts), -1)
         self.skipped = [tuple(row) for path in shards for row in json.loads((path / "skipped.json").read_text())]
 
     def __len__(self) -> int:
@@ -197,5 +210,6 @@ class TrainingStudies(Sequence[Study]):
 
     def __getitem__(self, index: int) -> Study:
         index = range(len(self))[index]
+        guide = (None, None) if self.prompts is None else (self.prompts[index], self.leaf_open[index])
         image = self.images([index])[0]
-        return Study(self.study_ids[index], self.patient_ids[index], image, self.reports[index], self.labels[index])
+        return Study(self.study_ids[index], self.patient_ids[index], image, self.reports[index], self.labels[index], *guide)

@@ -37,6 +37,8 @@ class Study:
     image: [H, W] uint8, the frontal view, bright = dense.
     report: the report as written.
     labels: [14] int8 in OBSERVATIONS order, read from the report by the labeler (POSITIVE, NEGATIVE, UNCERTAIN, BLANK).
+    prompt, leaf_open: where a data set brings them, the entity text for the language decoder and the leaves that it may
+    see, [25] bool; else None, and both follow from the labels.
     """
 
     study_id: str
@@ -44,6 +46,8 @@ class Study:
     image: np.ndarray
     report: str
     labels: np.ndarray
+    prompt: str | None = None
+    leaf_open: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,5 @@ class EvaluationStudy:
     truth: np.ndarray | None = None
     regions: dict[str, np.ndarray] = field(default_factory=dict)
     phrases: tuple[Phrase, ...] = ()
+    prompt: str | None = None
+    leaf_open: np.ndarray | None = None

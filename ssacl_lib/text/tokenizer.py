@@ -1,10 +1,13 @@
 """A lower-case WordPiece tokenizer trained on the training reports, and the way back from ids to text.
 
-detokenize(encode(x)) is x but for its case; of the case, sentence starts, headings and common abbreviations come back.
+detokenize(encode(x)) is x but for its case; of the case, starts of sentences and lines, headings and common abbreviations
+come back.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import WordPiece
@@ -22,8 +25,9 @@ _AFTER = re.compile(r"\([ \t]+")
 _JOINED = re.compile(r"(?<=\w)[ \t]*([-/'])[ \t]*(?=\w)")
 _DECIMAL = re.compile(r"(?<=\d)\.[ \t]+(?=\d)")
 _LINE_END = re.compile(r"[ \t]*\n[ \t]*")
-_START = re.compile(r"(?:^|(?<=[.!?]\s)|(?<=\n)|(?<=FINDINGS: )|(?<=IMPRESSION: ))[a-z]")
-_HEADINGS = re.compile(r"^(findings|impression):", re.MULTILINE)
+_TITLES = "findings|impression|indication|history|examination|technique|comparison|conclusion"
+_HEADINGS = re.compile(rf"(?:^|(?<=\n)|(?<=[.!?]\s))(?:{_TITLES}):")
+_START = re.compile(rf"((?:^|\n|[.!?]\s|\b(?:{_TITLES.upper()}): )[\s(\"-]*)([a-z])")
 _ABBREVIATIONS = re.compile(r"\b(?:ap|pa|svc|ra|ij|picc|ng|et|icd|chf|copd|kerley b)\b")
 
 
@@ -86,8 +90,46 @@ def _pieces(tokenizer: Tokenizer, reports: Sequence[str], vocab_size: int) -> di
     return scratch.get_vocab()
 
 
+def read_wordpiece(path: Path | str) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer from one file: a JSON of the tokenizers library, a JSON of piece -> id, or one piece a line.
+
+    A bare vocabulary is read as the authors' release reads texts: lower-case, NFKD, accents stripped, split at white space,
+    at punctuation and around digits; nothing is added around a text.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: none of the three, or a special token of the release ([PAD], [UNK], [CLS], [MASK]) is not in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give the WordPiece file (JSON, or one piece a line)")
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if text.lstrip().startswith("{") else {p: i for i, p in enumerate(text.splitlines()) if p}
+        tokenizer = Tokenizer.from_str(text) if "model" in content and isinstance(content["model"], dict) else _bare(content)
+    except Exception as error:  # noqa: BLE001 - the tokenizers library raises no other class
+        raise ValueError(f"{path}: no WordPiece vocabulary ({str(error).splitlines()[0][:100]})") from None
+    if absent := [token for token in SPECIAL_TOKENS[:4] if tokenizer.token_to_id(token) is None]:
+        raise ValueError(f"{path}: no {absent[0]} in this vocabulary of {tokenizer.get_vocab_size()} pieces")
+    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in SPECIAL_TOKENS[:4]])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", mask_token="[MASK]",
+        model_max_length=LONGEST, clean_up_tokenization_spaces=False, padding_side="right",
+    )  # fmt: skip
+
+
+def _bare(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=False)]
+    )
+    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    return tokenizer
+
+
 def detokenize(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """Text of ids: word pieces joined, punctuation and hyphens attached, sentence starts capitalised.
+    """Text of ids: word pieces joined, punctuation and hyphens attached, starts of sentences and lines capitalised.
 
     [NEWLINE] becomes a line break; the other special tokens are left out.
     """
@@ -108,4 +150,4 @@ def detokenize(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
         text = pattern.sub(with_, text)
     text = _ABBREVIATIONS.sub(lambda m: m[0].upper() if m[0] != "kerley b" else "Kerley B", text)
     text = _HEADINGS.sub(lambda m: m[0].upper(), text)
-    return _START.sub(lambda m: m[0].upper(), text)
+    return _START.sub(lambda m: m[1] + m[2].upper(), text)
