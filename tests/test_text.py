@@ -1,5 +1,7 @@
 """The labeler on sentences of our own, sections, shuffling, tokenizer round trips, entities."""
 
+import json
+
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
@@ -9,7 +11,7 @@ from ssacl_lib.text.agreement import label_agreement
 from ssacl_lib.text.entities import entity_text, positives
 from ssacl_lib.text.labeler import CLEAR, encode, expand, label, label_array
 from ssacl_lib.text.sections import sentences, shuffle_sentences, split_sections
-from ssacl_lib.text.tokenizer import SPECIAL_TOKENS, detokenize, train_tokenizer
+from ssacl_lib.text.tokenizer import SPECIAL_TOKENS, detokenize, read_wordpiece, train_tokenizer
 
 SHORT = {
     "ECM": "Enlarged Cardiomediastinum",
@@ -174,6 +176,31 @@ def test_tokenizer_ids_and_newline(tokenizer):
 def test_round_trip(tokenizer, text):
     assert detokenize(tokenizer.encode(text), tokenizer) == text
     assert detokenize([2, *tokenizer.encode(text.lower()), 0, 0], tokenizer) == text
+
+
+def test_starts_of_lines_and_sentences_are_capital():
+    text = "FINDINGS: No effusion. IMPRESSION: Clear lungs.\nCOMPARISON: None.\n- Small effusion.\n(Left) lung. \n\nBig heart"
+    spelt = train_tokenizer([text] * 5, vocab_size=300)
+    assert detokenize(spelt.encode(text), spelt) == text.replace(". \n", ".\n")
+    assert detokenize(spelt.encode("findings:\nno effusion"), spelt) == "FINDINGS:\nNo effusion"
+
+
+def test_a_wordpiece_file_of_either_form(tokenizer, tmp_path):
+    whole, bare, lines = (tmp_path / name for name in ("whole.json", "bare.json", "lines.txt"))
+    tokenizer.backend_tokenizer.save(str(whole))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[MASK]", "right", "##s", "lung", "12", "."]
+    bare.write_text(json.dumps({piece: number for number, piece in enumerate(pieces)}))
+    lines.write_text("\n".join(pieces))
+    assert read_wordpiece(whole).encode(REPORTS[0]) == tokenizer.encode(REPORTS[0])
+    for path in (bare, lines):
+        read = read_wordpiece(path)
+        assert read.encode("[CLS] Right lungs.12") == [2, 4, 6, 5, 8, 7] and read.pad_token_id == 0
+    for content, message in (("{", "no WordPiece"), ('{"a": 1}', r"no \[PAD\]|no WordPiece"), ("[1]", r"no WordPiece|no \[PAD\]")):
+        bare.write_text(content)
+        with pytest.raises(ValueError, match=f"bare.json.*(?:{message})"):
+            read_wordpiece(bare)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_wordpiece(tmp_path / "nowhere")
 
 
 def test_tokenizer_is_the_same_after_saving_and_training_again(tokenizer, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 PERCENTILES = (0.5, 99.5)
-"""Grey window of pictures that bring none: a DICOM file without window, a 16-bit PNG."""
+"""Grey window of pictures of more than 8 bits that bring none: a DICOM file without window, a 16-bit PNG."""
 
 
 def _stretch(pixels: np.ndarray) -> np.ndarray:
@@ -47,6 +47,8 @@ def _read_dicom(path: Path) -> np.ndarray:
         pixels = pixels.astype(np.float64)
         low, high = float(pixels.min()), float(pixels.max())
         grey = np.round((pixels - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    elif dataset.get("BitsStored", 16) <= 8 and pixels.min() >= 0 and pixels.max() <= 255:
+        grey = np.round(pixels).astype(np.uint8)  # grey levels already, as in a PNG of 8 bits
     else:
         grey = _stretch(pixels)
     return 255 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey
@@ -72,7 +74,8 @@ def _read_picture(path: Path) -> np.ndarray:
 def read_image(path: Path | str) -> np.ndarray:
     """Read a picture as grey levels [H, W] uint8, bright = dense.
 
-    16-bit PNG and DICOM without a window are stretched between their percentiles; MONOCHROME1 is inverted.
+    Above 8 bits, PNG and DICOM without a window are stretched between their percentiles; at 8 bits a picture has the same
+    grey levels in every format. MONOCHROME1 is inverted.
 
     Raises:
         FileNotFoundError: no such file.
@@ -95,6 +98,11 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     square = np.zeros((size, size), dtype=np.uint8)
     square[top : top + new[1], left : left + new[0]] = np.asarray(small)
     return square
+
+
+def squeeze(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale [H, W] uint8 to a square [size, size] whatever its shape (bicubic), as the authors' release does."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def letterbox_geometry(height: int, width: int, size: int) -> tuple[float, int, int]:
