@@ -157,7 +157,8 @@ def anatomical_consistency_loss(
     temperature: float | torch.Tensor,
     mixing: float = 0.1,
     *,
-    symmetric: bool = False,
+    keys: torch.Tensor | None = None,
+    key_reports: torch.Tensor | None = None,
     chunk: int | None = None,
 ) -> torch.Tensor:
     """L_ac, anatomical consistency alignment (c): the same leaf is alike in different patients.
@@ -165,14 +166,15 @@ def anatomical_consistency_loss(
     With S_mn = cos(leaf m of i, leaf n of j) / T for a pair (i, j) of the batch, i = j included:
     L_ac = mean over i, j, m of - sum_n target_mn * log softmax_n(S_mn),   target = mixing * s_ij + (1 - mixing) * I,
     s_ij = softmax over j of cos(report_i, report_j) / T, a number added to every entry (rows are not normalised).
-    s_ij and, unless `symmetric`, the key side (j) carry no gradient.
+    s_ij carries no gradient, nor does the key side (j) unless `keys` that carry one are given.
 
     Args:
-        leaf_tokens: [B, M, D] of the unmasked pass.
+        leaf_tokens: [B, M, D] of the unmasked pass, the images i.
         report_embeddings: [B, D'], pooled text.
         temperature: T, a number or a 0-d tensor.
         mixing: lambda in [0, 1].
-        symmetric: let the gradient reach the key side, too.
+        keys: [J, M, D], the leaf tokens of the images j (all processes' images). None: leaf_tokens, as constants.
+        key_reports: [J, D'], their reports; given with `keys`.
         chunk: how many images j are compared at once. None: all at once up to 4 million numbers. Memory grows with the
             chunk, since the backward pass computes a chunk's similarities anew.
 
@@ -184,18 +186,21 @@ def anatomical_consistency_loss(
     _expect("report_embeddings", report_embeddings, (batch, None), "[B, D']")
     if not 0 <= mixing <= 1:
         raise ValueError(f"mixing is {mixing}, expected a number in [0, 1]")
+    if keys is None:
+        keys, key_reports = leaf_tokens.detach(), report_embeddings
+    _expect("keys", keys, (None, *leaf_tokens.shape[1:]), "[J, M, D]")
+    _expect("key_reports", key_reports, (len(keys), report_embeddings.shape[1]), "[J, D']")
     temperature = _positive(temperature)
     with torch.no_grad():
-        reports = F.normalize(report_embeddings, dim=-1)
-        softened = torch.softmax(reports @ reports.T / temperature, dim=1).to(leaf_tokens.dtype)  # s_ij: [B, B]
-    queries = F.normalize(leaf_tokens, dim=-1)
-    keys = queries if symmetric else queries.detach()
+        similarity = F.normalize(report_embeddings, dim=-1) @ F.normalize(key_reports, dim=-1).T
+        softened = torch.softmax(similarity / temperature, dim=1).to(leaf_tokens.dtype)  # s_ij: [B, J]
+    queries, keys = F.normalize(leaf_tokens, dim=-1), F.normalize(keys, dim=-1)
     chunk = chunk or max(1, 4_000_000 // (batch * leaves * leaves))
-    if chunk >= batch:
-        return _consistency(queries, keys, softened, temperature, mixing) / (batch * batch * leaves)
+    if chunk >= len(keys):
+        return _consistency(queries, keys, softened, temperature, mixing) / (batch * len(keys) * leaves)
     parts = zip(keys.split(chunk), softened.split(chunk, dim=1), strict=True)
     total = sum(checkpoint(_consistency, queries, k, s, temperature, mixing, use_reentrant=False) for k, s in parts)
-    return total / (batch * batch * leaves)
+    return total / (batch * len(keys) * leaves)
 
 
 def _consistency(queries, keys, softened, temperature, mixing) -> torch.Tensor:

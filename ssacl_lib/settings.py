@@ -49,6 +49,9 @@ class ModelSettings(_Section):
     attention: Literal["paper", "release"]
     prefix: Literal["prompts and patches", "prompts only"]
     hierarchy: Literal["release", "recursive"]
+    consistency_gradient: Literal["queries", "both"]
+    language_positions: Literal["continued", "release"]
+    cls_before_names: bool
     encoder_weights: str | None = Field(description="null = random, a folder of ours, or a ViT-MAE by hub name or path")
     text_weights: str | None = Field(description="null = random, or a BERT by hub name or path")
     language_weights: str | None = Field(description="null = random, or a GPT-2 by hub name or path")
@@ -69,7 +72,7 @@ class TrainingSettings(_Section):
     """The optimisation: AdamW, linear warm-up, cosine to 0."""
 
     images: int = Field(ge=1, description="images seen in all; the number of updates follows from the batch")
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, description="images of one process and one forward pass")
     accumulation: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     language_rate_scale: float = Field(gt=0)
@@ -81,7 +84,11 @@ class TrainingSettings(_Section):
     mixing: float = Field(ge=0, le=1, description="lambda of the anatomical consistency loss")
     temperature: float = Field(gt=0, description="start of the learnt temperature")
     loss_weights: LossWeights
-    augmentation: float = Field(ge=0, le=1, description="1 = the release's rotation and scale; never a flip")
+    augmentation: float = Field(ge=0, le=1, description="1 = the release's rotation and scale")
+    flip: bool = Field(description="the release's random horizontal flip, which contradicts left and right in reports")
+    sharding: Literal["none", "full"] = Field(description="several processes: a whole model each (DDP), or shards (FSDP)")
+    compile: bool = Field(description="torch.compile of encoder and visual decoder")
+    recompute: bool = Field(description="activations are computed anew in the backward pass: less memory, more time")
     checkpoint_images: int = Field(ge=1, description="images between two checkpoints")
 
 
@@ -97,7 +104,7 @@ class InferenceSettings(_Section):
     evidence_masks: int = Field(ge=2, description="K of the masked evidence")
     evidence_mask_ratio: float = Field(gt=0, lt=1)
     smoothing_patches: float = Field(ge=0, description="sigma of the Gaussian over a similarity map, in patches")
-    evidence_smoothing_patches: float = Field(ge=0, description="the same for masked evidence; chosen on validation")
+    evidence_smoothing_patches: float = Field(ge=0, description="the same for masked evidence; checked on validation")
 
 
 class EvaluationSettings(_Section):

@@ -138,7 +138,7 @@ def test_anatomical_consistency_is_the_formula_and_its_keys_carry_no_gradient():
     leaves, reports = double(3, 4, 5, seed=1, gradient=True), double(3, 6, seed=2, gradient=True)
     temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     loops = consistency_by_loops(leaves, reports, temperature, 0.2)
-    symmetric = losses.anatomical_consistency_loss(leaves, reports, temperature, 0.2, symmetric=True)
+    symmetric = losses.anatomical_consistency_loss(leaves, reports, temperature, 0.2, keys=leaves, key_reports=reports)
     one_sided = losses.anatomical_consistency_loss(leaves, reports, temperature, 0.2)
     torch.testing.assert_close(symmetric, loops, **EXACT)
     torch.testing.assert_close(one_sided, loops, **EXACT)

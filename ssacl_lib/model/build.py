@@ -30,7 +30,8 @@ def config_from_settings(settings: Settings, vocabulary: int) -> SSACLConfig:
         image_size=settings.data.image_size, patch_size=m.patch_size, stem=m.stem, width=m.width, depth=m.depth,
         channels=3 if m.stem == "patch" else 1, heads=m.heads, decoder_depth=m.decoder_depth,
         decoder_heads=m.decoder_heads, attention=m.attention, hierarchy=m.hierarchy, prefix=m.prefix,
-        text_pooling=m.text_pooling, start_temperature=settings.training.temperature, text=text, language=language,
+        text_pooling=m.text_pooling, consistency_gradient=m.consistency_gradient, language_positions=m.language_positions,
+        cls_before_names=m.cls_before_names, start_temperature=settings.training.temperature, text=text, language=language,
         report_tokens=m.language_tokens,
         generation={"num_beams": i.beams, "min_new_tokens": i.min_new_tokens, "max_new_tokens": i.max_new_tokens,
                     "repetition_penalty": i.repetition_penalty, "length_penalty": i.length_penalty},
@@ -57,6 +58,8 @@ def build_model(settings: Settings, tokenizer) -> SSACLModel:
         load_pretrained_text(model.text, m.text_weights)
     if m.language_weights:
         load_pretrained_language(model.language, m.language_weights)
+    if settings.training.recompute:
+        model.recompute_activations()
     return model
 
 

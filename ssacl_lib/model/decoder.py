@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from ..anatomy import default_graph
 from .config import SSACLConfig
@@ -20,11 +21,15 @@ class VisualDecoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config.width, config.decoder_heads) for _ in range(config.decoder_depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.pixels = nn.Linear(config.width, config.patch_size**2 * config.channels)
+        self.recompute = False
 
     def run(self, tokens: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
         """Embedded tokens [B, T, D] through the blocks."""
         for block in self.blocks:
-            tokens = block(tokens, visible)
+            if self.recompute and self.training and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, visible, use_reentrant=False)
+            else:
+                tokens = block(tokens, visible)
         return tokens
 
     def reconstruct(self, cls: torch.Tensor, patches: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
@@ -62,8 +67,6 @@ class VisualDecoder(nn.Module):
         visible = visible.repeat(batch, 1)[:, None, None]
         return self.read_first(sequences.flatten(0, 1), visible).view(batch, len(children), -1)
 
-    def parent_targets(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Pixels of the 7 parents from their own tokens alone: nodes [B, 32, D] (unmasked pass) -> [B, 7, pixels]."""
-        graph = default_graph()
-        parents = nodes[:, [graph.index(parent) for parent in graph.parents]]
+    def parent_targets(self, parents: torch.Tensor) -> torch.Tensor:
+        """Pixels of the 7 parents from their own tokens alone: [B, 7, D] of the unmasked pass -> [B, 7, pixels]."""
         return self.read_first(parents.flatten(0, 1)[:, None]).view(*parents.shape[:2], -1)

@@ -8,7 +8,8 @@ Who attends to whom (paper, architecture figure; release, code):
                                          else all                                  else CLS and patches
 
 No query sees another query and no patch sees a query, so the queries are a cross-attention to [itself, patches]: no dense
-(N + Q)^2 mask is built. The final LayerNorm is applied to every token that leaves the encoder.
+(N + Q)^2 mask is built. In release mode CLS sees what a query sees and is seen by nobody, so there it is one more query.
+The final LayerNorm is applied to every token that leaves the encoder.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .config import SSACLConfig
 
@@ -26,12 +28,14 @@ class Tokens:
 
     patches: [B, K, D], the kept patches in the order of `keep` (all N in reading order without it). cls: [B, D].
     queries: [B, Q, D] or None. attention: [B, heads, Q, 1 + K], the last block's, column 0 the query's own slot; or None.
+    targets: [B, Q', D], queries that were asked for without gradient; or None.
     """
 
     patches: torch.Tensor
     cls: torch.Tensor
     queries: torch.Tensor | None = None
     attention: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
 
 
 def sine_cosine_positions(width: int, grid: int) -> torch.Tensor:
@@ -112,6 +116,22 @@ class Block(nn.Module):
         return self.finish(queries, mixed), weights
 
 
+    def step(self, tokens: torch.Tensor, queries: torch.Tensor | None, targets: torch.Tensor | None, has_cls: bool):
+        """One block of the encoder: tokens [B, (1 +) N, D] among themselves; queries and targets look at the patches.
+
+        Returns tokens, queries, the queries' attention (see `look`) and targets; None stays None.
+        """
+        query, key, value = self.split(tokens)
+        patch_key, patch_value = (key[:, :, 1:], value[:, :, 1:]) if has_cls else (key, value)
+        weights = None
+        if queries is not None:
+            queries, weights = self.look(queries, patch_key, patch_value)
+        if targets is not None:
+            with torch.no_grad():
+                targets, _ = self.look(targets, patch_key, patch_value)
+        return self.finish(tokens, attend(query, key, value)), queries, weights, targets
+
+
 class ConvolutionalStem(nn.Module):
     """Patch tokens by a few strided convolutions (ours, for small budgets; the paper has one linear map per patch).
 
@@ -139,15 +159,16 @@ class ConvolutionalStem(nn.Module):
 
 
 class PatchStem(nn.Module):
-    """Patch tokens by one linear map of a patch's pixels (ViT)."""
+    """Patch tokens by one linear map of a patch's pixels (ViT); the weights have the shape of ViT's convolution."""
 
     def __init__(self, channels: int, width: int, patch_size: int):
         super().__init__()
         self.proj = nn.Conv2d(channels, width, patch_size, stride=patch_size)
 
-    def forward(self, pixels: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
-        """pixels [B, C, S, S] -> [B, N, D]; hidden patches are dropped later, so `visible` changes nothing here."""
-        return self.proj(pixels).flatten(2).transpose(1, 2)
+    def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """pixels [B, C, S, S] -> [B, K, D] of the kept patches only, keep [B, K]; of all where it is None."""
+        patches = F.unfold(pixels, self.proj.kernel_size, stride=self.proj.stride).transpose(1, 2)
+        return F.linear(take(patches, keep), self.proj.weight.flatten(1), self.proj.bias)
 
 
 class VisionEncoder(nn.Module):
@@ -164,42 +185,55 @@ class VisionEncoder(nn.Module):
         self.register_buffer("positions", sine_cosine_positions(config.width, config.grid))
         self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.recompute = False
 
     def patch_tokens(self, pixels: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
         """Patch tokens with positions: [B, K, D] of the kept patches (all N where keep is None)."""
         config = self.config
         if pixels.shape[1] != config.channels and config.stem == "patch":
             pixels = pixels[:, :1].expand(-1, config.channels, -1, -1)
-        visible = None
-        if config.stem == "convolutional":
-            pixels = pixels[:, :1]
-            visible = torch.ones_like(pixels) if keep is None else visible_pixels(keep, config, pixels.dtype)
-        tokens = self.stem(pixels, visible) + self.positions.to(pixels.dtype)
-        if keep is None:
-            return tokens
-        return tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[-1]))
+        positions = take(self.positions.to(pixels.dtype).expand(len(pixels), -1, -1), keep)
+        if config.stem == "patch":
+            return self.stem(pixels, keep) + positions
+        pixels = pixels[:, :1]
+        visible = torch.ones_like(pixels) if keep is None else visible_pixels(keep, config, pixels.dtype)
+        return take(self.stem(pixels, visible), keep) + positions
 
-    def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, queries: torch.Tensor | None = None) -> Tokens:
-        """Encode pixels [B, C, S, S] with queries [Q, D] or [B, Q, D]; keep [B, K] (indices of kept patches) or None."""
+    def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, queries: torch.Tensor | None = None,
+                targets: torch.Tensor | None = None) -> Tokens:
+        """Encode pixels [B, C, S, S] with queries [Q, D] or [B, Q, D]; keep [B, K] (indices of kept patches) or None.
+
+        targets: more queries [Q', D], whose tokens nobody learns from: they are computed without gradient.
+        """
         patches = self.patch_tokens(pixels, keep)
-        batch = patches.shape[0]
-        if queries is not None and queries.dim() == 2:
-            queries = queries[None].expand(batch, -1, -1)
-        tokens = torch.cat([self.cls_token.expand(batch, -1, -1).to(patches.dtype), patches], dim=1)
-        hide_cls = self.config.attention == "release" and queries is not None
+        cls = self.cls_token.expand(len(patches), -1, -1).to(patches.dtype)
+        if queries is not None:
+            queries = queries.expand(len(patches), -1, -1)
+        if targets is not None:
+            targets = targets.detach().expand(len(patches), -1, -1)
+        hidden_cls = self.config.attention == "release" and queries is not None
+        tokens = patches if hidden_cls else torch.cat([cls, patches], dim=1)
+        queries = torch.cat([queries, cls], dim=1) if hidden_cls else queries
         weights = None
         for block in self.blocks:
-            query, key, value = block.split(tokens)
-            if queries is not None:
-                queries, weights = block.look(queries, key[:, :, 1:], value[:, :, 1:])
-            if hide_cls:  # the release's mask: patches see patches, CLS sees itself and patches
-                mixed = torch.cat([attend(query[:, :, :1], key, value),
-                                   attend(query[:, :, 1:], key[:, :, 1:], value[:, :, 1:])], dim=2)
-            else:
-                mixed = attend(query, key, value)
-            tokens = block.finish(tokens, mixed)
+            tokens, queries, weights, targets = self.recomputed(block.step, tokens, queries, targets, not hidden_cls)
         tokens = self.norm(tokens)
-        return Tokens(tokens[:, 1:], tokens[:, 0], None if queries is None else self.norm(queries), weights)
+        queries = None if queries is None else self.norm(queries)
+        targets = None if targets is None else self.norm(targets)
+        if hidden_cls:
+            return Tokens(tokens, queries[:, -1], queries[:, :-1], weights[:, :, :-1], targets)
+        return Tokens(tokens[:, 1:], tokens[:, 0], queries, weights, targets)
+
+    def recomputed(self, step, *arguments):
+        """A block's step; with `recompute` its activations are not kept but computed anew in the backward pass."""
+        if self.recompute and self.training and torch.is_grad_enabled():
+            return checkpoint(step, *arguments, use_reentrant=False)
+        return step(*arguments)
+
+
+def take(tokens: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+    """The kept rows of tokens [B, N, D] by keep [B, K] -> [B, K, D]; all where keep is None."""
+    return tokens if keep is None else tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
 def visible_pixels(keep: torch.Tensor, config: SSACLConfig, dtype: torch.dtype) -> torch.Tensor:

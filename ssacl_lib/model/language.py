@@ -1,13 +1,24 @@
 """Language decoder: GPT-2 behind a prefix of visual tokens (L_lm and report generation).
 
 A sequence is [25 leaf tokens | CLS | patch tokens | entity text, newline | report, newline]. The prefix mask opens the
-patches and only the leaves of the anatomies that the findings map to; CLS stays closed. Position numbers are the same in
-training and generation: a prefix token has its slot's number, a text token counts on from the prefix, padding skipped.
+patches and only the leaves of the anatomies that the findings map to; CLS stays closed.
+
+Position numbers (config.language_positions). "continued", ours: a prefix token has its slot's number, a text token counts on
+from the prefix, padding skipped, in training as in generation. "release": training numbers all places, padding too;
+generation numbers the visible places only. There prompts are padded on the right, so in a batch of prompts of several
+lengths the first new token is predicted from a padded place.
 """
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LogitsProcessor,
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+)
 
 from .config import SSACLConfig
 from .encoder import Tokens, fastest_attention
@@ -38,38 +49,97 @@ class LanguageDecoder(nn.Module):
             masks.append(torch.ones(tokens.patches.shape[:2], dtype=leaf_open.dtype, device=leaf_open.device))
         return self.to_width(torch.cat(parts, dim=1)), torch.cat(masks, dim=1).long()
 
-    def positions(self, text_mask: torch.Tensor) -> torch.Tensor:
-        """Position numbers [B, L + T] for a text mask [B, T] (0 = padding, to the left)."""
-        slots = torch.arange(self.prefix_length, device=text_mask.device).expand(text_mask.shape[0], -1)
-        return torch.cat([slots, self.prefix_length + (text_mask.cumsum(1) - 1).clamp(min=0)], dim=1)
+    def positions(self, mask: torch.Tensor, generating: bool) -> torch.Tensor:
+        """Position numbers [B, L] of a whole sequence by its mask [B, L]; see the module's text."""
+        slots = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+        if self.config.language_positions == "release":
+            return (mask.cumsum(1) - 1).masked_fill(mask == 0, 1) if generating else slots
+        text = mask[:, self.prefix_length :]
+        counted = self.prefix_length + (text.cumsum(1) - 1).clamp(min=0)
+        return torch.cat([slots[:, : self.prefix_length], counted], dim=1)
 
-    def forward(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask):
-        """Teacher forcing. prompt_* [B, Tp] (left-padded, may have no column), report_* [B, T] (right-padded).
-
-        Returns logits [B, T, vocabulary]; the logits at t predict report token t.
-        """
+    def embed(self, tokens: Tokens, leaf_open, ids, text_mask) -> tuple[torch.Tensor, torch.Tensor]:
+        """Prefix and text ids [B, T] as embeddings [B, L + T, n_embd], with their mask."""
         prefix, prefix_mask = self.prefix(tokens, leaf_open)
-        ids = torch.cat([prompt_ids, report_ids], dim=1)
-        text_mask = torch.cat([prompt_mask, report_mask], dim=1)
-        embedded = torch.cat([prefix, self.gpt.transformer.wte(ids).to(prefix.dtype)], dim=1)
-        hidden = self.gpt.transformer(inputs_embeds=embedded, attention_mask=torch.cat([prefix_mask, text_mask], dim=1),
-                                      position_ids=self.positions(text_mask), use_cache=False).last_hidden_state
-        length = report_ids.shape[1]
-        return self.gpt.lm_head(hidden[:, -length - 1 : -1])
+        words = self.gpt.transformer.wte(ids).to(prefix.dtype)
+        return torch.cat([prefix, words], dim=1), torch.cat([prefix_mask, text_mask], dim=1)
+
+    def run(self, embedded: torch.Tensor, mask: torch.Tensor, generating: bool, last: int) -> torch.Tensor:
+        """GPT-2's hidden states [B, last, n_embd] of the last places."""
+        hidden = self.gpt.transformer(inputs_embeds=embedded, attention_mask=mask, use_cache=False,
+                                      position_ids=self.positions(mask, generating)).last_hidden_state
+        return hidden[:, hidden.shape[1] - last :]
+
+    def hidden(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
+        """Hidden states [B, T, n_embd] of teacher forcing; the one at t predicts report token t.
+
+        prompt_* [B, Tp], padded on the processor's prompt_side (may have no column); report_* [B, T], right-padded.
+        """
+        embedded, mask = self.embed(tokens, leaf_open, torch.cat([prompt_ids, report_ids], dim=1),
+                                    torch.cat([prompt_mask, report_mask], dim=1))
+        return self.run(embedded, mask, False, report_ids.shape[1] + 1)[:, :-1]
+
+    def forward(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
+        """Logits [B, T, vocabulary] of teacher forcing; see `hidden`."""
+        return self.gpt.lm_head(self.hidden(tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask))
+
+    def continuation_logits(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, new_ids) -> torch.Tensor:
+        """Logits [B, T + 1, vocabulary] before, between and after generated ids [B, T], numbered as in generation."""
+        embedded, mask = self.embed(tokens, leaf_open, torch.cat([prompt_ids, new_ids], dim=1),
+                                    torch.cat([prompt_mask, torch.ones_like(new_ids)], dim=1))
+        return self.gpt.lm_head(self.run(embedded, mask, True, new_ids.shape[1] + 1))
 
     @torch.no_grad()
-    def generate(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, newline: int, pad: int, **options) -> torch.Tensor:
+    def generate(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, newline: int, pad: int, num_beams: int = 1,
+                 repetition_penalty: float = 1.0, length_penalty: float = 1.0, **options) -> torch.Tensor:
         """New token ids [B, T'] by transformers' `generate` (greedy or beam search with a key-value cache).
 
-        options: num_beams, min_new_tokens, max_new_tokens, repetition_penalty, length_penalty. A newline ends a report.
+        options: min_new_tokens, max_new_tokens. A newline ends a report. What the mask hides is moved to the left and cut
+        off, so that a batch costs no more than its longest visible sequence.
         """
-        prefix, prefix_mask = self.prefix(tokens, leaf_open)
-        embedded = torch.cat([prefix, self.gpt.transformer.wte(prompt_ids).to(prefix.dtype)], dim=1)
-        mask = torch.cat([prefix_mask, prompt_mask], dim=1)
-        if options.get("num_beams", 1) == 1:
-            options = {name: value for name, value in options.items() if name != "length_penalty"}
-        return self.gpt.generate(inputs_embeds=embedded, attention_mask=mask, position_ids=self.positions(prompt_mask),
-                                 do_sample=False, eos_token_id=newline, pad_token_id=pad, **options)
+        embedded, mask = self.embed(tokens, leaf_open, prompt_ids, prompt_mask)
+        places = self.positions(mask, True)
+        order = mask.argsort(dim=1, stable=True)[:, mask.shape[1] - int(mask.sum(1).max()) :]
+        processors = LogitsProcessorList()
+        if self.config.language_positions == "release" and prompt_mask.shape[1] and not prompt_mask[:, -1].all():
+            first = self.continuation_logits(tokens, leaf_open, prompt_ids, prompt_mask, prompt_ids[:, :0])[:, 0]
+            processors.append(FirstScores(first if num_beams == 1 else first.log_softmax(-1), num_beams))
+        if repetition_penalty != 1.0:
+            begin = self.gpt.config.bos_token_id if self.config.language_positions == "release" else None
+            processors.append(RepetitionPenalty(repetition_penalty, begin))
+        if num_beams > 1:
+            options["length_penalty"] = length_penalty
+        return self.gpt.generate(
+            inputs_embeds=embedded.gather(1, order[..., None].expand(-1, -1, embedded.shape[-1])),
+            attention_mask=mask.gather(1, order), position_ids=places.gather(1, order), logits_processor=processors,
+            do_sample=False, num_beams=num_beams, eos_token_id=newline, pad_token_id=pad, **options)
+
+
+class FirstScores(LogitsProcessor):
+    """Scores of the first new token from elsewhere: with padded prompts the release predicts it from a padded place."""
+
+    def __init__(self, scores: torch.Tensor, beams: int):
+        self.scores = scores.repeat_interleave(beams, dim=0)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Replace the scores [B, vocabulary] while no id has been generated; what `generate` forbade stays forbidden."""
+        return torch.where(scores.isneginf(), scores, self.scores.to(scores.dtype)) if input_ids.shape[1] == 0 else scores
+
+
+class RepetitionPenalty(LogitsProcessor):
+    """transformers' repetition penalty over all new ids, and over `begin`, an id that counts as generated (or None).
+
+    `generate` itself would spare as many new ids as the mask of its inputs has zeros in front, and warn.
+    """
+
+    def __init__(self, penalty: float, begin: int | None):
+        self.inner, self.begin = RepetitionPenaltyLogitsProcessor(penalty), begin
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores [B, vocabulary] after new ids [B, T]."""
+        if self.begin is not None:
+            input_ids = torch.cat([torch.full_like(scores[:, :1], self.begin, dtype=torch.long), input_ids], dim=1)
+        return self.inner(input_ids, scores) if input_ids.shape[1] else scores
 
 
 def load_pretrained_language(decoder: LanguageDecoder, name_or_path: str) -> None:
@@ -81,5 +151,3 @@ def load_pretrained_language(decoder: LanguageDecoder, name_or_path: str) -> Non
 def pretrained_language_config(name_or_path: str) -> dict:
     """The GPT-2 configuration behind a hub name or a local folder, as keyword arguments."""
     return GPT2Config.from_pretrained(name_or_path).to_dict()
-
-

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ..anatomy import default_graph
 from ..datasets.image_files import letterbox, read_image
 from ..text.tokenizer import detokenize
 from .config import SSACLConfig
@@ -54,9 +55,18 @@ class SSACLProcessor:
         return (pixels - self.config.pixel_mean) / self.config.pixel_std
 
     # ---- texts
-    def text(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """E_t's ids and mask [B, T], "[CLS]" in front of every text (report, phrase, anatomy name), lower-cased."""
-        cls = self.text_tokenizer.cls_token or ""
+    @property
+    def prompt_side(self) -> str:
+        """Where entity prompts are padded."""
+        return "right" if self.config.language_positions == "release" else "left"
+
+    def leaf_names(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """E_t's ids and mask [25, T] of the leaves' names, "[CLS]" in front or not by config.cls_before_names."""
+        return self.text(list(default_graph().leaves), self.config.cls_before_names)
+
+    def text(self, texts: list[str], start: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        """E_t's ids and mask [B, T] of lower-cased texts, with "[CLS]" in front where `start`."""
+        cls = (self.text_tokenizer.cls_token or "") if start else ""
         batch = self.text_tokenizer([f"{cls} {text.lower()}" for text in texts], add_special_tokens=False, padding=True,
                                     truncation=True, max_length=self.config.text.get("max_position_embeddings", 100),
                                     return_tensors="pt")

@@ -6,33 +6,42 @@ from typing import ClassVar
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from .. import losses
 from ..anatomy import default_graph
+from ..datasets.study import UNCERTAIN
+from ..distributed import gather_rows, share_of_mean
 from .config import SSACLConfig
 from .decoder import VisualDecoder
 from .encoder import Tokens, VisionEncoder, keep_lowest, visible_patches
 from .head import FindingHead
 from .language import LanguageDecoder
 from .processor import SSACLProcessor
+from .release import convert_release, read_release
 from .text import TextEncoder
 
 TERMS = ("image_reconstruction", "anatomy_reconstruction", "global_contrastive", "anatomical_consistency", "report_generation")
 """The paper's five terms."""
+
+LOGITS = 2**28
+"""So many logits of report words are held at once (1 GB in float32)."""
 
 
 @dataclass
 class Batch:
     """One training step's input.
 
-    pixels: [B, C, S, S] normalised. noise: [B, N] uniform, decides the mask. text_*: [B, T] the shuffled reports for E_t.
+    pixels: [B, C, S, S] normalised. noise: [B, N] uniform, decides the mask; graph_noise: [B, N], that of the release's masked
+    pass with queries. text_*: [B, T] the shuffled reports for E_t.
     name_*: [25, T] the leaves' names. prompt_*: [B, Tp] entity text (no column where the step's coin says none).
     report_*: [B, T] for the language decoder. leaf_open: [B, 25] bool. labels: [B, 14] codes read from the reports.
     """
 
     pixels: torch.Tensor
     noise: torch.Tensor
+    graph_noise: torch.Tensor
     text_ids: torch.Tensor
     text_mask: torch.Tensor
     name_ids: torch.Tensor
@@ -47,6 +56,10 @@ class Batch:
     def to(self, device) -> "Batch":
         """The same batch on a device."""
         return Batch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, from where a copy to a GPU needs no waiting."""
+        return Batch(**{name: value.pin_memory() for name, value in vars(self).items()})
 
 
 class SSACLModel(PreTrainedModel):
@@ -74,11 +87,12 @@ class SSACLModel(PreTrainedModel):
         self.head = FindingHead(config.width)
         graph = default_graph()
         self.leaf_index = [graph.index(name) for name in graph.leaves]
+        self.parent_index = [graph.index(name) for name in graph.parents]
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Linear maps Xavier-uniform with zero bias, tokens and embeddings N(0, 0.02); GPT-2 and BERT keep their own."""
-        if isinstance(module, nn.Linear) and not getattr(module, "_ssacl_ready", False):
+        if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -90,6 +104,19 @@ class SSACLModel(PreTrainedModel):
             nn.init.normal_(module.mask_token, std=0.02)
 
     # ---- files
+    @classmethod
+    def from_release(cls, path_or_state_dict, config: SSACLConfig | None = None) -> "SSACLModel":
+        """The authors' weights: a path to their checkpoint, or its state dict; config defaults to the sizes they trained.
+
+        Raises ValueError for missing, surplus or misshapen tensors, by name. The finding head, which is ours, is untrained.
+        """
+        source = path_or_state_dict
+        state = source if isinstance(source, dict) else read_release(source)
+        model = cls(config or SSACLConfig.release())
+        renamed, _ = convert_release(state, model)
+        model.load_state_dict(renamed, strict=False)
+        return model.eval()
+
     @classmethod
     def from_pretrained(cls, name_or_path, *arguments, dtype=torch.float32, **keywords):
         """transformers' `from_pretrained`, in float32 whatever the file holds, with the folder's processor attached."""
@@ -117,7 +144,7 @@ class SSACLModel(PreTrainedModel):
 
     def default_queries(self) -> torch.Tensor:
         """Queries [32, D] of the anatomy graph's own names (needs `processor`)."""
-        ids, mask = self.processor.text(list(default_graph().leaves))
+        ids, mask = self.processor.leaf_names()
         return self.prompt_queries(ids.to(self.device), mask.to(self.device))
 
     def encode(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, prompts: bool = True) -> Tokens:
@@ -147,20 +174,48 @@ class SSACLModel(PreTrainedModel):
         return weights / weights.sum(-1, keepdim=True)
 
     # ---- training
+    def recompute_activations(self) -> None:
+        """Keep no activation of a block for the backward pass but compute it anew: less memory, about a third more time."""
+        self.encoder.recompute = self.decoder.recompute = True
+        for part in (self.text.bert, self.language.gpt):
+            part.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def passes(self, batch: Batch, keep: torch.Tensor, mask_ratio: float, wanted: set[str]):
+        """The encoder passes that the wanted terms read: masked tokens, tokens of masked nodes, unmasked tokens; or None.
+
+        Paper mode: no patch sees a query, so one masked and one unmasked pass serve all five terms. Release mode: CLS hides
+        from the patches where there are queries, so L_ir and L_cl need a masked pass without queries, and L_ar has one with
+        a mask of its own. The unmasked pass holds the 25 leaves; the 7 parents are targets of L_ar and carry no gradient.
+        """
+        prompted = wanted & {"anatomy_reconstruction", "anatomical_consistency", "report_generation"}
+        queries = self.prompt_queries(batch.name_ids, batch.name_mask) if prompted else None
+        restores = "anatomy_reconstruction" in wanted
+        masked = nodes = whole = None
+        if self.config.attention == "release":
+            if wanted & {"image_reconstruction", "global_contrastive", "report_labels"}:
+                masked = self.encoder(batch.pixels, keep)
+            if restores:
+                nodes = self.encoder(batch.pixels, keep_lowest(batch.graph_noise, mask_ratio), queries).queries
+        else:
+            masked = self.encoder(batch.pixels, keep, queries if restores else None)
+            nodes = masked.queries
+        if prompted:
+            whole = self.encoder(batch.pixels, None, queries[self.leaf_index], queries[self.parent_index] if restores else None)
+        elif "report_labels" in wanted:
+            whole = self.encoder(batch.pixels)
+        return masked, nodes, whole
+
     def forward(self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1,
                 terms: tuple[str, ...] = TERMS) -> dict[str, torch.Tensor]:
         """The named terms of one step, unweighted 0-d tensors: the paper's five and, where asked for, report_labels (ours).
 
-        Paper mode needs two passes, one masked and one unmasked, both with all 32 queries. A pass that no wanted term
-        reads is not run (MAE pretraining, terms=("image_reconstruction",), runs the masked one without queries).
+        With several processes the batch is that of this process, and the average of a term over the processes, as of its
+        gradient, is the term of all their images together.
         """
         wanted = set(terms)
         keep = keep_lowest(batch.noise, mask_ratio)
         visible = visible_patches(keep, self.config.patches)
-        prompted = wanted & {"anatomy_reconstruction", "anatomical_consistency", "report_generation"}
-        queries = self.prompt_queries(batch.name_ids, batch.name_mask) if prompted else None
-        masked = self.encoder(batch.pixels, keep, queries if "anatomy_reconstruction" in wanted else None)
-        whole = self.encoder(batch.pixels, None, queries) if prompted or "report_labels" in wanted else None
+        masked, nodes, whole = self.passes(batch, keep, mask_ratio, wanted)
         report = self.text(batch.text_ids, batch.text_mask) if wanted & {"global_contrastive", "anatomical_consistency"} else None
         values = {}
         if "image_reconstruction" in wanted:
@@ -168,26 +223,43 @@ class SSACLModel(PreTrainedModel):
                 self.decoder.reconstruct(masked.cls, masked.patches, keep), self.patchify(batch.pixels), 1 - visible)
         if "anatomy_reconstruction" in wanted:
             with torch.no_grad():  # a target
-                parent_targets = self.decoder.parent_targets(whole.queries)
+                parent_targets = self.decoder.parent_targets(whole.targets)
             values["anatomy_reconstruction"] = losses.anatomy_reconstruction_loss(
-                self.decoder.restored_parents(masked.queries), parent_targets)
+                self.decoder.restored_parents(nodes), parent_targets)
         if "global_contrastive" in wanted:
             values["global_contrastive"] = losses.global_contrastive_loss(
-                self.image_to_text(masked.patches).mean(1), report, self.temperature, visible, self.position_weight,
-                self.position_bias)
+                gather_rows(self.image_to_text(masked.patches).mean(1)), gather_rows(report), self.temperature,
+                gather_rows(visible, gradient=False), self.position_weight, self.position_bias)
         if "anatomical_consistency" in wanted:
+            both = self.config.consistency_gradient == "both"
             values["anatomical_consistency"] = losses.anatomical_consistency_loss(
-                whole.queries[:, self.leaf_index], report, self.temperature, mixing)
+                whole.queries, report, self.temperature, mixing, keys=gather_rows(whole.queries, both),
+                key_reports=gather_rows(report, gradient=False))
         if "report_generation" in wanted:
-            leaves = Tokens(whole.patches, whole.cls, whole.queries[:, self.leaf_index])
-            logits = self.language(leaves, batch.leaf_open, batch.prompt_ids, batch.prompt_mask, batch.report_ids,
-                                   batch.report_mask)
-            values["report_generation"] = losses.report_generation_loss(
-                logits, batch.report_ids.masked_fill(batch.report_mask == 0, -100))
+            hidden = self.language.hidden(whole, batch.leaf_open, batch.prompt_ids, batch.prompt_mask, batch.report_ids,
+                                          batch.report_mask)
+            values["report_generation"] = self.generation_loss(hidden, batch.report_ids.masked_fill(batch.report_mask == 0, -100))
         if "report_labels" in wanted:
-            values["report_labels"] = (losses.report_label_loss(self.head(masked), batch.labels)
-                                       + losses.report_label_loss(self.head(whole), batch.labels)) / 2
+            share = share_of_mean((batch.labels[:, 1:] != UNCERTAIN).sum().to(visible.dtype))
+            values["report_labels"] = share * (losses.report_label_loss(self.head(masked), batch.labels)
+                                               + losses.report_label_loss(self.head(whole), batch.labels)) / 2
         return values
+
+    def generation_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """L_lm of hidden states [B, T, n_embd] and targets [B, T] (-100 = none), a few images at a time.
+
+        The logits of a whole batch can be the largest tensor of the step; those of a part are computed anew in the backward.
+        """
+        def loss(hidden, targets):
+            return losses.report_generation_loss(self.language.gpt.lm_head(hidden), targets)
+
+        counted = (targets != losses.IGNORE).sum(1).to(torch.float32)
+        share = share_of_mean(counted.sum())
+        rows = max(1, LOGITS // (targets.shape[1] * self.language.gpt.config.vocab_size))
+        if rows >= len(targets):
+            return share * loss(hidden, targets)
+        parts = zip(hidden.split(rows), targets.split(rows), counted.split(rows), strict=True)
+        return share * sum(checkpoint(loss, h, t, use_reentrant=False) * c.sum() / counted.sum() for h, t, c in parts)
 
     def patchify(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels [B, C, S, S] as patches [B, N, p * p * channels], ordered row, column, channel (MAE)."""
