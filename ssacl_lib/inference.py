@@ -12,15 +12,16 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .anatomy import anatomies_for, default_graph, leaves_of
+from .anatomy import anatomies_for, default_graph, leaf_mask, leaves_of
 from .batches import entity_prompts, open_leaves
 from .model import SSACLModel
 from .model.build import load_model
 from .model.encoder import Tokens, has_fast_bfloat16, keep_lowest, visible_patches
-from .model.language import LanguageDecoder
 from .phantom.truth import FINDINGS
 
 BATCH = 64  # images per pass
+EVIDENCE_BATCH = 16  # images whose maps are in memory at once
+MASKED_PASSES = (64, 1024)  # masked images per pass, on a CPU (more is slower: caches) and on a GPU
 
 
 @dataclass(frozen=True)
@@ -71,56 +72,86 @@ def positive_findings(model: SSACLModel, probabilities: np.ndarray) -> list[list
 
 # ---- reports
 @torch.no_grad()
-def write_reports(model: SSACLModel, images: np.ndarray, findings: list[list[str]] | None = None, prompts: bool = True,
-                  progress: str | None = None) -> list[str]:
+def write_reports(model: SSACLModel, images: np.ndarray, findings: list[list[str]] | None = None, guided: bool = True,
+                  prompts: list[str] | None = None, leaf_open: np.ndarray | None = None, progress: str | None = None) -> list[str]:
     """Reports of images [n, S, S]. findings: entities per image (default: the head's positives).
 
-    prompts=False is the paper's "without anatomical prompts": every leaf closed and no entity text.
+    guided=False is the paper's "without anatomical prompts": every leaf closed and no entity text.
+    prompts (entity texts) and leaf_open [n, 25] bool, where a data set brings them, replace what findings say.
     """
-    if findings is None and prompts:
+    if findings is None and guided and (prompts is None or leaf_open is None):
         findings = positive_findings(model, predict_findings(model, images))
     texts: list[str] = []
     for part in chunks(len(images), BATCH, progress):
         pixels = model.processor.normalise(images[part]).to(model.device)
-        texts += generate(model, pixels, findings[part] if prompts else None)
+        chosen = [rows[part] if rows is not None and guided else None for rows in (findings, prompts, leaf_open)]
+        texts += generate(model, pixels, *chosen)
     return texts
 
 
 @torch.no_grad()
-def generate(model: SSACLModel, pixels: torch.Tensor, findings: list[list[str]] | None) -> list[str]:
-    """Reports of pixels [B, C, S, S] under the given entities; None closes every leaf and gives no entity text."""
+def generate(model: SSACLModel, pixels: torch.Tensor, findings: list[list[str]] | None, prompts: list[str] | None = None,
+             leaf_open: np.ndarray | None = None) -> list[str]:
+    """Reports of pixels [B, C, S, S] under the given entities; None closes every leaf and gives no entity text.
+
+    prompts (entity texts) and leaf_open [B, 25] bool replace what findings say.
+    """
     model.eval()
-    processor, count = model.processor, len(pixels)
     with autocast(model):
-        tokens = model.encode(pixels)
-        tokens = Tokens(tokens.patches, tokens.cls, tokens.queries[:, model.leaf_index])
-        leaf_open = open_leaves(findings if findings is not None else [[]] * count).to(model.device)
-        ids, mask = entity_prompts(processor, findings, count)
-        language: LanguageDecoder = model.language
-        new = language.generate(tokens, leaf_open, ids.to(model.device), mask.to(model.device), processor.newline,
-                                processor.pad, **model.config.generation)
+        return reports_from(model, leaf_tokens(model, pixels), findings, prompts, leaf_open)
+
+
+def leaf_tokens(model: SSACLModel, pixels: torch.Tensor) -> Tokens:
+    """Tokens of the unmasked pass with the 25 leaves as queries: what the language decoder's prefix is made of."""
+    tokens = model.encode(pixels)
+    return Tokens(tokens.patches, tokens.cls, tokens.queries[:, model.leaf_index], tokens.attention[:, :, model.leaf_index])
+
+
+def reports_from(model: SSACLModel, tokens: Tokens, findings, prompts=None, leaf_open=None) -> list[str]:
+    """Reports behind the prefix of `leaf_tokens`; the other arguments as in `generate`."""
+    processor, count = model.processor, len(tokens.cls)
+    opened = open_leaves(findings or [[]] * count) if leaf_open is None else torch.tensor(np.asarray(leaf_open, bool))
+    ids, mask = entity_prompts(processor, findings if prompts is None else prompts, count)
+    new = model.language.generate(tokens, opened.to(model.device), ids.to(model.device), mask.to(model.device),
+                                  processor.newline, processor.pad, **model.config.generation)
     return [processor.decode_report(row) for row in new]
 
 
-def reports_of_pixels(model: SSACLModel, pixels: torch.Tensor) -> list[Report]:
-    """`SSACLModel.report` after preprocessing."""
-    with torch.no_grad():
-        probabilities = model.finding_logits(pixels).float().sigmoid().cpu().numpy()
-    findings = positive_findings(model, probabilities)
-    reports = []
-    texts = generate(model, pixels, findings)
-    for row, (text, names) in enumerate(zip(texts, findings, strict=True)):
-        anatomies = tuple(sorted(anatomies_for(names)))
-        evidence = {}
-        if names:
-            one = pixels[row : row + 1]
-            leaves = [leaf for anatomy in anatomies for leaf in leaves_of(anatomy)]
-            evidence["attention"] = anatomy_maps_of_pixels(model, one, leaves)[0].mean(0).cpu().numpy()
-            maps = phrase_maps_of_pixels(model, one, [name.lower() for name in names], "masked")[0]
-            evidence.update(zip(names, maps.cpu().numpy(), strict=True))
-        reports.append(Report(text, dict(zip(FINDINGS, map(float, probabilities[row]), strict=True)), tuple(names),
-                              anatomies, evidence))
-    return reports
+def reports_of_pixels(model: SSACLModel, pixels: torch.Tensor, evidence: bool = True) -> list[Report]:
+    """`SSACLModel.report` after preprocessing; without evidence it costs no masked passes."""
+    return [report for part in chunks(len(pixels), BATCH, None) for report in _report_batch(model, pixels[part], evidence)]
+
+
+@torch.no_grad()
+def _report_batch(model: SSACLModel, pixels: torch.Tensor, with_evidence: bool) -> list[Report]:
+    """One encoder pass serves head, prefix and attention, but for the head in release mode, where patches see no CLS then."""
+    model.eval()
+    with autocast(model):
+        tokens = leaf_tokens(model, pixels)
+        logits = model.head(tokens) if model.config.attention == "paper" else model.finding_logits(pixels)
+        probabilities = logits.float().sigmoid().cpu().numpy()
+        findings = positive_findings(model, probabilities)
+        texts = reports_from(model, tokens, findings)
+    anatomies = [tuple(sorted(anatomies_for(names))) for names in findings]
+    evidence = _evidence(model, pixels, tokens, findings, anatomies) if with_evidence else [{} for _ in texts]
+    return [Report(text, dict(zip(FINDINGS, map(float, row), strict=True)), tuple(names), places, maps)
+            for text, row, names, places, maps in zip(texts, probabilities, findings, anatomies, evidence, strict=True)]
+
+
+def _evidence(model: SSACLModel, pixels: torch.Tensor, tokens: Tokens, findings, anatomies) -> list[dict[str, np.ndarray]]:
+    """The maps of `Report.evidence` for a batch; images with findings share the text pass and batches of masked passes."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in findings]
+    rows = [row for row, names in enumerate(findings) if names]
+    for part in (rows[start : start + EVIDENCE_BATCH] for start in range(0, len(rows), EVIDENCE_BATCH)):
+        opened = torch.from_numpy(np.stack([leaf_mask(anatomies[row]) for row in part])).to(model.device).float()
+        weights = patch_attention(tokens.attention[part])
+        attention = to_image(((opened / opened.sum(1, keepdim=True))[:, None] @ weights), model, sigma=0.0)[:, 0].cpu().numpy()
+        names = [name for name in FINDINGS if any(name in findings[row] for row in part)]
+        maps = phrase_maps_of_pixels(model, pixels[part], [name.lower() for name in names], "masked").cpu().numpy()
+        for place, row in enumerate(part):
+            found[row] = {"attention": attention[place]}
+            found[row].update((name, maps[place, names.index(name)]) for name in findings[row])
+    return found
 
 
 # ---- maps
@@ -172,12 +203,11 @@ def random_keeps(model: SSACLModel, masks: int, seed: int) -> torch.Tensor:
 @torch.no_grad()
 def masked_embeddings(model: SSACLModel, pixels: torch.Tensor, keeps: torch.Tensor) -> torch.Tensor:
     """Normalised image vectors of each image under each mask: pixels [B, ...], keeps [K, kept] -> [B, K, Dt]."""
-    out = []
-    for image in pixels:
+    masks, rows = len(keeps), []
+    for part in torch.arange(len(pixels) * masks, device=pixels.device).split(MASKED_PASSES[model.device.type != "cpu"]):
         with autocast(model):
-            rows = [model.image_embedding(image[None].expand(len(part), -1, -1, -1), part) for part in keeps.split(64)]
-        out.append(F.normalize(torch.cat(rows).float(), dim=-1))
-    return torch.stack(out)
+            rows.append(model.image_embedding(pixels[part // masks], keeps[part % masks]).float())
+    return F.normalize(torch.cat(rows), dim=-1).view(len(pixels), masks, -1)
 
 
 def visibility_effect(scores: torch.Tensor, keeps: torch.Tensor, patches: int) -> torch.Tensor:
@@ -221,6 +251,12 @@ def phrase_maps(model: SSACLModel, images: np.ndarray, phrases: list[list[str]],
         pixels = model.processor.normalise(images[part]).to(model.device)
         maps.append(phrase_maps_of_pixels(model, pixels, phrases[row], evidence, masks, seed)[0].cpu().numpy())
     return maps
+
+
+def patch_attention(attention: torch.Tensor) -> torch.Tensor:
+    """Attention [B, heads, Q, 1 + N] of queries to the patches alone, mean over heads: [B, Q, N], rows sum to 1."""
+    weights = attention[..., 1:].float().mean(1)
+    return weights / weights.sum(-1, keepdim=True)
 
 
 def anatomy_maps_of_pixels(model: SSACLModel, pixels: torch.Tensor, anatomies: list[str]) -> torch.Tensor:

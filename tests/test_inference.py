@@ -1,9 +1,21 @@
 """Maps: masked evidence finds a planted patch, smoothing keeps what it should, prompts change reports only through the prefix."""
 
 import numpy as np
+import pytest
 import torch
 
-from ssacl_lib.inference import evidence_to_image, random_keeps, smooth, visibility_effect
+from ssacl_lib.anatomy import leaf_mask, leaves_of
+from ssacl_lib.inference import (
+    evidence_to_image,
+    load_model,
+    phrase_maps_of_pixels,
+    predict_findings,
+    random_keeps,
+    reports_of_pixels,
+    smooth,
+    visibility_effect,
+    write_reports,
+)
 from ssacl_lib.model import SSACLConfig
 from ssacl_lib.model.encoder import visible_patches
 
@@ -57,3 +69,87 @@ def test_evidence_near_the_border_stays_where_it_is():
     assert 16 <= row < 24 and 48 <= column < 60
     shifted = evidence_to_image(effect + 5, model)[0, 0].numpy()
     np.testing.assert_allclose(shifted, heat, atol=1e-4)
+
+
+# ---- reports and maps of a small model
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint):
+    """The tiny checkpoint with a head that finds something in most images and nothing in some."""
+    model = load_model(tiny_checkpoint)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(model.head.where.weight, std=2.0)
+    torch.nn.init.normal_(model.head.what.weight, std=1.0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def films():
+    return np.random.default_rng(2).integers(0, 256, (5, 64, 64), dtype=np.uint8)
+
+
+def test_a_batch_of_reports_is_the_same_as_one_after_the_other(model, films):
+    probabilities = predict_findings(model, films)
+    model.head.thresholds.copy_(torch.from_numpy(np.quantile(probabilities, 0.8, axis=0)))
+    together = model.report(list(films))
+    assert together[0].positives and sum(bool(report.positives) for report in together) >= 2
+    for image, report, row in zip(films, together, probabilities, strict=True):
+        alone = model.report([image])[0]
+        assert (alone.text, alone.positives, alone.anatomies) == (report.text, report.positives, report.anatomies)
+        np.testing.assert_allclose(list(report.findings.values()), row, atol=1e-2)
+        assert set(report.evidence) == ({"attention", *report.positives} if report.positives else set())
+        for name, heatmap in report.evidence.items():
+            assert heatmap.shape == (64, 64)
+            np.testing.assert_allclose(alone.evidence[name], heatmap, atol=2e-2 * np.abs(heatmap).max())
+    plain = reports_of_pixels(model, model.pixels(list(films)), evidence=False)
+    assert [report.text for report in plain] == [report.text for report in together]
+    assert not any(report.evidence for report in plain)
+
+
+def test_evidence_is_that_of_the_single_functions(model, films):
+    report = model.report(list(films))[0]
+    leaves = [leaf for anatomy in report.anatomies for leaf in leaves_of(anatomy)]
+    maps = model.attend([films[0]], leaves)[0].mean(0).numpy()
+    np.testing.assert_allclose(report.evidence["attention"], maps, rtol=2e-2)
+    name = report.positives[0]
+    phrase = model.ground([films[0]], [name.lower()])[0, 0].numpy()
+    np.testing.assert_allclose(report.evidence[name], phrase, atol=2e-2 * np.abs(phrase).max())
+
+
+def test_one_encoder_pass_serves_head_prefix_and_attention(model, films, monkeypatch):
+    passes, encoder = [], model.encoder.forward
+    monkeypatch.setattr(model.encoder, "forward", lambda *given: passes.append(len(given[0])) or encoder(*given))
+    reports_of_pixels(model, model.pixels(list(films)), evidence=False)
+    assert passes == [5]
+    passes.clear()
+    for phrases in (["effusion"], ["effusion", "large heart", "edema"]):
+        phrase_maps_of_pixels(model, model.pixels(list(films[:1])), phrases)
+    assert passes and passes[: len(passes) // 2] == passes[len(passes) // 2 :]  # phrases share the masked passes
+
+
+def test_prompts_of_a_data_set_replace_the_findings(model, films, monkeypatch):
+    asked = []
+
+    def generate(tokens, leaf_open, ids, mask, newline, pad, **options):
+        asked.append((leaf_open, [[int(i) for i, seen in zip(*row, strict=True) if seen] for row in zip(ids, mask, strict=True)]))
+        return torch.full((len(ids), 1), newline)
+
+    monkeypatch.setattr(model.language, "generate", generate)
+    tokenizer, newline = model.processor.language_tokenizer, model.processor.newline
+    opened = np.stack([leaf_mask("lungs"), leaf_mask([])])
+    write_reports(model, films[:2], prompts=["small effusion", ""], leaf_open=opened)
+    write_reports(model, films[:2], [["Cardiomegaly"], []])
+    write_reports(model, films[:2], guided=False, prompts=["small effusion", ""], leaf_open=opened)
+    effusion = tokenizer.encode("small effusion", add_special_tokens=False)
+    assert asked[0][1] == [[*effusion, newline], [newline]] and asked[0][0].tolist() == opened.tolist()
+    assert asked[1][0].sum(1).tolist() == [7, 0] and asked[1][1][1] == [newline]
+    assert not asked[2][0].any() and asked[2][1] == [[], []]
+
+
+def test_phrases_do_not_depend_on_each_other_or_on_the_batch(model, films):
+    phrases = ["right pleural effusion", "large heart", "left rib fracture"]
+    for evidence in ("masked", "similarity"):
+        together = model.ground(list(films[:2]), phrases, evidence).numpy()
+        alone = model.ground([films[1]], phrases[1:2], evidence).numpy()
+        np.testing.assert_allclose(together[1, 1], alone[0, 0], atol=2e-2 * np.abs(alone).max())
+    with pytest.raises(ValueError, match="empty phrase"):
+        model.ground([films[0]], [" "])
