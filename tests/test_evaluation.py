@@ -254,6 +254,24 @@ def test_head_labels_constant_report_and_their_table(run, monkeypatch):
     assert not table.duplicated(["variant", "method", "metric"]).any()
 
 
+def test_a_data_set_with_prompts_gets_the_variant_that_uses_them(run, monkeypatch):
+    told = []
+
+    def write_reports(model, images, findings=None, guided=True, prompts=None, leaf_open=None):
+        told.append((guided, prompts, leaf_open))
+        return ["Normal."] * len(images)
+
+    monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
+    monkeypatch.setattr(inference, "positive_findings", lambda m, p: [[] for _ in p])
+    monkeypatch.setattr(inference, "write_reports", write_reports)
+    guided = [EvaluationStudy(**{**vars(s), "prompt": f"p{i}", "leaf_open": np.arange(25) == i}) for i, s in enumerate(STUDIES)]
+    per_study = reports.write_all("this run", Model(), guided, run.settings)
+    assert set(per_study["variant"]) == {"head labels", *reports.VARIANTS, reports.GIVEN}
+    whole = [call for call in told if call[1] is not None]
+    assert whole[0][1] == [f"p{i}" for i in range(10)] and (whole[0][2] == (np.arange(25) == np.arange(10)[:, None])).all()
+    assert results.studies_hash(guided) != results.studies_hash(STUDIES)
+
+
 def codes(positives: list[list[int]]) -> np.ndarray:
     labels = np.full((len(positives), 14), BLANK, np.int8)
     for row, columns in zip(labels, positives, strict=True):
@@ -318,3 +336,16 @@ def test_a_changed_study_or_file_changes_the_key(tmp_path):
     assert results.studies_hash(list(STUDIES)) == first
     with pytest.raises(FileNotFoundError, match="nowhere"):
         results.code_hash("nowhere/*.py")
+
+
+def test_the_key_of_results_holds_what_decides_them():
+    settings = load_settings("smoke")
+    key = results.results_key(STUDIES, settings, reports.CODE, weights="w")
+    assert key == results.results_key(list(STUDIES), load_settings("smoke"), reports.CODE, weights="w")
+    others = [load_settings("smoke", **{name: value}) for name, value in
+              (("seed", 1), ("inference.beams", 7), ("evaluation.control_studies", 3))]  # fmt: skip
+    different = [results.results_key(STUDIES, other, reports.CODE, weights="w") for other in others]
+    different += [results.results_key(STUDIES, settings, reports.CODE, weights="v"),
+                  results.results_key(STUDIES[1:], settings, reports.CODE, weights="w"),
+                  results.results_key(STUDIES, settings, grounding.CODE, weights="w")]  # fmt: skip
+    assert all(other != key for other in different)

@@ -21,7 +21,7 @@ from .. import inference
 from ..anatomy import default_graph
 from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, pointing_game
 from .models import pixels_of, test_studies, weights_hash
-from .results import cached, code_hash, long_table, mean_rows, studies_hash
+from .results import cached, long_table, mean_rows, results_key
 
 PRIOR, CHANCE = "centre prior", "chance"
 SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
@@ -39,7 +39,7 @@ def evaluate_anatomies(run, models: dict, studies: Sequence | None = None) -> pd
     studies = test_studies(run.settings) if studies is None else studies
     if not any(study.regions for study in studies):
         return pd.DataFrame(columns=COLUMNS)
-    key = {"studies": studies_hash(studies), "inference": run.settings.inference.model_dump(), "code": code_hash(*CODE)}
+    key = results_key(studies, run.settings, CODE)
     folder = run.runs / "evaluation"
     frames = [cached(folder, "anatomies priors", key, lambda: score_priors(studies))]
     for method, model in models.items():

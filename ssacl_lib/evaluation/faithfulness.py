@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from .. import inference
 from .models import pixels_of, test_studies, weights_hash
-from .results import cached, code_hash, long_table, mean_rows, studies_hash
+from .results import cached, long_table, mean_rows, results_key
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of the patches that are visible, besides all of them."""
@@ -40,13 +40,7 @@ def evaluate_faithfulness(run, models: dict, per_phrase: pd.DataFrame, studies: 
         return pd.DataFrame(columns=COLUMNS)
     few = list(dict.fromkeys(study.study_id for study in studies if (chosen["study"] == study.study_id).any()))
     chosen = chosen[chosen["study"].isin(few[: settings.evaluation.control_studies])]
-    key = {
-        "studies": studies_hash(studies),
-        "seed": settings.seed,
-        "inference": settings.inference.model_dump(),
-        "control": settings.evaluation.control_studies,
-        "code": code_hash(*CODE),
-    }
+    key = results_key(studies, settings, CODE)
     frames = []
     for method, model in models.items():
         rows = chosen[chosen["method"] == method].reset_index(drop=True)

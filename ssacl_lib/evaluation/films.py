@@ -18,7 +18,7 @@ from ..metrics.grounding import centre_prior
 from .anatomy_grounding import with_parents
 from .grounding import score_map
 from .models import test_studies, weights_hash
-from .results import cached, code_hash, long_table, mean_rows, studies_hash
+from .results import cached, long_table, mean_rows, results_key, studies_hash
 
 REGIONS = ("right lung", "left lung")
 NAMES = {"shipped": "trained on the phantom", "this run": "trained on the films"}
@@ -52,12 +52,7 @@ def evaluate_films(
     if not studies:
         return pd.DataFrame(columns=COLUMNS)
     training = with_lungs(load_evaluation(settings, split="train") if training is None else training)
-    key = {
-        "studies": studies_hash(studies),
-        "seed": settings.seed,
-        "inference": settings.inference.model_dump(),
-        "code": code_hash(*CODE),
-    }
+    key = results_key(studies, settings, CODE)
     folder = run.runs / "evaluation"
     frames = [
         cached(

@@ -12,7 +12,7 @@ from .. import inference
 from ..datasets.study import OBSERVATIONS, POSITIVE
 from ..metrics.intervals import mean_auc
 from .models import test_studies, weights_hash
-from .results import cached, code_hash, long_table, studies_hash
+from .results import cached, long_table, results_key
 
 FINDINGS = OBSERVATIONS[1:]
 COLUMNS = ["study", "finding", "method", "reference", "present", "probability", "predicted"]
@@ -29,7 +29,7 @@ def evaluate_findings(run, models: dict, studies: Sequence | None = None) -> pd.
     studies = test_studies(run.settings) if studies is None else studies
     if not len(studies):
         return pd.DataFrame(columns=COLUMNS)
-    key = {"studies": studies_hash(studies), "code": code_hash(*CODE)}
+    key = results_key(studies, run.settings, CODE)
     frames = [
         cached(
             run.runs / "evaluation",

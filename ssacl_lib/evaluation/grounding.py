@@ -24,7 +24,7 @@ from ..datasets.study import OBSERVATIONS
 from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_game
 from ..metrics.intervals import macro_interval
 from .models import test_studies, weights_hash
-from .results import cached, code_hash, long_table, mean_rows, studies_hash
+from .results import cached, long_table, mean_rows, results_key
 from .targets import Target, collect_targets, shift, shift_targets
 
 MAPS = ("masked", "similarity")
@@ -61,13 +61,7 @@ def evaluate_phrases(run, models: dict, studies: Sequence | None = None) -> pd.D
     targets = collect_targets(studies, settings.seed)
     if not targets:
         return pd.DataFrame(columns=COLUMNS)
-    key = {
-        "studies": studies_hash(studies),
-        "seed": settings.seed,
-        "inference": settings.inference.model_dump(),
-        "control": settings.evaluation.control_studies,
-        "code": code_hash(*CODE),
-    }
+    key = results_key(studies, settings, CODE)
     frames = [cached(run.runs / "evaluation", f"phrases {PRIOR}", key, lambda: score_prior(targets, studies, settings))]
     for method, model in models.items():
         frames.append(

@@ -5,6 +5,7 @@ Variants of a model's report:
     with prompts         the paper: the head's findings choose the anatomical prompts and the entity text
     without prompts      every leaf closed, no entity text
     reference findings   the findings of the reference report in the head's place: what a perfect head would allow
+    data set's prompts   the entity text and the open leaves that the data set brings (release-csv only): the release's way
     head labels          no text: the head's own findings scored as if they were a report's labels (its text's ceiling)
 
 The floor is the "constant report": one training report for everybody, the one with the best micro F1 on validation.
@@ -35,9 +36,10 @@ from ..text.entities import positives
 from ..text.labeler import label_array
 from .findings import probabilities_of
 from .models import test_studies, weights_hash
-from .results import cached, code_hash, long_table, studies_hash
+from .results import cached, code_hash, long_table, results_key
 
 VARIANTS = ("with prompts", "without prompts", "reference findings")
+GIVEN = "data set's prompts"
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
 COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
 CHUNK = 64
@@ -52,13 +54,7 @@ def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.D
     """
     settings = run.settings
     studies = test_studies(settings) if studies is None else studies
-    key = {
-        "studies": studies_hash(studies),
-        "seed": settings.seed,
-        "inference": settings.inference.model_dump(),
-        "control": settings.evaluation.control_studies,
-        "code": code_hash(*CODE),
-    }
+    key = results_key(studies, settings, CODE)
     frames = [constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))]
     for method, model in models.items():
         frames.append(
@@ -77,7 +73,8 @@ def write_all(method: str, model, studies: Sequence, settings) -> pd.DataFrame:
     probabilities = probabilities_of(model, studies)
     from_head = inference.positive_findings(model, probabilities)
     from_reports = [positives(study.labels, settings.inference.uncertain_as_positive) for study in studies]
-    variants = VARIANTS if method != "untrained" else VARIANTS[:1]
+    given = (GIVEN,) if all(study.prompt is not None for study in studies) else ()
+    variants = VARIANTS + given if method != "untrained" else VARIANTS[:1]
     count = len(studies) if method != "untrained" else min(settings.evaluation.control_studies, len(studies))
     frames = [labels_as_rows(studies, from_head)]
     with tqdm(total=count * len(variants), desc=f"{method}: reports", unit="report", leave=False) as bar:
@@ -85,17 +82,24 @@ def write_all(method: str, model, studies: Sequence, settings) -> pd.DataFrame:
             texts = []
             for start in range(0, count, CHUNK):
                 part = slice(start, min(start + CHUNK, count))
-                images = np.stack([studies[i].image for i in range(part.start, part.stop)])
+                chunk = [studies[i] for i in range(part.start, part.stop)]
                 findings = {"with prompts": from_head, "reference findings": from_reports}.get(variant)
-                texts += inference.write_reports(
-                    model, images, findings[part] if findings else None, findings is not None
-                )
-                bar.update(part.stop - part.start)
+                texts += write_chunk(model, chunk, variant, findings[part] if findings else None)
+                bar.update(len(chunk))
             frames.append(text_rows([studies[i] for i in range(count)], texts).assign(variant=variant))
     frame = pd.concat(frames, ignore_index=True).assign(method=method)
     by_study = dict(zip((study.study_id for study in studies), probabilities.astype(np.float32), strict=True))
     frame["findings"] = [by_study[study] for study in frame["study"]]
     return frame[COLUMNS]
+
+
+def write_chunk(model, studies: Sequence, variant: str, findings: list[list[str]] | None) -> list[str]:
+    """Reports of a few studies under one variant; findings: the entities where the variant takes them from findings."""
+    images = np.stack([study.image for study in studies])
+    if variant != GIVEN:
+        return inference.write_reports(model, images, findings, findings is not None)
+    leaf_open = np.stack([study.leaf_open for study in studies])
+    return inference.write_reports(model, images, prompts=[study.prompt for study in studies], leaf_open=leaf_open)
 
 
 def text_rows(studies: Sequence, texts: Sequence[str]) -> pd.DataFrame:

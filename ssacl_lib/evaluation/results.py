@@ -32,17 +32,34 @@ def code_hash(*patterns: str) -> str:
 
 
 def studies_hash(studies: Sequence) -> str:
-    """SHA-256 of everything that evaluation reads in the studies: images, reports, labels, truth, regions, phrases."""
+    """SHA-256 of everything that evaluation reads in the studies: images, reports, labels, truth, regions, phrases, prompts."""
     digest = hashlib.sha256()
     for study in studies:
         digest.update(f"{study.study_id}\0{study.patient_id}\0{study.report}\0".encode())
         digest.update(np.ascontiguousarray(study.image).tobytes() + np.asarray(study.labels, np.int8).tobytes())
         digest.update(b"-" if study.truth is None else np.asarray(study.truth, bool).tobytes())
+        if study.prompt is not None:
+            digest.update(f"{study.prompt}\0".encode() + np.asarray(study.leaf_open, bool).tobytes())
         for name in sorted(study.regions):
             digest.update(name.encode() + np.packbits(study.regions[name]).tobytes())
         for phrase in study.phrases:
             digest.update(f"{phrase.text}\0{phrase.finding}\0".encode() + np.packbits(phrase.mask).tobytes())
     return digest.hexdigest()
+
+
+def results_key(studies: Sequence, settings, code: Sequence[str], **more) -> dict:
+    """What decides the results of studies, for `cached`: they, the seed, the settings of inference and evaluation, the code.
+
+    code: patterns of the package's files (`code_hash`). more: what else does, such as a model's weights.
+    """
+    return {
+        "studies": studies_hash(studies),
+        "seed": settings.seed,
+        "inference": settings.inference.model_dump(),
+        "control": settings.evaluation.control_studies,
+        "code": code_hash(*code),
+        **more,
+    }
 
 
 def cached(folder: Path, name: str, key: dict, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:

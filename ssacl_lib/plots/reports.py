@@ -19,7 +19,7 @@ METRIC_NAMES = {
 }  # fmt: skip
 """Metrics of the report figure; the table has all of them."""
 
-VARIANTS = ("with prompts", "without prompts", "reference findings", "head labels", "constant")
+VARIANTS = ("with prompts", "without prompts", "reference findings", "data set's prompts", "head labels", "constant")
 
 MARK_COLOURS = {AGREES: style.BLUE, WRONG: style.RED, MISSED: "#A86B00", PLAIN: style.INK}
 """Colours of a sentence in a case study; blue against vermilion is told apart by every common kind of colour vision."""
