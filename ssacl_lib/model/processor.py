@@ -23,7 +23,6 @@ class SSACLProcessor:
         self.config = config
         self.text_tokenizer = text_tokenizer
         self.language_tokenizer = language_tokenizer or text_tokenizer
-        self.newline = self.language_tokenizer.encode("\n", add_special_tokens=False)[-1]
         pad = self.language_tokenizer.pad_token_id
         self.pad = self.language_tokenizer.eos_token_id if pad is None else pad
 
@@ -55,6 +54,15 @@ class SSACLProcessor:
         return (pixels - self.config.pixel_mean) / self.config.pixel_std
 
     # ---- texts
+    @property
+    def newline(self) -> int:
+        """The id that ends a report. Raises ValueError where the language tokenizer has none."""
+        ids = self.language_tokenizer.encode("\n", add_special_tokens=False)
+        if not ids:
+            raise ValueError("this checkpoint's language tokenizer has no newline, so it can neither read nor write reports; give "
+                             "its own one (GPT-2's for the authors' weights: ssacl convert-release --language-tokenizer DIR)")
+        return ids[-1]
+
     @property
     def prompt_side(self) -> str:
         """Where entity prompts are padded."""
