@@ -1,51 +1,41 @@
-"""How fast is a phantom made? Organ maps once, then films with and without masks.
+"""How fast is a phantom made, and how fast do training batches come?
 
-    python benchmarks/rendering.py [--image-size 96] [--studies 200] [--rounds 5]
+    python benchmarks/rendering.py [--profile cpu] [--quick]
 
-Rounds alternate between the kinds, so that a busy machine slows them alike; printed are images per second (median, lowest
-and highest round) and the ratio to films without masks within the same run.
+`renderer` makes films from the organ maps (which are made once per machine), with and without the masks of all nodes;
+`prepared_films` reads what `load_training` has prepared; `loader` makes whole training batches from it (films, masks' noise,
+shuffled sentences, token ids), as the training loop asks for them. All on the CPU, in turns within a round.
 """
 
-import argparse
-import statistics
-import time
+from functools import partial
 
+from timing import alternate, measured
+from workload import build, changed, run_script
+
+from ssacl_lib.batches import TrainingBatches
 from ssacl_lib.datasets import load_training
 from ssacl_lib.phantom import organ_maps, render
-from ssacl_lib.settings import load_settings
+from ssacl_lib.settings import Settings
+
+STUDIES = 192
 
 
-def main() -> None:
-    """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image-size", type=int, default=96)
-    parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    started = time.perf_counter()
-    maps = organ_maps(arguments.image_size)
-    print(f"organ maps (made once, then read): {time.perf_counter() - started:.1f} s")
-    settings = load_settings("smoke", **{"data.image_size": arguments.image_size, "data.train_studies": arguments.studies})
-    studies = load_training(settings, "train")
-    rows = range(arguments.studies)
-    common = {"image_size": arguments.image_size, "ranges": 1.0, "maps": maps}
-    kinds = {
-        "films": lambda: render(0, "train", rows, **common),
-        "films with masks of 32 nodes": lambda: render(0, "train", rows, masks=True, **common),
-        "prepared films, read": lambda: studies.images(list(rows)),
-    }
-    speeds: dict[str, list[float]] = {name: [] for name in kinds}
-    for _ in range(arguments.rounds):
-        for name, make in kinds.items():
-            started = time.perf_counter()
-            make()
-            speeds[name].append(arguments.studies / (time.perf_counter() - started))
-    base = statistics.median(speeds["films"])
-    for name, values in speeds.items():
-        middle = statistics.median(values)
-        print(f"{name}: {middle:.0f} images/s [{min(values):.0f}, {max(values):.0f}], ratio to films {middle / base:.2f}, "
-              f"n {arguments.rounds} rounds of {arguments.studies}, {arguments.image_size} px")
+def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
+    """Images per second of the renderer, of reading and of the loader, and the loader's batches per second."""
+    count = min(settings.data.train_studies, 32 if quick else STUDIES)
+    wanted = changed(settings, dataset="phantom", data_root=None, **({} if quick else {"data.train_studies": STUDIES}))
+    studies, maps = load_training(wanted, "train"), organ_maps(wanted.data.image_size)
+    made = partial(render, wanted.seed, "train", range(count), image_size=wanted.data.image_size,
+                   ranges=wanted.data.phantom_ranges, maps=maps)
+    model = build(wanted, "cpu")
+    batches = TrainingBatches(wanted, studies, model.processor, 4, place=(0, 1))
+    calls = {"renderer": made, "renderer_with_masks": partial(made, masks=True),
+             "prepared_films": lambda: studies.images(list(range(count))), "loader": lambda: list(batches.loader())}
+    images = dict.fromkeys(calls, count) | {"loader": len(batches) * batches.size}
+    seconds, seed = alternate(calls, 2 if quick else 5), settings.seed
+    found = [measured(name, "images_per_second", [images[name] / s for s in values], seed) for name, values in seconds.items()]
+    return [*found, measured("loader", "batches_per_second", [len(batches) / s for s in seconds["loader"]], seed)]
 
 
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, rows)

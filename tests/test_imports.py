@@ -12,7 +12,7 @@ ORDER = (
     ("cli.py",),
     ("readme.py",),
     ("rebuild.py",),
-    ("commands.py", "teaching.py", "exercises.py"),
+    ("commands.py", "teaching.py", "exercises.py", "speed.py"),
     ("plots", "tables.py"),
     ("evaluation",),
     ("checkpoints.py",),
