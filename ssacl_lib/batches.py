@@ -1,11 +1,21 @@
-"""One training step's input from (settings, studies, step): the same whatever the worker count or a restart."""
+"""One training step's input from (settings, studies, place in the run): the same whatever the workers, ranks or restarts.
+
+The run reads one endless row of studies: a seeded permutation of all of them (an epoch), then the next one. A step takes
+the next `size` studies of the row, the first process the first part of them, the second the next part, and so on. How far
+a run has come is therefore one number, the images seen, and a run goes on from there with any number of processes. A batch
+at the edge of an epoch takes the end of one permutation and the beginning of the next, so no study is left out.
+What is drawn for a study (mask, sentences, augmentation) depends on (seed, epoch, study) only.
+"""
+
+import os
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from .anatomy import anatomies_for, default_graph, leaf_mask
+from .anatomy import anatomies_for, leaf_mask
+from .distributed import rank, world_size
 from .model import Batch, SSACLProcessor
 from .settings import Settings
 from .text.entities import entity_text, positives
@@ -13,65 +23,112 @@ from .text.sections import shuffle_sentences
 
 
 class TrainingBatches(Dataset):
-    """Map-style data set of micro-batches: item k is the k-th batch of the run.
+    """Map-style data set of micro-batches: item k is this process's part of the k-th batch.
 
     studies: len(), `.images(indices)` -> uint8 [k, S, S], `.reports`, `.labels` int8 [n, 14]; a Study type only, so no
-    mask, box or generator's truth can be reached from here.
+    mask, box or generator's truth can be reached from here. Where it has them, `.prompts` (a str each) and `.leaf_open`
+    (bool [n, 25]) take the place of what the labels say.
+    count: number of batches; it may be set later. start: images that the run has seen before item 0. shuffle=False reads the
+    studies in their order, without augmentation. place: (number of this process, how many there are), by default those
+    that train together.
     """
 
-    def __init__(self, settings: Settings, studies, processor: SSACLProcessor, count: int, shuffle: bool = True):
+    def __init__(self, settings: Settings, studies, processor: SSACLProcessor, count: int, shuffle: bool = True,
+                 start: int = 0, place: tuple[int, int] | None = None):
         self.settings, self.studies, self.processor = settings, studies, processor
-        self.count, self.shuffle = count, shuffle
-        self.names = processor.text(list(default_graph().leaves))
+        self.count, self.shuffle, self.start = count, shuffle, start
+        self.rank, self.ranks = place or (rank(), world_size())
+        self.names = processor.leaf_names()
         uncertain = settings.inference.uncertain_as_positive
         self.findings = [positives(row, uncertain) for row in studies.labels]
         self.report_ids = processor.report_ids(list(studies.reports))
-        self.size = min(settings.training.batch_size, len(studies))
+        prompts = getattr(studies, "prompts", None)
+        self.prompt_ids = prompt_ids(processor, self.findings if prompts is None else prompts)
+        self.size = global_size(settings, len(studies), self.ranks)
 
     def __len__(self) -> int:
         return self.count
 
+    def rows(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Epochs and studies of batch `step`, all processes' parts: two arrays [size]."""
+        places = self.start + step * self.size + np.arange(self.size)
+        epochs, within = np.divmod(places, len(self.studies))
+        if not self.shuffle:
+            return epochs, within
+        orders = {e: np.random.default_rng([self.settings.seed, 11, e]).permutation(len(self.studies)) for e in set(epochs)}
+        return epochs, np.array([orders[e][i] for e, i in zip(epochs, within, strict=True)])
+
+    def part(self, values):
+        """This process's part of a batch's rows."""
+        size = self.size // self.ranks
+        return values[self.rank * size : (self.rank + 1) * size]
+
     def indices(self, step: int) -> np.ndarray:
-        """Studies of batch `step`: an epoch is a seeded permutation, its last incomplete batch is left out."""
-        per_epoch = max(1, len(self.studies) // self.size)
-        epoch, place = divmod(step, per_epoch)
-        order = np.arange(len(self.studies))
-        if self.shuffle:
-            order = np.random.default_rng([self.settings.seed, 11, epoch]).permutation(len(self.studies))
-        return order[place * self.size : (place + 1) * self.size]
+        """Studies of this process in batch `step`."""
+        return self.part(self.rows(step)[1])
 
     def __getitem__(self, step: int) -> Batch:
-        generator = np.random.default_rng([self.settings.seed, 12, step, int(self.shuffle)])
-        rows, processor = self.indices(step), self.processor
-        pixels = processor.normalise(self.studies.images(rows))
-        if self.shuffle and self.settings.training.augmentation:
-            pixels = augment(pixels, self.settings.training.augmentation, generator)
-        text_ids, text_mask = processor.text([shuffle_sentences(self.studies.reports[i], generator) for i in rows])
+        settings, studies, processor = self.settings, self.studies, self.processor
+        epochs, everyone = self.rows(step)
+        rows = self.part(everyone)
+        draws = [np.random.default_rng([settings.seed, 12, epoch, i, int(self.shuffle)])
+                 for epoch, i in zip(self.part(epochs), rows, strict=True)]
+        noise = torch.from_numpy(np.stack([d.random((2, processor.config.patches), np.float32) for d in draws]))
+        text_ids, text_mask = processor.text([shuffle_sentences(studies.reports[i], d) for i, d in zip(rows, draws, strict=True)])
+        pixels = processor.normalise(studies.images(rows))
+        if self.shuffle and (settings.training.augmentation or settings.training.flip):
+            pixels = augment(pixels, settings.training.augmentation, settings.training.flip, draws)
         report_ids, report_mask = processor.pad_ids([self.report_ids[i] for i in rows], "right")
-        with_entities = generator.random() < 0.5  # one coin per step: the whole batch or none
-        prompt_ids, prompt_mask = entity_prompts(processor, [self.findings[i] for i in rows] if with_entities else None,
-                                                 len(rows))
+        # one coin per step: the whole batch or none. Padded to the longest of all processes, for the release counts padding
+        coin = np.random.default_rng([settings.seed, 14, self.start + step * self.size, int(self.shuffle)]).random() < 0.5
+        prompts, prompt_mask = processor.pad_ids([self.prompt_ids[i] if coin else [] for i in everyone], processor.prompt_side)
+        leaf_open = getattr(studies, "leaf_open", None)
         return Batch(
-            pixels=pixels, noise=torch.from_numpy(generator.random((len(rows), processor.config.patches), np.float32)),
+            pixels=pixels, noise=noise[:, 0].contiguous(), graph_noise=noise[:, 1].contiguous(),
             text_ids=text_ids, text_mask=text_mask, name_ids=self.names[0], name_mask=self.names[1],
-            prompt_ids=prompt_ids, prompt_mask=prompt_mask, report_ids=report_ids, report_mask=report_mask,
-            leaf_open=open_leaves([self.findings[i] for i in rows]),
-            labels=torch.from_numpy(np.asarray(self.studies.labels[rows], dtype=np.int8)))
+            prompt_ids=self.part(prompts), prompt_mask=self.part(prompt_mask), report_ids=report_ids, report_mask=report_mask,
+            leaf_open=open_leaves([self.findings[i] for i in rows]) if leaf_open is None else torch.from_numpy(leaf_open[rows]),
+            labels=torch.from_numpy(np.asarray(studies.labels[rows], dtype=np.int8)))
 
-    def loader(self, start: int = 0) -> DataLoader:
-        """Batches start, start + 1, … in order, prefetched and pinned where there is a GPU."""
+    def loader(self) -> DataLoader:
+        """Batches 0, 1, … in order; where there is a GPU they are prefetched by workers and pinned.
+
+        On a CPU without: making a batch takes a few hundredths of a step there, and a worker would take its core from it.
+        """
         gpu = torch.cuda.is_available() and self.settings.device != "cpu"
-        return DataLoader(self, batch_size=None, sampler=range(start, self.count), num_workers=8 if gpu else 0,
-                          collate_fn=None, persistent_workers=gpu, prefetch_factor=4 if gpu else None)
+        cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        workers = max(1, min(8, cores - 1)) if gpu else 0
+        return DataLoader(self, batch_size=None, sampler=range(self.count), num_workers=workers, pin_memory=gpu,
+                          persistent_workers=gpu, prefetch_factor=4 if gpu else None)
 
 
-def entity_prompts(processor: SSACLProcessor, findings: list[list[str]] | None, count: int):
-    """Entity text and a newline as left-padded ids and mask [B, T]; without findings two tensors without a column."""
+def global_size(settings: Settings, studies: int, ranks: int) -> int:
+    """Images of one micro-batch over all processes: `ranks` times the batch size, or less where there are few studies.
+
+    Raises:
+        ValueError: fewer studies than processes.
+    """
+    own = min(settings.training.batch_size, studies // ranks)
+    if not own:
+        raise ValueError(f"{studies} studies for {ranks} processes, expected at least one each; start fewer processes")
+    return ranks * own
+
+
+def prompt_ids(processor: SSACLProcessor, findings: list) -> list[list[int]]:
+    """Token ids of the entity texts, each ended by a newline; an item is a list of findings' names, or the text itself."""
+    texts = [names if isinstance(names, str) else entity_text(names) for names in findings]
+    encoded = processor.language_tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    return [row + [processor.newline] for row in encoded]
+
+
+def entity_prompts(processor: SSACLProcessor, findings: list | None, count: int):
+    """Entity text and a newline as padded ids and mask [B, T]; without findings two tensors without a column.
+
+    findings: a list of findings' names per image, or the text itself. Padding goes to `processor.prompt_side`.
+    """
     if findings is None:
         return torch.zeros(count, 0, dtype=torch.long), torch.zeros(count, 0, dtype=torch.long)
-    texts = [entity_text(names) for names in findings]
-    ids = processor.language_tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return processor.pad_ids([row + [processor.newline] for row in ids], "left")
+    return processor.pad_ids(prompt_ids(processor, findings), processor.prompt_side)
 
 
 def open_leaves(findings: list[list[str]]) -> torch.Tensor:
@@ -79,12 +136,16 @@ def open_leaves(findings: list[list[str]]) -> torch.Tensor:
     return torch.from_numpy(np.stack([leaf_mask(anatomies_for(names)) for names in findings]))
 
 
-def augment(pixels: torch.Tensor, strength: float, generator: np.random.Generator) -> torch.Tensor:
-    """Rotation up to 20 degrees and scale 0.8 to 1.2, both times `strength`; never a flip, for reports name sides."""
-    count = len(pixels)
-    angle = torch.from_numpy(np.deg2rad(generator.uniform(-20, 20, count) * strength)).float()
-    scale = torch.from_numpy(1 / (1 + generator.uniform(-0.2, 0.2, count) * strength)).float()
-    rows = torch.stack([scale * angle.cos(), -scale * angle.sin(), 0 * scale,
-                        scale * angle.sin(), scale * angle.cos(), 0 * scale], dim=1).view(count, 2, 3)
+def augment(pixels: torch.Tensor, strength: float, flip: bool, draws: list[np.random.Generator]) -> torch.Tensor:
+    """Rotation up to 20 degrees and scale 0.8 to 1.2, both times `strength`; one generator per image [B, 1, S, S].
+
+    flip: mirror half of the images left to right, as the release does, although reports name sides.
+    """
+    drawn = torch.from_numpy(np.array([d.uniform(-1, 1, 3) for d in draws]))
+    angle = torch.deg2rad(20 * strength * drawn[:, 0]).float()
+    scale = (1 / (1 + 0.2 * strength * drawn[:, 1])).float()
+    side = torch.where((drawn[:, 2] < 0) & flip, -1.0, 1.0)
+    rows = torch.stack([side * scale * angle.cos(), -scale * angle.sin(), 0 * scale,
+                        side * scale * angle.sin(), scale * angle.cos(), 0 * scale], dim=1).view(len(pixels), 2, 3)
     grid = F.affine_grid(rows, list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)

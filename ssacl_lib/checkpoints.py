@@ -14,11 +14,12 @@ import torch
 
 from .anatomy_inference import fit_head
 from .datasets import load_training
+from .distributed import join, rank, shared
 from .manifest import package_versions, portable_settings, read_json, write_json
 from .model import SSACLModel
 from .model.build import load_model
 from .settings import Settings
-from .training import TrainingResult, pretrain, save_model, write_tensors
+from .training import TrainingResult, on_cpu, pretrain, save_model, write_tensors
 
 CARD = """# SS-ACL companion checkpoint
 
@@ -36,14 +37,18 @@ def make_checkpoint(settings: Settings, out: Path, command: str = "", half: bool
     """Pretrain by the settings, fit the finding head on the frozen encoder, write the folder; a finished one is returned.
 
     half: weights as float16 (half the file). command: what to type to make it again, for the manifest and the card.
+    Started by torchrun, all processes pretrain together; the first one alone does the rest.
     """
     out = Path(out)
-    done = read_json(out / "manifest.json")
+    join(on_cpu(settings))
+    done = shared(read_json(out / "manifest.json"))
     if done and done.get("settings") == portable_settings(settings) and (out / "model.safetensors").is_file():
         return TrainingResult(out, pd.read_csv(out / "history.csv"))
-    studies, validation = load_training(settings, "train"), load_training(settings, "validation")
     started = time.perf_counter()
-    result = pretrain(settings, out, studies, validation, progress)
+    result = pretrain(settings, out, progress=progress)
+    if rank():
+        return result
+    studies, validation = load_training(settings, "train"), load_training(settings, "validation")
     model = load_model(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
     fit_head(model, studies, validation, settings.seed, progress)
     model = model.cpu()
@@ -66,6 +71,8 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
     work = out / "work"
     started = time.perf_counter()
     result = pretrain(settings, work, progress=progress)
+    if rank():
+        return out
     model = SSACLModel.from_pretrained(work)
     write_tensors(out / "encoder.safetensors", {name: value.half() if value.is_floating_point() else value
                                                 for name, value in model.encoder.state_dict().items()})

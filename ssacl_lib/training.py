@@ -1,27 +1,34 @@
-"""Pretraining: one plain loop on accelerate; killed and resumed gives the same weights as never killed."""
+"""Pretraining: one plain loop on accelerate, for one process or for many; killed and resumed gives the same weights as
+never killed, and the run may go on with another number of processes (see batches.py and distributed.py)."""
 
-import json
 import math
-import os
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from safetensors import safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 
-from .batches import TrainingBatches
+from .batches import TrainingBatches, global_size
 from .datasets import load_training
+from .distributed import (
+    check_processes,
+    clip_gradients,
+    distribute,
+    first_alone,
+    join,
+    mean_over_processes,
+    rank,
+    world_size,
+)
 from .model import Batch, SSACLModel
 from .model.build import build_model
 from .model.encoder import has_fast_bfloat16, keep_lowest
 from .settings import Settings
 from .text.tokenizer import train_tokenizer
+from .training_state import read_progress, restore, save_checkpoint, save_model, save_whole, write_tensors
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 
@@ -42,14 +49,18 @@ def learning_rate_scale(images: int, warmup: int, total: int) -> float:
 
 
 def parameter_groups(model: SSACLModel, settings: Settings) -> list[dict]:
-    """The release's groups: no weight decay on 1-D parameters (position_weight excepted), the GPT at its own rate."""
-    groups: dict[tuple[float, float], list] = {}
+    """The release's groups: no weight decay on 1-D parameters (position_weight excepted), the GPT at its own rate.
+
+    Parameters without a dimension have groups of their own, for they are never sharded. Frozen ones are left out.
+    """
+    groups: dict[tuple[float, float, bool], list] = {}
     for name, parameter in model.named_parameters():
-        plain = parameter.ndim == 1 and name != "position_weight" or name == "position_bias"
-        decay = 0.0 if plain else settings.training.weight_decay
-        scale = settings.training.language_rate_scale if name.startswith("language.gpt.") else 1.0
-        groups.setdefault((decay, scale), []).append(parameter)
-    return [{"params": members, "weight_decay": decay, "scale": scale} for (decay, scale), members in groups.items()]
+        if parameter.requires_grad:
+            plain = parameter.ndim == 1 and name != "position_weight" or name == "position_bias"
+            decay = 0.0 if plain else settings.training.weight_decay
+            scale = settings.training.language_rate_scale if name.startswith("language.gpt.") else 1.0
+            groups.setdefault((decay, scale, parameter.ndim == 0), []).append(parameter)
+    return [{"params": members, "weight_decay": decay, "scale": scale} for (decay, scale, _), members in groups.items()]
 
 
 def weighted_sum(terms: dict[str, torch.Tensor], settings: Settings) -> torch.Tensor:
@@ -58,10 +69,14 @@ def weighted_sum(terms: dict[str, torch.Tensor], settings: Settings) -> torch.Te
     return sum(weight * terms[name] for name, weight in weights.items() if weight)
 
 
+def on_cpu(settings: Settings) -> bool:
+    """Does this training run on the CPU?"""
+    return settings.device == "cpu" or not torch.cuda.is_available()
+
+
 def mixed_precision(settings: Settings) -> str:
     """accelerate's name of the precision; bf16 becomes fp32 on a CPU that would only emulate it (one line says so)."""
-    cpu = settings.device == "cpu" or not torch.cuda.is_available()
-    if settings.training.precision == "bf16" and cpu and not has_fast_bfloat16("cpu"):
+    if settings.training.precision == "bf16" and on_cpu(settings) and not has_fast_bfloat16("cpu"):
         print("this CPU has no bfloat16 unit: training in float32, the numbers differ slightly from the committed ones")
         return "no"
     return {"fp32": "no"}.get(settings.training.precision, settings.training.precision)
@@ -76,151 +91,151 @@ def pretrain(settings: Settings, out: Path, studies=None, validation=None, progr
              stop_after: int | None = None) -> TrainingResult:
     """Train SS-ACL for `settings.training.images` images and write the model to `out`.
 
-    Resumes from `out/checkpoint.safetensors` if there is one. studies, validation default to the profile's data set;
-    stop_after (steps) ends early and leaves the checkpoint, as a kill would.
-    Raises FloatingPointError with the step where a loss is not finite.
+    Started by torchrun, all processes train one model; `out` must be a folder that all of them see. Resumes from
+    `out/checkpoint.safetensors` if there is one. studies, validation default to the profile's data set; stop_after (steps)
+    ends early and leaves the checkpoint, as a kill would.
+    Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work.
     """
-    studies = load_training(settings, "train") if studies is None else studies
-    validation = load_training(settings, "validation") if validation is None else validation
-    t = settings.training
-    accelerator = Accelerator(cpu=settings.device == "cpu", mixed_precision=mixed_precision(settings),
-                              gradient_accumulation_steps=t.accumulation)
-    model = build_model(settings, train_tokenizer(list(studies.reports)))
-    processor = model.processor
-    wanted = wanted_terms(settings)
-    micro = math.ceil(t.images / min(t.batch_size, len(studies)) / t.accumulation) * t.accumulation
-    batches = TrainingBatches(settings, studies, processor, micro)
-    checks = TrainingBatches(settings, validation, processor, max(1, len(validation) // min(t.batch_size, len(validation))),
-                             shuffle=False)
-    optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=t.learning_rate, betas=(0.9, 0.95),
-                                  fused=accelerator.device.type == "cuda")
-    out.mkdir(parents=True, exist_ok=True)
-    start, history = restore(out / "checkpoint.safetensors", model, optimizer, settings)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    bar = tqdm(total=micro, initial=start, unit="step", desc="pretraining", disable=not progress, mininterval=2)
-    sums, counted, every = {}, 0, max(1, t.checkpoint_images // (batches.size * t.accumulation)) * t.accumulation
-    for step, batch in enumerate(batches.loader(start), start=start):
-        torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout depends on the step, not on what ran before
-        wrapped.train()
+    accelerator = start(settings)
+    t, device = settings.training, accelerator.device
+    with first_alone():
+        studies = load_training(settings, "train") if studies is None else studies
+        validation = load_training(settings, "validation") if validation is None else validation
+        out.mkdir(parents=True, exist_ok=True)
+    seen, history = read_progress(out / "checkpoint.safetensors", settings)
+    model = build_model(settings, train_tokenizer(list(studies.reports))).to(device)
+    size = global_size(settings, len(studies), world_size())
+    left = max(0, math.ceil((t.images - seen) / size / t.accumulation)) * t.accumulation
+    batches = TrainingBatches(settings, studies, model.processor, left, start=seen)
+    checks = TrainingBatches(settings, validation, model.processor, 0, shuffle=False)
+    checks.count = max(1, len(validation) // checks.size)
+    wrapped, optimizer = lay_out(model, batches[0], settings, accelerator)
+    restore(out / "checkpoint.safetensors", model, optimizer)
+    first, total = seen // size, seen + left * size
+    update, meter = accelerator.prepare(optimizer), Meter()
+    every = max(1, t.checkpoint_images // (size * t.accumulation)) * t.accumulation
+    bar = tqdm(total=first + left, initial=first, unit="step", desc="pretraining", disable=not progress or rank() > 0,
+               mininterval=2)
+    for step, batch in enumerate(batches.loader(), start=first):
         for group in optimizer.param_groups:
-            group["lr"] = (t.learning_rate * group["scale"]
-                           * learning_rate_scale(step * batches.size, t.warmup_images, micro * batches.size))
-        with accelerator.accumulate(wrapped):
-            terms = wrapped(batch.to(accelerator.device), t.mask_ratio, t.mixing, wanted)
-            loss = weighted_sum(terms, settings)
-            accelerator.backward(loss)
-            if t.clip_norm and accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(wrapped.parameters(), t.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-        for name, value in {**terms, "total": loss}.items():
-            sums[name] = sums.get(name, 0) + value.detach()
-        counted += 1
-        if counted == LOG_EVERY or step + 1 == micro:
-            history += log_row(sums, counted, (step + 1) * batches.size, "train")
+            group["lr"] = t.learning_rate * group["scale"] * learning_rate_scale(seen, t.warmup_images, total)
+        torch.manual_seed(dropout_seed(settings.seed, seen))
+        meter.add(train_step(accelerator, wrapped, update, batch.to(device), settings))
+        seen += size
+        if meter.count == LOG_EVERY or seen == total:
+            history += meter.rows(seen, "train")
             if not math.isfinite(history[-1]["value"]):
                 raise FloatingPointError(f"the loss is not finite near step {step + 1}; lower training.learning_rate or use "
                                          "bf16 instead of fp16; the last checkpoint is kept")
             bar.set_postfix(total=f"{history[-1]['value']:.3f}", refresh=False)
-            sums, counted = {}, 0
-        if (step + 1) % every == 0 or step + 1 == micro:
-            history += validate(accelerator, wrapped, checks, settings, (step + 1) * batches.size)
-            save_checkpoint(out / "checkpoint.safetensors", accelerator.unwrap_model(wrapped), optimizer, step + 1, history,
-                            settings)
+        if (step + 1) % every == 0 or seen == total:
+            history += validate(accelerator, wrapped, checks, settings, seen)
+            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, settings)
         bar.update()
         if stop_after and step + 1 >= stop_after:
             bar.close()
             return TrainingResult(out, pd.DataFrame(history))
     bar.close()
-    model = accelerator.unwrap_model(wrapped).cpu()
-    save_model(model, out)
     frame = pd.DataFrame(history)
-    frame.to_csv(out / "history.csv", index=False)
+    save_whole(model, out, frame)
     return TrainingResult(out, frame)
 
 
-def log_row(sums: dict, count: int, images: int, split: str) -> list[dict]:
-    """Mean of every term as rows of the history; "total" comes last."""
-    return [{"images": images, "split": split, "term": name, "value": float(value) / count} for name, value in sums.items()]
+def start(settings: Settings) -> Accelerator:
+    """Meet the other processes, if torchrun started several, and refuse a launch in which each would train alone."""
+    join(on_cpu(settings))
+    accelerator = Accelerator(cpu=on_cpu(settings), mixed_precision=mixed_precision(settings),
+                              gradient_accumulation_steps=settings.training.accumulation)
+    check_processes(accelerator.num_processes)
+    return accelerator
+
+
+def lay_out(model: SSACLModel, batch: Batch, settings: Settings, accelerator: Accelerator):
+    """The model as the loop calls it (DDP or FSDP where there are several processes, compiled if wanted), and AdamW.
+
+    The fused AdamW passes over memory once, which also on two CPU cores takes a third of the time of the loop over tensors.
+    """
+    t = settings.training
+    if t.sharding == "full" and t.precision == "fp16" and world_size() > 1:
+        raise ValueError("training.sharding full with precision fp16: the loss scaling can't read shards; use bf16")
+    if t.recompute:
+        model.recompute_activations()
+    freeze_unread(model, batch, settings)
+    if t.compile:  # the texts' lengths change from step to step, so what reads them would be compiled again and again
+        model.encoder.compile()
+        model.decoder.run = torch.compile(model.decoder.run)
+    layers = [*model.decoder.blocks, *model.text.bert.encoder.layer, *model.language.gpt.transformer.h]
+    wrapped = distribute(model, t.sharding, layers, accelerator.device)
+    return wrapped, torch.optim.AdamW(parameter_groups(model, settings), lr=t.learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def freeze_unread(model: SSACLModel, batch: Batch, settings: Settings) -> None:
+    """Freeze what no wanted term reads (such as the finding head): DDP would wait for its gradient.
+
+    Found by one backward pass over two images, without dropout.
+    """
+    few = Batch(**{name: value if name.startswith("name_") else value[:2] for name, value in vars(batch).items()})
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    terms = model.eval()(few.to(model.device), settings.training.mask_ratio, settings.training.mixing, wanted_terms(settings))
+    gradients = torch.autograd.grad(weighted_sum(terms, settings), parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
+
+
+def dropout_seed(seed: int, images: int) -> int:
+    """Dropout depends on the place in the run and on the process, not on what ran before."""
+    return int(np.random.default_rng([seed, 15, images, rank()]).integers(2**63))
+
+
+def train_step(accelerator: Accelerator, wrapped, update, batch: Batch, settings: Settings) -> dict[str, torch.Tensor]:
+    """Forward, backward and (every `accumulation` steps) an update; returns the terms and "total", detached."""
+    t = settings.training
+    wrapped.train()
+    with accelerator.accumulate(wrapped):
+        with accelerator.autocast():
+            terms = wrapped(batch, t.mask_ratio, t.mixing, wanted_terms(settings))
+        loss = weighted_sum(terms, settings)
+        accelerator.backward(loss)
+        if t.clip_norm and accelerator.sync_gradients:
+            accelerator.unscale_gradients(update)
+            clip_gradients(wrapped.parameters(), t.clip_norm)
+        update.step()
+        update.zero_grad()
+    return {name: value.detach() for name, value in {**terms, "total": loss}.items()}
+
+
+@dataclass
+class Meter:
+    """Sums of the terms on the device, read only when a point of the curve is due."""
+
+    sums: dict = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, terms: dict[str, torch.Tensor]) -> None:
+        """One step's terms."""
+        self.sums = {name: self.sums.get(name, 0) + value.double() for name, value in terms.items()}
+        self.count += 1
+
+    def rows(self, images: int, split: str) -> list[dict]:
+        """Mean of every term over steps and processes as rows of the history, "total" last; starts anew."""
+        means = mean_over_processes(torch.stack(list(self.sums.values())) / self.count).tolist()
+        rows = [{"images": images, "split": split, "term": name, "value": value}
+                for name, value in zip(self.sums, means, strict=True)]
+        self.sums, self.count = {}, 0
+        return rows
 
 
 @torch.no_grad()
 def validate(accelerator, model, checks: TrainingBatches, settings: Settings, images: int) -> list[dict]:
-    """The terms on the validation studies, same masks and sentences every time."""
+    """The terms on the validation studies, same masks and sentences every time; each process reads its part of a batch."""
     model.eval()
-    sums: dict = {}
+    meter = Meter()
     for batch in checks.loader():
-        terms = model(batch.to(accelerator.device), settings.training.mask_ratio, settings.training.mixing,
-                      wanted_terms(settings))
-        for name, value in {**terms, "total": weighted_sum(terms, settings)}.items():
-            sums[name] = sums.get(name, 0) + value
-    return log_row(sums, len(checks), images, "validation")
-
-
-# ---- files
-def save_checkpoint(path: Path, model: SSACLModel, optimizer, step: int, history: list, settings: Settings) -> None:
-    """Weights, optimizer moments, step and history in one safetensors file, written aside and then moved."""
-    tensors = {f"model.{name}": value.detach().clone().contiguous() for name, value in model.state_dict().items()}
-    state = optimizer.state_dict()["state"]
-    for index, moments in state.items():
-        tensors.update({f"optimizer.{index}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()})
-    meta = {"step": str(step), "history": json.dumps(history), "settings": settings.model_dump_json()}
-    write_tensors(path, tensors, meta)
-
-
-def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> None:
-    """safetensors through a temporary name, so that a kill or a full disk leaves the old file whole."""
-    aside = path.with_name(path.name + f".{os.getpid()}.new")
-    try:
-        save_file(tensors, aside, metadata=metadata)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def restore(path: Path, model: SSACLModel, optimizer, settings: Settings) -> tuple[int, list]:
-    """Step and history of a checkpoint, loaded into model and optimizer; (0, []) where there is none.
-
-    Raises ValueError where the checkpoint was made with other settings.
-    """
-    if not path.is_file():
-        return 0, []
-    with safe_open(path, "pt") as file:
-        meta = file.metadata()
-        compared = ("data", "model", "training", "seed", "dataset", "data_root")
-        saved = json.loads(meta["settings"])
-        now = json.loads(settings.model_dump_json())
-        changed = [name for name in compared if saved[name] != now[name]]
-        if changed:
-            raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); remove it to start afresh")
-        names = file.keys()
-        tensors = {name: file.get_tensor(name) for name in names}
-    model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
-    state: dict[int, dict] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
-    if state:
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(meta["step"]), json.loads(meta["history"])
-
-
-def save_model(model: SSACLModel, out: Path, dtype: torch.dtype | None = None) -> None:
-    """Model, config and tokenizers in `out` (dtype halves the file); each file is written aside and then moved."""
-    aside = out / f"saving.{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        model.save_pretrained(aside, state_dict={n: v.to(dtype) if dtype and v.is_floating_point() else v
-                                                 for n, v in model.state_dict().items()})
-        for item in sorted(aside.iterdir()):
-            target = out / item.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(item, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with accelerator.autocast():
+            terms = model(batch.to(accelerator.device), settings.training.mask_ratio, settings.training.mixing,
+                          wanted_terms(settings))
+        meter.add({**terms, "total": weighted_sum(terms, settings)})
+    return meter.rows(images, "validation")
 
 
 @torch.no_grad()
@@ -233,7 +248,7 @@ def untrained(settings: Settings, studies=None) -> SSACLModel:
     studies = load_training(settings, "train") if studies is None else studies
     plain = settings.model_copy(update={"model": settings.model.model_copy(update={"encoder_weights": None})})
     model = build_model(plain, train_tokenizer(list(studies.reports))).train()
-    batches = TrainingBatches(plain, studies, model.processor, 40)
+    batches = TrainingBatches(plain, studies, model.processor, 40, place=(0, 1))
     for step in range(len(batches)):
         rows = batches.indices(step)
         noise = torch.from_numpy(np.random.default_rng([settings.seed, 13, step]).random((len(rows), model.config.patches)))

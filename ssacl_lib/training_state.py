@@ -1,0 +1,121 @@
+"""The state of a training run on disk: checkpoints from which any number of processes can go on, and the finished model."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from .distributed import first_alone, rank, shared, world_size
+from .model import SSACLModel
+from .settings import Settings
+
+FREE_TO_CHANGE = ("batch_size", "accumulation", "sharding", "compile", "recompute", "checkpoint_images")
+"""Training settings in which a resumed run may differ: how the images are shared out and computed, not which and how many."""
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+"""State by parameter names, gathered from all processes: a file of W processes, DDP or FSDP, is that of one."""
+
+
+def save_checkpoint(path: Path, model: SSACLModel, optimizer, images: int, history: list, settings: Settings) -> None:
+    """Weights, optimizer moments, images seen and history in one safetensors file, written aside and then moved."""
+    weights = get_model_state_dict(model, options=WHOLE)
+    state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
+    if rank():
+        return
+    tensors = {f"model.{name}": value.clone().contiguous() for name, value in weights.items()}
+    for name, moments in state.items():
+        tensors.update({f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()})
+    meta = {"images": str(images), "history": json.dumps(history), "settings": settings.model_dump_json()}
+    write_tensors(path, tensors, meta)
+
+
+def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> None:
+    """safetensors through a temporary name, so that a kill or a full disk leaves the old file whole."""
+    aside = path.with_name(path.name + f".{os.getpid()}.new")
+    try:
+        save_file(tensors, aside, metadata=metadata)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_progress(path: Path, settings: Settings) -> tuple[int, list]:
+    """Images seen and history of a checkpoint; (0, []) where there is none.
+
+    Raises ValueError where the checkpoint was made with other settings, FREE_TO_CHANGE excepted.
+    """
+    meta = None
+    if path.is_file() and not rank():
+        with safe_open(path, "pt") as file:
+            meta = file.metadata()
+    meta = shared(meta)
+    if meta is None:
+        return 0, []
+    compared = ("data", "model", "training", "seed", "dataset", "data_root")
+    saved, now = json.loads(meta["settings"]), json.loads(settings.model_dump_json())
+    for values in (saved, now):
+        values["training"] = {name: value for name, value in values["training"].items() if name not in FREE_TO_CHANGE}
+    changed = [name for name in compared if saved[name] != now[name]]
+    if changed or "images" not in meta:
+        raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); remove it to start afresh")
+    return int(meta["images"]), json.loads(meta["history"])
+
+
+def restore(path: Path, model: SSACLModel, optimizer) -> None:
+    """Load a checkpoint into model and optimizer; the first process reads it, the others get it from there."""
+    if not shared(path.is_file()):
+        return
+    weights, state = {}, {}
+    if not rank():
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 (a safetensors file is no dict)
+                if name.startswith("model."):
+                    weights[name.removeprefix("model.")] = file.get_tensor(name)
+                else:
+                    parameter, key = name.removeprefix("optimizer.").rsplit(".", 1)
+                    state.setdefault(parameter, {})[key] = file.get_tensor(name)
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=world_size() > 1)
+    set_model_state_dict(model, weights, options=options)
+    groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
+    set_optimizer_state_dict(model, optimizer, {} if rank() else {"state": state, "param_groups": groups}, options=options)
+
+
+def save_whole(model: SSACLModel, out: Path, history: pd.DataFrame) -> None:
+    """The trained model, gathered from all processes, and its loss curves; the first process writes, the others wait."""
+    weights = get_model_state_dict(model, options=WHOLE)
+    with first_alone():
+        if not rank():
+            whole = SSACLModel(model.config)
+            whole.load_state_dict(weights)
+            whole.processor = model.processor
+            save_model(whole, out)
+            history.to_csv(out / "history.csv", index=False)
+
+
+def save_model(model: SSACLModel, out: Path, dtype: torch.dtype | None = None) -> None:
+    """Model, config and tokenizers in `out` (dtype halves the file); each file is written aside and then moved."""
+    aside = out / f"saving.{os.getpid()}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        model.save_pretrained(aside, state_dict={n: v.to(dtype) if dtype and v.is_floating_point() else v
+                                                 for n, v in model.state_dict().items()})
+        for item in sorted(aside.iterdir()):
+            target = out / item.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(item, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
