@@ -96,7 +96,7 @@ def test_parts_of_the_logits_and_recomputed_activations_change_nothing(monkeypat
             module.p = 0.0
     batch = random_batch(model)
     gradients = []
-    for recompute, logits in ((False, ssacl.LOGITS), (True, 60 * 8)):
+    for recompute, logits in ((False, ssacl.LOGITS), (True, 60 * 7)):
         monkeypatch.setattr(ssacl, "LOGITS", logits)
         if recompute:
             model.recompute_activations()

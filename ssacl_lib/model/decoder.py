@@ -23,9 +23,9 @@ class VisualDecoder(nn.Module):
         self.pixels = nn.Linear(config.width, config.patch_size**2 * config.channels)
         self.recompute = False
 
-    def run(self, tokens: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
-        """Embedded tokens [B, T, D] through the blocks."""
-        for block in self.blocks:
+    def run(self, tokens: torch.Tensor, visible: torch.Tensor | None = None, blocks=None) -> torch.Tensor:
+        """Embedded tokens [B, T, D] through the blocks (all, where none are given)."""
+        for block in self.blocks if blocks is None else blocks:
             if self.recompute and self.training and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, visible, use_reentrant=False)
             else:
@@ -42,8 +42,15 @@ class VisualDecoder(nn.Module):
         return self.pixels(self.norm(self.run(tokens)[:, 1:]))
 
     def read_first(self, tokens: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
-        """Pixels read at position 0 of sequences [B, T, D] without positions or mask tokens -> [B, pixels] (L_ar)."""
-        return self.pixels(self.norm(self.run(self.embed(tokens), visible)[:, 0]))
+        """Pixels read at position 0 of sequences [B, T, D] without positions or mask tokens -> [B, pixels] (L_ar).
+
+        In the last block only position 0 is worked out: it looks at itself and at the others.
+        """
+        *before, last = self.blocks
+        tokens = self.run(self.embed(tokens), visible, before)
+        _, key, value = last.split(tokens[:, 1:])
+        first, _ = last.look(tokens[:, :1], key, value, None if visible is None else visible[..., 1:])
+        return self.pixels(self.norm(first[:, 0]))
 
     def restored_parents(self, nodes: torch.Tensor) -> torch.Tensor:
         """Pixels of the 7 parents from [mean of the children, children]: nodes [B, 32, D] (masked pass) -> [B, 7, pixels].

@@ -95,7 +95,7 @@ class Block(nn.Module):
 
     def finish(self, tokens: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
         """Residual of the attention output [B, heads, tokens, d], then the MLP."""
-        tokens = tokens + self.proj(mixed.transpose(1, 2).reshape(tokens.shape))
+        tokens = tokens + self.proj(mixed.transpose(1, 2).flatten(2))
         return tokens + self.fc2(F.gelu(self.fc1(self.norm2(tokens))))
 
     def forward(self, tokens: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
@@ -103,15 +103,18 @@ class Block(nn.Module):
         query, key, value = self.split(tokens)
         return self.finish(tokens, attend(query, key, value, visible))
 
-    def look(self, queries: torch.Tensor, key: torch.Tensor, value: torch.Tensor):
-        """Queries [B, Q, D] look at [itself, patches]; key, value [B, heads, N, d] are the patches'.
+    def look(self, queries: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor | None = None):
+        """Queries [B, Q, D] look at [itself, patches]; key, value [B, heads, N, d] are the patches', visible [B, 1, 1, N] bool.
 
-        Returns the new queries and their attention [B, heads, Q, 1 + N], column 0 for the query itself.
+        Queries [1, Q, D] are the same for all images; so they are in the first block. Returns the new queries and their attention [B, heads, Q, 1 + N], column 0 for the query itself.
         """
         query, own_key, own_value = self.split(queries)
         query = query * query.shape[-1] ** -0.5
         own = (query * own_key).sum(-1, keepdim=True)
-        weights = torch.cat([own, query @ key.transpose(-2, -1)], dim=-1).softmax(dim=-1)
+        others = query @ key.transpose(-2, -1)
+        if visible is not None:
+            others = others.masked_fill(~visible, float("-inf"))
+        weights = torch.cat([own.expand(*others.shape[:-1], 1), others], dim=-1).softmax(dim=-1)
         mixed = weights[..., :1] * own_value + weights[..., 1:] @ value
         return self.finish(queries, mixed), weights
 
@@ -207,13 +210,14 @@ class VisionEncoder(nn.Module):
         """
         patches = self.patch_tokens(pixels, keep)
         cls = self.cls_token.expand(len(patches), -1, -1).to(patches.dtype)
-        if queries is not None:
-            queries = queries.expand(len(patches), -1, -1)
+        if queries is not None and queries.dim() == 2:
+            queries = queries[None]
         if targets is not None:
-            targets = targets.detach().expand(len(patches), -1, -1)
+            targets = targets.detach()[None]
         hidden_cls = self.config.attention == "release" and queries is not None
         tokens = patches if hidden_cls else torch.cat([cls, patches], dim=1)
-        queries = torch.cat([queries, cls], dim=1) if hidden_cls else queries
+        if hidden_cls:
+            queries = torch.cat([queries, cls[: len(queries)]], dim=1)
         weights = None
         for block in self.blocks:
             tokens, queries, weights, targets = self.recomputed(block.step, tokens, queries, targets, not hidden_cls)

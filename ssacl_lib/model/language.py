@@ -34,6 +34,8 @@ class LanguageDecoder(nn.Module):
         self.config = config
         self.prefix_length = LEAVES + 1 + (config.patches if config.prefix == "prompts and patches" else 0)
         language = {"n_positions": max(256, self.prefix_length + 2 * config.report_tokens + 8), **config.language}
+        if language.setdefault("activation_function", "gelu_new") == "gelu_new":
+            language["activation_function"] = "gelu_pytorch_tanh"  # the same function in one kernel: less time and memory
         self.gpt = GPT2LMHeadModel(GPT2Config(**language, attn_implementation=fastest_attention()))
         self.to_width = nn.Linear(config.width, self.gpt.config.n_embd)
 

@@ -36,7 +36,8 @@ class Batch:
     pixels: [B, C, S, S] normalised. noise: [B, N] uniform, decides the mask; graph_noise: [B, N], that of the release's masked
     pass with queries. text_*: [B, T] the shuffled reports for E_t.
     name_*: [25, T] the leaves' names. prompt_*: [B, Tp] entity text (no column where the step's coin says none).
-    report_*: [B, T] for the language decoder. leaf_open: [B, 25] bool. labels: [B, 14] codes read from the reports.
+    report_*: [B, T] for the language decoder; report_places: numbers of its tokens in the flattened [B * T], found before the
+    batch goes to a GPU, where looking for them would stop the queue. leaf_open: [B, 25] bool. labels: [B, 14] codes read from the reports.
     """
 
     pixels: torch.Tensor
@@ -52,6 +53,11 @@ class Batch:
     report_mask: torch.Tensor
     leaf_open: torch.Tensor
     labels: torch.Tensor
+    report_places: torch.Tensor | None = None
+
+    def __post_init__(self):
+        if self.report_places is None:
+            self.report_places = self.report_mask.flatten().nonzero()[:, 0]
 
     def to(self, device) -> "Batch":
         """The same batch on a device."""
@@ -238,7 +244,8 @@ class SSACLModel(PreTrainedModel):
         if "report_generation" in wanted:
             hidden = self.language.hidden(whole, batch.leaf_open, batch.prompt_ids, batch.prompt_mask, batch.report_ids,
                                           batch.report_mask)
-            values["report_generation"] = self.generation_loss(hidden, batch.report_ids.masked_fill(batch.report_mask == 0, -100))
+            values["report_generation"] = self.generation_loss(hidden.flatten(0, 1)[batch.report_places],
+                                                               batch.report_ids.flatten()[batch.report_places])
         if "report_labels" in wanted:
             share = share_of_mean((batch.labels[:, 1:] != UNCERTAIN).sum().to(visible.dtype))
             values["report_labels"] = share * (losses.report_label_loss(self.head(masked), batch.labels)
@@ -246,20 +253,19 @@ class SSACLModel(PreTrainedModel):
         return values
 
     def generation_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """L_lm of hidden states [B, T, n_embd] and targets [B, T] (-100 = none), a few images at a time.
+        """L_lm of the hidden states [T, n_embd] before each report token and the tokens [T], some tokens at a time.
 
         The logits of a whole batch can be the largest tensor of the step; those of a part are computed anew in the backward.
         """
         def loss(hidden, targets):
-            return losses.report_generation_loss(self.language.gpt.lm_head(hidden), targets)
+            return losses.report_generation_loss(self.language.gpt.lm_head(hidden)[None], targets[None])
 
-        counted = (targets != losses.IGNORE).sum(1).to(torch.float32)
-        share = share_of_mean(counted.sum())
-        rows = max(1, LOGITS // (targets.shape[1] * self.language.gpt.config.vocab_size))
-        if rows >= len(targets):
+        share = share_of_mean(torch.full((), float(len(targets)), device=targets.device))
+        size = max(1, LOGITS // self.language.gpt.config.vocab_size)
+        if size >= len(targets):
             return share * loss(hidden, targets)
-        parts = zip(hidden.split(rows), targets.split(rows), counted.split(rows), strict=True)
-        return share * sum(checkpoint(loss, h, t, use_reentrant=False) * c.sum() / counted.sum() for h, t, c in parts)
+        parts = zip(hidden.split(size), targets.split(size), strict=True)
+        return share * sum(checkpoint(loss, h, t, use_reentrant=False) * len(t) for h, t in parts) / len(targets)
 
     def patchify(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels [B, C, S, S] as patches [B, N, p * p * channels], ordered row, column, channel (MAE)."""
