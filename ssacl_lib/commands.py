@@ -1,36 +1,42 @@
-"""What `ssacl report` and `ssacl ground` do: read image files, ask a checkpoint, write a JSON and an overlay picture."""
+"""What `ssacl report`, `ground` and `convert-release` do: read files, ask a checkpoint, write JSON, tables and pictures."""
 
+import inspect
+import json
+import warnings
 from pathlib import Path
 
 import numpy as np
+from transformers import AutoTokenizer
 
 from . import paths
 from .datasets.image_files import letterbox, letterbox_geometry, read_image
-from .inference import Report, phrase_maps_of_pixels
+from .folder_reports import draw_report, facts
+from .inference import phrase_maps_of_pixels, reports_of_pixels
 from .manifest import write_json
+from .model import SSACLConfig, SSACLModel, SSACLProcessor
 from .model.build import load_model
+from .model.release import convert_release, read_release
 from .plots.overlays import overlay_figure, save_overlay
+from .text.tokenizer import read_wordpiece
+from .training import save_model
 
 
-def report_files(images: list[Path], weights: Path | None = None, out: Path | None = None) -> list[dict]:
+def report_files(images: list[Path], weights: Path | None = None, out: Path | None = None, pictures: bool = True) -> list[dict]:
     """Report each image file (PNG, JPEG, DICOM); writes `<name>_report.json` and `.png` to `out` (default: here).
 
+    pictures=False leaves the PNG, and the evidence that it would show, out.
     Returns one dict per image: image, checkpoint, report, findings (name -> probability), positives, anatomies, files.
     """
     model, out = load_model(weights), _folder(out)
-    films = [(Path(path), read_image(path)) for path in images]  # read all first: a bad one stops before any work
+    size = model.config.image_size
+    squares = [letterbox(read_image(path), size) for path in images]  # read all first: a bad one stops before any work
+    reports = reports_of_pixels(model, model.pixels(squares), pictures)
     answers = []
-    stems = [path.stem for path, _ in films]
-    for path, film in films:
+    stems = [Path(path).stem for path in images]
+    for path, square, answer in zip(map(Path, images), squares, reports, strict=True):
         stem = path.stem if stems.count(path.stem) == 1 else path.name.replace(".", "_")  # a.png beside a.jpg
-        answer: Report = model.report([film])[0]
-        square = letterbox(film, model.config.image_size)
-        figure = overlay_figure(square, answer.evidence or {"no evidence: no finding": np.zeros(square.shape, np.float32)},
-                                title=answer.text)
-        answers.append(_write(out, f"{stem}_report", figure, {
-            "image": str(path), "checkpoint": str(weights or paths.SHIPPED_CHECKPOINT), "report": answer.text,
-            "findings": {name: round(p, 4) for name, p in answer.findings.items()},
-            "positives": list(answer.positives), "anatomies": list(answer.anatomies)}))
+        told = {"image": str(path), "checkpoint": str(weights or paths.SHIPPED_CHECKPOINT), **facts(answer)}
+        answers.append(_write(out, f"{stem}_report", draw_report(square, answer) if pictures else None, told))
     return answers
 
 
@@ -62,7 +68,66 @@ def _folder(out: Path | None) -> Path:
 
 
 def _write(out: Path, stem: str, figure, answer: dict) -> dict:
-    answer["files"] = [str(out / f"{stem}.json"), str(out / f"{stem}.png")]
-    save_overlay(figure, out / f"{stem}.png")
+    answer["files"] = [str(out / f"{stem}.json")]
+    if figure is not None:
+        answer["files"].append(str(out / f"{stem}.png"))
+        save_overlay(figure, out / f"{stem}.png")
     write_json(out / f"{stem}.json", answer)
     return answer
+
+
+NEVER = 2.0
+"""A threshold that no probability reaches: the converted model's finding head has not been fitted."""
+
+
+def convert_release_file(checkpoint: Path, out: Path, tokenizer: Path | None = None, language_tokenizer: str | None = None,
+                         sizes: Path | None = None) -> tuple[dict[str, str], list[str]]:
+    """Write the authors' checkpoint as a folder of ours; returns the unused tensors with the reasons, and notes to print.
+
+    tokenizer: their WordPiece file. language_tokenizer: a GPT-2 tokenizer, a folder or a name on the hub. sizes: a JSON with
+    fields of SSACLConfig that differ from the authors' full size. All is read and checked before anything is written.
+    """
+    config = _release_config(sizes)
+    words = read_wordpiece(tokenizer) if tokenizer else None
+    language = AutoTokenizer.from_pretrained(language_tokenizer) if language_tokenizer else None
+    for read, name, sizes_of in ((words, tokenizer, config.text), (language, language_tokenizer, config.language)):
+        if read is not None and len(read) > (most := sizes_of.get("vocab_size", GPT2_PIECES)):
+            raise ValueError(f"{name}: {len(read)} entries, and the model has {most}; this is the tokenizer of another model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
+        state = read_release(checkpoint)
+    model = SSACLModel.from_release(state, config)
+    unused = convert_release(state, model)[1]
+    model.head.thresholds.fill_(NEVER)
+    if words is not None and language is not None:
+        model.processor = SSACLProcessor(config, words, language)
+    out = _folder(out)
+    save_model(model, out)
+    notes = ["the finding head is not fitted: no finding is predicted, so reports are written without prompts"]
+    if words is not None and language is None:
+        words.save_pretrained(out / "tokenizer")
+        notes.append("without a language tokenizer: it writes no reports (give --language-tokenizer, a folder or gpt2)")
+    if words is None:
+        notes.append("without the texts' tokenizer: no phrase can be asked for (give --tokenizer, their WordPiece file)")
+    if words is None and language is not None:
+        language.save_pretrained(out / "language_tokenizer")
+    return unused, notes
+
+
+GPT2_PIECES = 50257
+"""Entries of GPT-2's vocabulary, where a configuration does not say."""
+
+
+def _release_config(path: Path | None) -> SSACLConfig:
+    if path is None:
+        return SSACLConfig.release()
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from None
+    known = set(inspect.signature(SSACLConfig.__init__).parameters) - {"self", "kwargs"}
+    written_by_transformers = {"architectures", "dtype", "model_type", "tie_word_embeddings", "transformers_version"}
+    if type(fields) is not dict or (unknown := sorted(set(fields) - known - written_by_transformers)):
+        found = unknown[0] if type(fields) is dict else "no object"
+        raise ValueError(f"{path}: {found!r} is no field of SSACLConfig; there are {', '.join(sorted(known))}")
+    return SSACLConfig.release(**{name: value for name, value in fields.items() if name in known})

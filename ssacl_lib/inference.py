@@ -73,7 +73,8 @@ def positive_findings(model: SSACLModel, probabilities: np.ndarray) -> list[list
 # ---- reports
 @torch.no_grad()
 def write_reports(model: SSACLModel, images: np.ndarray, findings: list[list[str]] | None = None, guided: bool = True,
-                  prompts: list[str] | None = None, leaf_open: np.ndarray | None = None, progress: str | None = None) -> list[str]:
+                  prompts: list[str] | None = None, leaf_open: np.ndarray | None = None,
+                  progress: str | None = None) -> list[str]:
     """Reports of images [n, S, S]. findings: entities per image (default: the head's positives).
 
     guided=False is the paper's "without anatomical prompts": every leaf closed and no entity text.

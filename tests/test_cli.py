@@ -2,16 +2,20 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+import types
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import write_dicom
 from PIL import Image
 
-from ssacl_lib import cli, paths
+import ssacl_lib
+from ssacl_lib import cli, folder_reports, paths
 from ssacl_lib.cli import main, parse_override
 from ssacl_lib.phantom.truth import FINDINGS
 
@@ -25,7 +29,10 @@ def run(capsys, *words) -> tuple[int, str, str]:
     return code, out, err
 
 
-@pytest.mark.parametrize("command", ["rebuild", "report", "ground", "data", "pretrain", "pretrain-mae", "readme"])
+@pytest.mark.parametrize(
+    "command",
+    ["rebuild", "report", "ground", "data", "pretrain", "pretrain-mae", "convert-release", "bench", "readme"],
+)
 def test_help(capsys, command):
     code, out, _ = run(capsys, command, "--help")
     assert code == 0 and len(out.splitlines()) > 5
@@ -52,6 +59,9 @@ def test_the_console_script():
         (["rebuild", "--profile", "smoke", "--dataset", "mimic"], "no data set 'mimic'; there are phantom, folder"),
         (["rebuild", "--profile", "smoke", "--dataset", "folder"], "needs data_root"),
         (["rebuild", "--profile", "smoke", "--dataset", "folder", "--data-root", "nowhere"], "nowhere: no such folder"),
+        (["pretrain", "--profile", "smoke", "--out", "x", "--dataset", "release-csv"], "release-csv needs data_root"),
+        (["rebuild", "--profile", "smoke", "--dataset", "release-csv", "--data-root", "nowhere"], "nowhere: no such folder"),
+        (["convert-release", "nowhere.pth", "x"], "nowhere.pth: no such file"),
         (["rebuild", "--profile", "smoke", "--seed", "-1"], "seed"),
         (["rebuild", "--seed", "one"], "--seed"),
         (["rebuild", "--prfile", "smoke"], "--prfile"),
@@ -110,6 +120,107 @@ def test_report_and_ground_write_json_and_overlay(capsys, tmp_path, tiny_checkpo
         assert Image.open(out / f"{path.stem}_{kind}.png").size[0] > 100
 
 
+def test_without_pictures_there_is_no_picture(capsys, tmp_path, tiny_checkpoint):
+    path = film(tmp_path / "a.png")
+    options = ("--no-pictures", "--weights", str(tiny_checkpoint), "--out", str(tmp_path))
+    code, printed, _ = run(capsys, "report", str(path), *options)
+    assert code == 0 and "a_report.json" in printed and not (tmp_path / "a_report.png").exists()
+
+
+@pytest.fixture
+def many_films(tmp_path):
+    """Two folders below one with seven films in three formats, a bad one, and what is no film."""
+    root = tmp_path / "films"
+    (root / "below").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "c.DCM", "below/a.png", "below/d.png", "below/e.png", "below/f.jpeg"):
+        film((root / name).with_suffix((root / name).suffix.lower())).rename(root / name)
+    (root / "bad.png").write_text("no picture")
+    (root / "notes.txt").write_text("nothing to read")
+    return root
+
+
+def folder_lines(out) -> list[dict]:
+    return [json.loads(line) for line in (out / "reports.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_folder_is_reported_and_goes_on_where_it_was_killed(capsys, monkeypatch, tmp_path, tiny_checkpoint, many_films):
+    monkeypatch.setattr(folder_reports, "BATCH", 2)
+    out, asked, honest = tmp_path / "out", [], folder_reports.reports_of_pixels
+    words = ("report", str(many_films), "--weights", str(tiny_checkpoint), "--out", str(out))
+
+    def dies(model, pixels, evidence):
+        asked.append(len(pixels))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return honest(model, pixels, evidence)
+
+    monkeypatch.setattr(folder_reports, "reports_of_pixels", dies)
+    assert run(capsys, *words)[0] == 130
+    first = folder_lines(out)
+    assert 2 <= len(first) <= 4 and not (out / "reports.csv").exists()
+    with open(out / "reports.jsonl", "a", encoding="utf-8") as handle:
+        handle.write('{"image": "cut off in the mid')  # as a kill may leave it
+    code, printed, _ = run(capsys, *words)
+    assert code == 0 and f"{7 - len(first)} reports written, {len(first)} were there already" in printed
+    assert "1 files can't be read" in printed and "bad.png" in printed and "bad.png" in (out / "skipped.csv").read_text()
+    lines = folder_lines(out)
+    assert lines[: len(first)] == first and len({line["image"] for line in lines}) == len(lines) == 7
+    assert set(lines[0]["findings"]) == set(FINDINGS) and lines[0]["checkpoint"] == str(tiny_checkpoint)
+    table = pd.read_csv(out / "reports.csv", keep_default_na=False)
+    assert sorted(table["image"]) == sorted(line["image"] for line in lines) and set(FINDINGS) <= set(table)
+    told = len(asked)
+    assert "0 reports written, 7 were there already" in run(capsys, *words)[1] and len(asked) == told
+    assert not (out / "pictures").exists()
+
+
+def test_films_or_checkpoints_that_changed_are_reported_again(capsys, tmp_path, tiny_checkpoint, many_films):
+    out, other = tmp_path / "out", tmp_path / "other"
+    words = ("report", str(many_films / "below"), str(many_films / "a.png"), "--out", str(out), "--weights")
+    assert "5 reports written, 0 were" in run(capsys, *words, str(tiny_checkpoint))[1]
+    Image.new("L", (50, 50), 90).save(many_films / "a.png")
+    assert "1 reports written, 4 were" in run(capsys, *words, str(tiny_checkpoint))[1]
+    assert len(folder_lines(out)) == 6 and len(pd.read_csv(out / "reports.csv")) == 5
+    shutil.copytree(tiny_checkpoint, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "pixel_mean": 0.4}))
+    assert "5 reports written, 0 were" in run(capsys, *words, str(other))[1]
+    assert set(pd.read_csv(out / "reports.csv")["checkpoint"]) == {str(other)}
+
+
+def test_a_folder_inside_of_its_own_results_is_not_read_twice(capsys, tmp_path, tiny_checkpoint, many_films):
+    words = ("report", str(many_films), "--weights", str(tiny_checkpoint), "--out", str(many_films), "--pictures")
+    assert "7 reports written" in run(capsys, *words)[1]
+    assert Image.open(many_films / "pictures" / "films" / "below" / "f_jpeg_report.png").size[0] > 100
+    assert run(capsys, "report", str(many_films / "a.png"), *words[2:])[0] == 0  # a_report.png beside the films
+    assert "0 reports written, 7 were" in run(capsys, *words)[1]
+    (many_films / "pictures" / "films" / "b_jpg_report.png").unlink()
+    assert "1 reports written, 6 were" in run(capsys, *words)[1]
+
+
+def test_folders_without_a_film_that_can_be_read(capsys, tmp_path, tiny_checkpoint):
+    weights = ("--weights", str(tiny_checkpoint), "--out", str(tmp_path / "out"))
+    (tmp_path / "films").mkdir()
+    code, _, err = run(capsys, "report", str(tmp_path / "films"), *weights)
+    assert code == 2 and "no picture in it" in err
+    (tmp_path / "films" / "bad.png").write_text("no picture")
+    code, _, err = run(capsys, "report", str(tmp_path / "films"), *weights)
+    assert code == 2 and "none of the 1 files can be read" in err.splitlines()[-1] and "bad.png" in err
+    code, _, err = run(capsys, "report", str(tmp_path / "films"), str(tmp_path / "nowhere"), *weights)
+    assert code == 2 and "nowhere: no such file or folder" in err
+
+
+def test_bench_prints_the_table_of_speed(capsys, monkeypatch, tmp_path):
+    asked = []
+    table = pd.DataFrame({"what": ["training_step"], "metric": ["throughput_ratio"], "value": [2.0]})
+    speed = types.ModuleType("ssacl_lib.speed")
+    speed.run_benchmarks = lambda *given: asked.append(given) or table
+    monkeypatch.setitem(sys.modules, "ssacl_lib.speed", speed)
+    monkeypatch.setattr(ssacl_lib, "speed", speed, raising=False)
+    code, out, _ = run(capsys, "bench", "--profile", "smoke", "--only", "loader", "--json", str(tmp_path / "x.json"), "--quick")
+    assert code == 0 and "throughput_ratio" in out
+    assert asked == [("smoke", "auto", "loader", tmp_path / "x.json", True)]
+
+
 def test_wrong_images_phrases_and_weights_name_the_culprit(capsys, tmp_path, tiny_checkpoint):
     good = film(tmp_path / "film.png")
     (tmp_path / "text.png").write_text("no picture")
@@ -158,8 +269,9 @@ def test_a_start_trains_the_terms_that_its_command_names(capsys, monkeypatch, tm
     made = read_json(paths.START_CHECKPOINT / "manifest.json")
     for words in (shlex.split(made["command"])[1:], ["pretrain-mae", "--profile", "cpu"]):
         assert run(capsys, *words, "--out", str(tmp_path))[0] == 0
-    # the start trains no language decoder, so that its rate does not matter
-    assert portable_settings(seen[0][0])["training"] | {"language_rate_scale": 1.0} == made["settings"]["training"]
+    # the start trains no language decoder, so that its rate does not matter; settings that came later are not in its manifest
+    now, then = portable_settings(seen[0][0])["training"] | {"language_rate_scale": 1.0}, made["settings"]["training"]
+    assert {name: now[name] for name in then} == then
     assert seen[0][0].model.encoder_weights is None and seen[0][1] == made["command"]
     weights = seen[1][0].training.loss_weights.model_dump()
     assert {name for name, weight in weights.items() if weight} == {"image_reconstruction"}

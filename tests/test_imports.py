@@ -10,9 +10,10 @@ from ssacl_lib.sources import imported_modules
 ORDER = (
     ("__main__.py",),
     ("cli.py",),
+    ("cli_parser.py",),
     ("readme.py",),
     ("rebuild.py",),
-    ("commands.py", "teaching.py", "exercises.py", "speed.py"),
+    ("commands.py", "folder_reports.py", "teaching.py", "exercises.py", "speed.py"),
     ("plots", "tables.py"),
     ("evaluation",),
     ("checkpoints.py",),

@@ -1,0 +1,186 @@
+"""What `ssacl` understands: every command with its options and help; the running is in cli.py."""
+
+import argparse
+from pathlib import Path
+
+from .settings import LossWeights, profile_names
+
+DESCRIPTION = """\
+SS-ACL companion: chest X-ray reports with visual evidence, learnt from images and reports alone.
+
+  ssacl rebuild                            every figure, table and notebook with the profile cpu
+  ssacl rebuild --profile gpu --only 02    one notebook, at the size for one GPU
+  ssacl rebuild --check                    is anything older than what it was made from?
+  ssacl report film.png                    findings, report and evidence of an image
+  ssacl report films/ --out results        the same of a folder, as a table; goes on where it was stopped
+  ssacl ground film.dcm "left effusion"    where on the image is this phrase?
+  ssacl data get ct                        fetch the chest CT behind the phantom (35 MB, once)
+  ssacl pretrain --profile cpu --out DIR   train a checkpoint outside of the notebooks
+  ssacl convert-release FILE DIR           the authors' checkpoint as a folder of ours
+  ssacl bench                              how fast is it here?
+
+Research and teaching software, not a medical device.
+"""
+REBUILD = """\
+Executes the notebooks of notebooks/ one after the other with the parameters below, and writes figures, tables and the
+executed copies to figures/PROFILE (figures/PROFILE-DATASET with another data set). A stage whose notebook, library,
+settings and inputs did not change is skipped. Exit codes: 0 done, 1 a notebook failed or --check found something old,
+2 something to mend before it can start."""
+REPORT = """\
+Image files: prints findings, anatomies and report of each, and writes NAME_report.json and NAME_report.png (the image with
+its evidence) to --out. Takes PNG, JPEG and DICOM.
+
+A folder (and all below it) is worked off in batches into two files in --out: reports.jsonl, a line per film, written batch
+by batch, and at the end reports.csv, the same as a table. Started again with the same checkpoint, it goes on with the films
+that are not in reports.jsonl yet. A file that can't be read is left out, counted and listed. Evidence costs far more than a
+report, so a folder gets pictures with --pictures only (in OUT/pictures)."""
+GROUND = """\
+Finds a phrase on an image by masked evidence, with the similarity map beside it; prints where the map peaks, and writes
+NAME_ground.json and NAME_ground.png to --out. Takes PNG, JPEG and DICOM."""
+PRETRAIN = """\
+Trains a model with a profile's settings and writes it to --out (`ssacl report --weights OUT` uses it). Killed and started
+again with the same arguments, it goes on from its last checkpoint. Any setting can be changed by its dotted name:
+  ssacl pretrain --profile cpu --out runs/long --set training.images=400000 --set training.batch_size=32"""
+PRETRAIN_MAE = """\
+The same loop with the image reconstruction term alone: a masked autoencoder of phantom images, without reports. Its
+encoder is a start for `ssacl pretrain` (setting model.encoder_weights)."""
+
+PRETRAIN_START = """\
+The same loop with two terms alone: the global contrast, and the findings that the labeler reads in the training reports
+(ours, not the paper's; no annotation is used). A start for small budgets; only the encoder is kept."""
+
+CONVERT_RELEASE = """\
+Reads the authors' checkpoint (the file that their training saves; nothing in it is executed), renames every tensor, and
+writes a folder of ours with config.json, model.safetensors and the tokenizers. A tensor that is missing, surplus or
+misshapen is named and nothing is written; tensors that nobody needs are listed with the reason. The finding head is ours
+and not in their file: until one is fitted, the converted model predicts no finding."""
+BENCH = """\
+Times this library against the plain formulation of the same mathematics on this machine, in turns, and prints the table:
+the training step, its terms, renderer, loader, report generation, grounding. Says which machine it ran on."""
+CONFIRM = """\
+Scores the shipped checkpoint on the test patients of another seed: head, reports and phrases, about a minute. The search for
+its recipe saw some test patients of seed 0; these it never saw. Writes tables/fresh_patients.csv and a manifest to --out."""
+RECIPE = """\
+Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
+them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
+models stay under runs/recipe. Killed and started again, it goes on where it was; finished variants are not trained twice."""
+
+MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
+MAE_ONLY["model.encoder_weights"] = None
+START = {**{f"training.loss_weights.{name}": 0.0 for name in LossWeights.model_fields}, "model.encoder_weights": None,
+         "training.loss_weights.report_labels": 1.0, "training.loss_weights.global_contrastive": 1.0}
+
+DATASETS = "phantom (default), folder or release-csv (see data/README.md)"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one line per mistake."""
+
+    def error(self, message: str):
+        """Print the culprit and where to read on; exit 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their help; `run` of a parsed line names the function of cli.py that runs it."""
+    plain = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = Parser(prog="ssacl", description=DESCRIPTION, **plain)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: str, line: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=line, description=text, **plain)
+        added.set_defaults(run=run, name=name)
+        return added
+
+    for add in (_rebuild, _images, _data, _training, _release, _bench, _studies, _readme):
+        add(command)
+    return parser
+
+
+def _rebuild(command) -> None:
+    """`ssacl rebuild`."""
+    rebuild = command("rebuild", "run_rebuild", "rebuild figures, tables and notebooks", REBUILD)
+    rebuild.add_argument("--profile", default="cpu", help=f"size of everything: {', '.join(profile_names())} (default cpu)")
+    rebuild.add_argument("--only", action="append", default=[], metavar="03", help="this notebook only; may be repeated")
+    rebuild.add_argument("--dataset", default="phantom", help=DATASETS)
+    rebuild.add_argument("--data-root", metavar="DIR", help="folder of the data set's tables and pictures; or of CTs")
+    rebuild.add_argument("--out", metavar="DIR", help="where results go (default figures/PROFILE)")
+    rebuild.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    rebuild.add_argument("--check", action="store_true", help="only say what is old or differs from the manifest")
+
+
+def _images(command) -> None:
+    """`ssacl report` and `ssacl ground`."""
+    report = command("report", "run_report", "findings, report and evidence of images", REPORT)
+    report.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
+    report.add_argument("--pictures", action=argparse.BooleanOptionalAction, default=None,
+                        help="draw each film with its evidence, or not (default: for image files, not for folders)")
+    ground = command("ground", "run_ground", "where on an image a phrase is", GROUND)
+    ground.add_argument("image", type=Path, metavar="IMAGE")
+    ground.add_argument("phrase", metavar="PHRASE", help='a few words, such as "right pleural effusion"')
+    for added in (report, ground):
+        added.add_argument("--weights", type=Path, metavar="DIR", help="a trained model (default: the shipped one)")
+        added.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: the current folder)")
+
+
+def _data(command) -> None:
+    """`ssacl data`."""
+    data = command("data", "run_data", "fetch data", "Fetch data, check its sum and place it in data/. Only what is missing.")
+    data.add_argument("action", choices=["get"])
+    data.add_argument("name", choices=["ct"], help="ct: the labelled chest CT behind the phantom")
+
+
+def _training(command) -> None:
+    """`ssacl pretrain` and the commands that make starts."""
+    pretrain = command("pretrain", "run_pretrain", "train a checkpoint", PRETRAIN)
+    pretrain.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
+    mae = command("pretrain-mae", "run_pretrain_mae", "train a masked autoencoder as a start", PRETRAIN_MAE)
+    start = command("pretrain-start", "run_pretrain_mae", "train an encoder as a start, by report labels", PRETRAIN_START)
+    mae.set_defaults(fixed=MAE_ONLY)
+    start.set_defaults(fixed=START)
+    for added in (pretrain, mae, start):
+        added.add_argument("--profile", default="cpu", help="where the settings come from (default cpu)")
+        added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")
+        added.add_argument("--dataset", default="phantom", help=DATASETS)
+        added.add_argument("--data-root", metavar="DIR")
+        added.add_argument("--seed", type=int, default=0)
+        added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+
+
+def _release(command) -> None:
+    """`ssacl convert-release`."""
+    convert = command("convert-release", "run_convert_release", "read the authors' checkpoint", CONVERT_RELEASE)
+    convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the authors' file")
+    convert.add_argument("out", type=Path, metavar="OUT", help="folder of the converted model")
+    convert.add_argument("--tokenizer", type=Path, metavar="FILE", help="their WordPiece file, data/mimic_wordpiece.json")
+    convert.add_argument("--language-tokenizer", metavar="DIR", help="a GPT-2 tokenizer: a folder, or a name on the hub (gpt2)")
+    convert.add_argument("--config", type=Path, metavar="JSON", help="fields of SSACLConfig (default: ViT-B/16 at 224 px)")
+
+
+def _bench(command) -> None:
+    """`ssacl bench`."""
+    bench = command("bench", "run_bench", "time this library against the plain formulation", BENCH)
+    bench.add_argument("--profile", default="cpu", help="whose model and batch are timed (default cpu)")
+    bench.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    bench.add_argument("--only", metavar="NAME", help="this benchmark only")
+    bench.add_argument("--json", type=Path, metavar="OUT", help="write the rows to this file, too")
+    bench.add_argument("--quick", action="store_true", help="few repetitions: a look, not a measurement")
+
+
+def _studies(command) -> None:
+    """`ssacl recipe` and `ssacl confirm`."""
+    recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
+    recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
+    recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
+    recipe.add_argument("--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated")
+    recipe.add_argument("--out", type=Path, metavar="DIR", help="folder of the table (default data/checkpoints/recipe)")
+
+    confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
+    confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")
+    confirm.add_argument("--out", type=Path, metavar="DIR", help="where the table goes (default figures/confirm)")
+
+
+def _readme(command) -> None:
+    """`ssacl readme`."""
+    readme = command("readme", "run_readme", "write the generated tables of the READMEs", "Write the tables between the markers.")
+    readme.add_argument("--check", action="store_true", help="only say whether they are up to date")
