@@ -13,6 +13,7 @@ ORDER = (
     ("cli_parser.py",),
     ("readme.py",),
     ("rebuild.py",),
+    ("differences.py",),
     ("commands.py", "folder_reports.py", "teaching.py", "exercises.py", "speed.py"),
     ("plots", "tables.py"),
     ("evaluation",),

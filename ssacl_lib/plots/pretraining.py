@@ -228,3 +228,55 @@ def prompt_attention(
         axes[row, 0].set_ylabel(model, fontsize=6.5)
     style.attention_bar(figure, shown, axes.ravel().tolist())
     return figure
+
+
+def difference_panels(panels: Mapping[str, Mapping[str, object]], marks: Mapping[str, Mapping[str, str]]) -> Figure:
+    """What each switch between paper and release changes: switch -> value -> `differences.Panel`, a row per switch.
+
+    marks: switch -> value -> "default", "release" or both, written beside the value.
+    """
+    heights = [max(1.6, min(4.2, 0.55 * len(next(iter(values.values())).values))) for values in panels.values()]
+    heights = [3.2 if name == "language_positions" else height for name, height in zip(panels, heights, strict=True)]
+    figure = style.new_figure(style.DOUBLE, 14 * sum(heights))
+    grid = figure.subplots(len(panels), 2, gridspec_kw={"height_ratios": heights})
+    for row, (name, values) in zip(grid, panels.items(), strict=True):
+        for ax, (value, panel) in zip(row, values.items(), strict=True):
+            (_numbers if name == "language_positions" else _dependence)(ax, panel)
+            mark = marks[name].get(value)
+            ax.set_title(f"{name} = {value}" + (f"  ({mark})" if mark else ""), fontsize=7)
+            ax.set_xlabel(panel.columns)
+            ax.set_ylabel(panel.rows)
+    return figure
+
+
+def _dependence(ax, panel) -> None:
+    """A bool matrix as filled cells, with names or parts of the sequence below."""
+    rows, columns = panel.values.shape
+    ax.pcolormesh(np.arange(columns + 1), np.arange(rows + 1), np.where(panel.values, 1.0, 0.0), cmap="Blues", vmin=0, vmax=1.5,
+                  edgecolors="white", linewidth=0.6)
+    ax.invert_yaxis()
+    ax.tick_params(length=0)
+    ax.set_yticks([])
+    _name_columns(ax, panel, panel.labels)
+
+
+def _numbers(ax, panel) -> None:
+    """Position numbers over the place in the sequence, one line per kind of pass."""
+    for values, label, colour, marker in zip(panel.values, panel.labels, (style.BLUE, style.RED), ("o", "x"), strict=True):
+        ax.plot(np.arange(len(values)) + 0.5, values, marker, color=colour, label=label, markersize=3.5, markerfacecolor="none")
+    ax.set_xlim(0, panel.values.shape[1])
+    ax.legend(loc="upper left", fontsize=6)
+    _name_columns(ax, panel, None)
+
+
+def _name_columns(ax, panel, labels) -> None:
+    if labels is not None:
+        kinds = [label for number, label in enumerate(labels) if labels.index(label) == number]
+        places = [np.mean([i for i, label in enumerate(labels) if label == kind]) + 0.5 for kind in kinds]
+        ax.set_xticks(places, kinds)
+    elif panel.regions:
+        ax.set_xticks([(first + last + 1) / 2 for first, last in panel.regions.values()], list(panel.regions), fontsize=6, rotation=20)
+        for first, _ in list(panel.regions.values())[1:]:
+            ax.axvline(first, color=style.INK, linewidth=0.5)
+    else:
+        ax.set_xticks([])
