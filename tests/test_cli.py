@@ -54,7 +54,7 @@ def test_the_console_script():
 @pytest.mark.parametrize(
     ("words", "culprit"),
     [
-        (["rebuild", "--profile", "laptop"], "no profile 'laptop'; there are cpu, gpu, paper, smoke"),
+        (["rebuild", "--profile", "laptop"], "no profile 'laptop'; there are cpu, gpu, paper, release, smoke"),
         (["rebuild", "--profile", "smoke", "--only", "09"], "no stage '09'; there are 01_anatomy_graph"),
         (["rebuild", "--profile", "smoke", "--dataset", "mimic"], "no data set 'mimic'; there are phantom, folder"),
         (["rebuild", "--profile", "smoke", "--dataset", "folder"], "needs data_root"),

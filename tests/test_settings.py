@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from ssacl_lib import paths
+from ssacl_lib.model.config import DIFFERENCES
 from ssacl_lib.settings import Settings, load_settings, profile_names
 
 
@@ -18,11 +19,11 @@ def raw(name: str) -> dict:
     return yaml.safe_load((paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
-def test_the_four_profiles_are_there():
-    assert profile_names() == ["cpu", "gpu", "paper", "smoke"]
+def test_the_profiles_are_there():
+    assert profile_names() == ["cpu", "gpu", "paper", "release", "smoke"]
 
 
-@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu", "paper", "release"])
 def test_a_profile_is_valid_complete_and_opens_with_its_command(name):
     text = (paths.PROFILES / f"{name}.yaml").read_text(encoding="utf-8")
     assert load_settings(name).profile == name
@@ -49,7 +50,7 @@ def test_a_wrong_setting_is_named(override, culprit):
 
 
 def test_an_unknown_profile_lists_those_there_are():
-    with pytest.raises(ValueError, match="cpu, gpu, paper, smoke"):
+    with pytest.raises(ValueError, match="cpu, gpu, paper, release, smoke"):
         load_settings("laptop")
 
 
@@ -75,3 +76,12 @@ def test_names_of_the_folders():
     assert load_settings("smoke", seed=2).runs != load_settings("smoke").runs
     assert load_settings("smoke", out_dir="x").runs.is_relative_to(load_settings("smoke", out_dir="x").figures)
     assert Settings.model_fields.keys() == raw("smoke").keys()
+
+
+def test_the_profile_release_has_every_switch_of_the_release():
+    ours, theirs = load_settings("paper"), load_settings("release")
+    for name, (value, _) in DIFFERENCES.items():
+        assert getattr(theirs.model, name) == value
+    sizes = {name: value for name, value in ours.model.model_dump().items() if name not in DIFFERENCES}
+    assert sizes == {name: value for name, value in theirs.model.model_dump().items() if name not in DIFFERENCES}
+    assert theirs.training.flip and theirs.training.model_copy(update={"flip": False}) == ours.training
