@@ -80,7 +80,7 @@ def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
     found = []
     for naive, batches in ((False, BATCHES), (True, NAIVE)):
         for batch in [b for b in batches if not quick or b <= 32]:
-            repeats = 2 if quick else 1 if batch >= 1024 else 5
+            repeats = 2 if quick else 1 if batch >= 1024 else 3
             measures = {"batch": batch, "width": settings.model.width, "naive": naive, "repeats": repeats,
                         "device": str(device), "seed": settings.seed, "alone": not quick}
             peaks = measure(**measures) if quick else in_child(**measures)

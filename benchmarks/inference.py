@@ -39,7 +39,8 @@ def model_of(settings: Settings, device) -> SSACLModel:
 def pixels_of(model: SSACLModel, settings: Settings, count: int) -> torch.Tensor:
     """Noise films as the model takes them, [B, 1, S, S]."""
     reports, labels, _ = texts(settings.seed)
-    return model.processor.normalise(NoiseStudies(reports, labels, settings.data.image_size).images(range(count))).to(model.device)
+    films = NoiseStudies(reports, labels, settings.data.image_size).images(range(count))
+    return model.processor.normalise(films).to(model.device)
 
 
 # ---- generation
@@ -94,7 +95,7 @@ def ground_rows(model: SSACLModel, settings: Settings, rounds: int) -> list[dict
 def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
     """All rows of this part."""
     model = model_of(settings, device)
-    generation = generation_rows(model, settings, 2 if quick else 16, 1 if quick else 5)
+    generation = generation_rows(model, settings, 2 if quick else 8, 1 if quick else 5)
     return generation + ground_rows(model, settings, 2 if quick else 9)
 
 

@@ -74,6 +74,10 @@ STAGES = (
         ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (), (),
         "phrases and anatomies against exact masks, both kinds of map, controls, case grid",
     ),
+    Stage(
+        "07_speed", (), ("fig71_ratios.png", "fig73_curves.png"), (), (),
+        "the reference formulation against ours: throughput, memory, cost curves, generation, grounding (`ssacl bench`)",
+    ),
 )  # fmt: skip
 
 

@@ -41,10 +41,11 @@ def load_part(name: str) -> Callable[..., list[dict]]:
     """
     if name not in PARTS:
         raise ValueError(f"no benchmark {name!r}; there are {', '.join(PARTS)}")
-    return _script(name).rows
+    return script(name).rows
 
 
-def _script(name: str):
+def script(name: str):
+    """A module of `benchmarks/` (timing and workload, which the parts share, are modules there as well)."""
     folder = paths.ROOT / "benchmarks"
     if not (folder / f"{name}.py").is_file():
         raise FileNotFoundError(f"{folder / f'{name}.py'} is missing: benchmarks are run from a checkout of the repository "
@@ -79,7 +80,7 @@ def measure(settings: Settings, device: str, parts: Iterable[str], quick: bool =
     after: called with the name and the rows of each part as soon as it is done.
     """
     scripts = {name: load_part(name) for name in parts}  # a wrong name stops before any work
-    machine, done = _script("timing").machine(device), []
+    machine, done = script("timing").machine(device), []
     for name in tqdm(scripts, desc="benchmarks", unit="part"):
         rows = scripts[name](settings, device, quick)
         frame = pd.DataFrame(rows).assign(machine=machine)[list(COLUMNS)]
@@ -153,11 +154,11 @@ def saved_or_measured(run: Run) -> pd.DataFrame:
         table = load_speed(run)
         for name in ("speed.csv", "speed.md"):
             run.record(Path(run.tables) / name)
-        print(f"measured before, on {', '.join(dict.fromkeys(table['machine']))}")
+        print(f"measured before, on {machines(table)}")
         return table
     table = measure(run.settings, device_for(run.settings), PARTS, quick=True)
-    print(f"no saved measurement of {run.settings.name}: measured just now in a few rounds, on {table['machine'][0]}. For numbers "
-          f"with narrow intervals: ssacl bench --profile {run.settings.profile}")
+    print(f"no saved measurement of {run.settings.name}: measured just now in few rounds, on {machines(table)}. For more: "
+          f"ssacl bench --profile {run.settings.profile}")
     return table
 
 
@@ -168,6 +169,31 @@ def estimate(table: pd.DataFrame, what: str, metric: str, digits: int = 2) -> st
         return "not measured"
     value, low, high = row.iloc[0][["value", "low", "high"]].astype(float)
     return f"{value:.{digits}f}" if low == high else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def dearest_term(table: pd.DataFrame) -> str:
+    """One sentence: the term that costs most when it is computed alone, and its share of the step's time."""
+    alone = table[(table["metric"] == "milliseconds") & table["what"].str.startswith("term_")]
+    step = table[(table["metric"] == "milliseconds") & (table["what"] == "step_with_optimizer")]["value"]
+    if not len(alone) or len(step) != 1:
+        return "The terms were not measured."
+    most = alone.loc[alone["value"].idxmax()]
+    name = most["what"].removeprefix("term_").replace("_", " ")
+    return (f"Of the five terms computed alone, {name} costs most: {most['value']:.0f} ms, where the whole step with all five takes "
+            f"{step.iloc[0]:.0f} ms.")
+
+
+def largest_consistency(table: pd.DataFrame) -> str:
+    """One sentence: time and memory of L_ac for the most images that were measured."""
+    of_loss = table[table["what"].str.fullmatch("consistency_batch_[0-9]+")]
+    if not len(of_loss):
+        return "L_ac alone was not measured."
+    count = of_loss["what"].str.removeprefix("consistency_batch_").astype(int)
+    found = of_loss[count == count.max()].set_index("metric")["value"]
+    whole = "peak_megabytes_of_process"
+    memory = (f"their process never held more than {found[whole]:.0f} MB" if whole in found
+              else f"the allocator never gave more than {found['peak_megabytes']:.0f} MB")
+    return f"L_ac of {count.max()} images takes {found['milliseconds'] / 1000:.3g} s, and {memory}."
 
 
 def machines(table: pd.DataFrame) -> str:

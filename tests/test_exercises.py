@@ -32,6 +32,7 @@ WRONG = {
         lambda h, m: (h[m].mean() - h[~m].mean()) / np.sqrt(h[m].var(ddof=1) + h[~m].var(ddof=1)),
         "population",
     ),
+    "check_speedup": (lambda r, o: float(np.median(r) / np.median(o)), "divide first"),
     "check_visibility_effect": (lambda s, v: np.array([s[v[:, n]].mean() for n in range(v.shape[1])]), "when hidden"),
 }
 

@@ -11,7 +11,7 @@ from ssacl_lib.anatomy import ANATOMIES, default_graph, findings_for
 from ssacl_lib.evaluation.cases import AGREES, PLAIN, WRONG, Case, PhraseCase
 from ssacl_lib.manifest import Run, read_json
 from ssacl_lib.phantom.truth import FINDINGS
-from ssacl_lib.plots import anatomy, grounding, pretraining, reports, style
+from ssacl_lib.plots import anatomy, grounding, pretraining, reports, speed, style
 
 SIZE = 32
 FILM = np.tile(np.linspace(0, 255, SIZE).astype(np.uint8), (SIZE, 1))
@@ -286,3 +286,51 @@ def test_film_lungs_needs_boxes():
         map="masked", control="own", region="both", method="trained on the films", metric="pointing", value=[0.4]
     )
     assert "trained on the films, masked map" in texts(grounding.film_lungs(table))
+
+
+# ---- notebook 07
+def speed_rows(*rows):
+    """(what, metric, value) as a table with intervals."""
+    return long(what=[r[0] for r in rows], metric=[r[1] for r in rows], value=[r[2] for r in rows])
+
+
+def test_ratios_have_one_row_per_comparison_and_precision():
+    table = speed_rows(*((what, metric, value) for what, value in (("training_step", 2.0), ("training_step_fp32", 1.5),
+                         ("training_step_dense", 3.0)) for metric in ("throughput_ratio", "peak_memory_ratio")))  # fmt: skip
+    ax = speed.ratios(table).axes[0]
+    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    assert names == ["paper mode against four passes", "paper mode against four passes, float32",
+                     "paper mode against its dense mask"]
+    assert ax.containers[0].lines[0].get_xdata().tolist() == [2.0, 1.5, 3.0]
+
+
+def test_terms_and_attention_are_bars_of_the_table():
+    table = speed_rows(("term_image_reconstruction", "milliseconds", 5.0), ("step_with_optimizer", "milliseconds", 9.0),
+                       ("attention_fp32", "milliseconds_fused", 4.0), ("attention_fp32", "milliseconds_plain", 3.0))  # fmt: skip
+    left, right = speed.terms(table).axes
+    assert [bar.get_width() for bar in left.patches] == [5.0, 9.0]
+    assert [label.get_text() for label in right.get_yticklabels()] == ["fused, float32", "plain, float32"]
+    assert [bar.get_width() for bar in right.patches] == [4.0, 3.0]
+
+
+def test_curves_run_over_sizes_in_order_and_leave_out_what_is_not_there():
+    table = speed_rows(("training_step_batch_24", "images_per_second", 70.0), ("training_step_batch_6", "images_per_second", 50.0),
+                       ("training_step_image_96", "images_per_second", 70.0), ("consistency_batch_8", "milliseconds", 2.0),
+                       ("consistency_batch_512", "milliseconds", 4000.0), ("consistency_naive_batch_8", "milliseconds", 2.0),
+                       ("consistency_batch_8", "peak_megabytes", 5.0))  # fmt: skip
+    batch, image, time, memory = speed.curves(table).axes
+    assert batch.lines[0].get_xdata().tolist() == [6, 24] and batch.lines[0].get_ydata().tolist() == [50.0, 70.0]
+    assert time.lines[0].get_ydata().tolist() == [0.002, 4.0]
+    assert {axis.get_xlabel() for axis in (batch, image, time)} == {
+        "images in a batch", "side of the image (pixels)", "images compared by $L_{ac}$"}  # fmt: skip
+    assert memory.get_ylabel() == "megabytes, peak" and "8 GB" in texts(memory.figure)
+
+
+def test_inference_names_the_ratio_over_the_bars():
+    rows = [(what, metric, value) for what in ("greedy_cache", "beam_search_cache") for metric, value in
+            (("tokens_per_second", 800.0), ("tokens_per_second_without_cache", 100.0), ("throughput_ratio", 8.0))]  # fmt: skip
+    rows += [(f"ground_{n}_phrases", "milliseconds", 10.0 * n) for n in (100, 1, 10)]
+    rows += [("ground_similarity_1_phrases", "milliseconds", 3.0)]
+    left, right = speed.inference(speed_rows(*rows)).axes
+    assert texts(left.figure).count("8.0 times") == 2
+    assert right.lines[0].get_xdata().tolist() == [1, 10, 100]
