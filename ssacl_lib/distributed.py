@@ -16,7 +16,6 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
 MEETING = timedelta(minutes=5)  # so long the processes wait for each other at the start
@@ -98,6 +97,20 @@ def shared(value):
 
 
 # ---- rows and means
+class _Gather(torch.autograd.Function):
+    """All processes' rows; backward, each gets the sum over processes of the gradients of its own rows."""
+
+    @staticmethod
+    def forward(ctx, tensor):
+        return gather_rows(tensor, gradient=False)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        own = gradient.new_empty(len(gradient) // world_size(), *gradient.shape[1:])
+        dist.reduce_scatter_tensor(own, gradient.contiguous())
+        return own
+
+
 def gather_rows(tensor: torch.Tensor, gradient: bool = True) -> torch.Tensor:
     """Rows of all processes in the order of their ranks: [B, ...] -> [W * B, ...]; every process has the same B.
 
@@ -107,10 +120,10 @@ def gather_rows(tensor: torch.Tensor, gradient: bool = True) -> torch.Tensor:
     if world_size() == 1:
         return tensor if gradient else tensor.detach()
     if gradient:
-        return torch.cat(all_gather(tensor.contiguous()))
-    rows = [torch.empty_like(tensor) for _ in range(world_size())]
-    dist.all_gather(rows, tensor.detach().contiguous())
-    return torch.cat(rows)
+        return _Gather.apply(tensor)
+    rows = tensor.new_empty(len(tensor) * world_size(), *tensor.shape[1:])
+    dist.all_gather_into_tensor(rows, tensor.detach().contiguous())
+    return rows
 
 
 def share_of_mean(count: torch.Tensor) -> torch.Tensor:

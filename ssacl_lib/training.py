@@ -164,7 +164,7 @@ def lay_out(model: SSACLModel, batch: Batch, settings: Settings, accelerator: Ac
     if t.compile:  # the texts' lengths change from step to step, so what reads them would be compiled again and again
         model.encoder.compile()
         model.decoder.run = torch.compile(model.decoder.run)
-    layers = [*model.decoder.blocks, *model.text.bert.encoder.layer, *model.language.gpt.transformer.h]
+    layers = [*model.text.bert.encoder.layer, *model.language.gpt.transformer.h]
     wrapped = distribute(model, t.sharding, layers, accelerator.device)
     return wrapped, torch.optim.AdamW(parameter_groups(model, settings), lr=t.learning_rate, betas=(0.9, 0.95), fused=True)
 
@@ -174,7 +174,8 @@ def freeze_unread(model: SSACLModel, batch: Batch, settings: Settings) -> None:
 
     Found by one backward pass over two images, without dropout.
     """
-    few = Batch(**{name: value if name.startswith("name_") else value[:2] for name, value in vars(batch).items()})
+    few = Batch(**{name: value if name.startswith("name_") else value[:2] for name, value in vars(batch).items()
+                   if name != "report_places"})
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     terms = model.eval()(few.to(model.device), settings.training.mask_ratio, settings.training.mixing, wanted_terms(settings))
     gradients = torch.autograd.grad(weighted_sum(terms, settings), parameters, allow_unused=True)
