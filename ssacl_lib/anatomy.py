@@ -120,6 +120,13 @@ def default_graph() -> AnatomyGraph:
     return AnatomyGraph(tuple(nodes), tuple(edges), {node: wordings.get(node, ()) for node in nodes})
 
 
+@lru_cache
+def graph_index(which: str, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Numbers of the "leaves" [25] or "parents" [7] among the nodes, kept on the device: making them there would cost a copy."""
+    graph = default_graph()
+    return torch.tensor([graph.index(name) for name in getattr(graph, which)], device=device)
+
+
 def leaves_of(anatomy: str) -> tuple[str, ...]:
     """The leaves inside a node, in leaf order: 14 for "lungs", 7 for "mediastinum"; a leaf gives itself."""
     return default_graph().leaves_below(anatomy)

@@ -1,12 +1,26 @@
 """Visual decoder: MAE style, shared by image reconstruction (L_ir) and anatomy reconstruction (L_ar)."""
 
+from functools import lru_cache
+
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ..anatomy import default_graph
+from ..anatomy import default_graph, graph_index
 from .config import SSACLConfig
 from .encoder import Block, sine_cosine_positions
+
+
+@lru_cache
+def families(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Numbers of each parent's children, padded [7, most children], and which of them are no padding (bool)."""
+    graph = default_graph()
+    children = [[graph.index(child) for child in graph.children(parent)] for parent in graph.parents]
+    longest = max(map(len, children))
+    numbers = torch.tensor([row + [0] * (longest - len(row)) for row in children], device=device)
+    present = torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in children], device=device)
+    return numbers, present
 
 
 class VisualDecoder(nn.Module):
@@ -58,21 +72,13 @@ class VisualDecoder(nn.Module):
         hierarchy="release": an inner child is its own masked token. "recursive": it is the mean of its children,
         from the leaves up (so that right and left lung, already restored, restore the lungs).
         """
-        graph = default_graph()
         if self.config.hierarchy == "recursive":
-            leaves = [graph.index(name) for name in graph.leaves]
-            nodes = graph.restore(nodes[:, leaves])
-        batch, _, width = nodes.shape
-        children = [[graph.index(child) for child in graph.children(parent)] for parent in graph.parents]
-        longest = max(map(len, children))
-        sequences = nodes.new_zeros(batch, len(children), 1 + longest, width)
-        visible = torch.zeros(len(children), 1 + longest, dtype=torch.bool, device=nodes.device)
-        for row, members in enumerate(children):
-            tokens = nodes[:, members]
-            sequences[:, row, : 1 + len(members)] = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)
-            visible[row, : 1 + len(members)] = True
-        visible = visible.repeat(batch, 1)[:, None, None]
-        return self.read_first(sequences.flatten(0, 1), visible).view(batch, len(children), -1)
+            nodes = default_graph().restore(nodes[:, graph_index("leaves", nodes.device)])
+        children, present = families(nodes.device)
+        tokens = nodes[:, children] * present[..., None]  # [B, 7, longest, D]
+        mean = tokens.sum(2, keepdim=True) / present.sum(1)[:, None, None]
+        visible = F.pad(present, (1, 0), value=True).repeat(len(nodes), 1)[:, None, None]
+        return self.read_first(torch.cat([mean, tokens], dim=2).flatten(0, 1), visible).view(len(nodes), len(children), -1)
 
     def parent_targets(self, parents: torch.Tensor) -> torch.Tensor:
         """Pixels of the 7 parents from their own tokens alone: [B, 7, D] of the unmasked pass -> [B, 7, pixels]."""

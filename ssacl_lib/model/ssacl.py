@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from .. import losses
-from ..anatomy import default_graph
+from ..anatomy import default_graph, graph_index
 from ..datasets.study import UNCERTAIN
 from ..distributed import gather_rows, share_of_mean
 from .config import SSACLConfig
@@ -91,9 +91,6 @@ class SSACLModel(PreTrainedModel):
         self.position_bias = nn.Parameter(torch.zeros(()))
         self.inverse_temperature = nn.Parameter(torch.tensor(1.0 / config.start_temperature))
         self.head = FindingHead(config.width)
-        graph = default_graph()
-        self.leaf_index = [graph.index(name) for name in graph.leaves]
-        self.parent_index = [graph.index(name) for name in graph.parents]
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -139,6 +136,11 @@ class SSACLModel(PreTrainedModel):
             self.processor.save_pretrained(folder)
 
     # ---- the pieces that inference and the losses share
+    @property
+    def leaf_index(self) -> torch.Tensor:
+        """Numbers of the 25 leaves among the 32 nodes, on the model's device."""
+        return graph_index("leaves", self.device)
+
     @property
     def temperature(self) -> torch.Tensor:
         """T of L_cl and L_ac, a 0-d tensor; logits are divided by it."""
@@ -206,7 +208,8 @@ class SSACLModel(PreTrainedModel):
             masked = self.encoder(batch.pixels, keep, queries if restores else None)
             nodes = masked.queries
         if prompted:
-            whole = self.encoder(batch.pixels, None, queries[self.leaf_index], queries[self.parent_index] if restores else None)
+            targets = queries[graph_index("parents", queries.device)] if restores else None
+            whole = self.encoder(batch.pixels, None, queries[self.leaf_index], targets)
         elif "report_labels" in wanted:
             whole = self.encoder(batch.pixels)
         return masked, nodes, whole
