@@ -95,7 +95,7 @@ def ground_rows(model: SSACLModel, settings: Settings, rounds: int) -> list[dict
 def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
     """All rows of this part."""
     model = model_of(settings, device)
-    generation = generation_rows(model, settings, 2 if quick else 8, 1 if quick else 5)
+    generation = generation_rows(model, settings, 2 if quick else 8, 1 if quick else 3)
     return generation + ground_rows(model, settings, 2 if quick else 9)
 
 

@@ -176,9 +176,9 @@ def plan(settings: Settings, device, quick: bool) -> dict:
     own, size, patch = settings.training.batch_size, settings.data.image_size, settings.model.patch_size
     half = max(32, size // 2 // patch * patch)
     if quick:
-        return {"batches": [max(2, own // 2), own], "sizes": [half + -half % patch]}
+        return {"batches": sorted({max(2, own // 2), own}), "sizes": [half + -half % patch]}
     longest = 1.5 if torch.device(device).type == "cpu" else 2
-    return {"batches": [max(2, own // 4), max(2, own // 2), own, 2 * own],
+    return {"batches": sorted({max(2, own // 4), max(2, own // 2), own, 2 * own}),
             "sizes": sorted({half + -half % patch, size, int(size * longest) // patch * patch})}
 
 
