@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
@@ -106,6 +107,12 @@ def train(out: Path, sharding: str) -> None:
     torch.save(read_rows(small(world_size()), studies), out / f"rows{rank()}.pt")
 
 
+def resume(out: Path, sharding: str) -> None:
+    """The end of a training that one process began."""
+    studies = small_studies()
+    pretrain(small(world_size(), **{"training.sharding": sharding}), out, studies, studies)
+
+
 def read_rows(settings, studies) -> list[list[int]]:
     processor = build_model(settings, train_tokenizer(studies.reports)).processor
     batches = TrainingBatches(settings, studies, processor, 6)
@@ -115,7 +122,9 @@ def read_rows(settings, studies) -> list[list[int]]:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """What two processes left: one launch for all tests, for most of the time goes into starting them."""
-    folder = tmp_path_factory.mktemp("two")
+    folder, studies = tmp_path_factory.mktemp("two"), small_studies()
+    for sharding in ("none", "full"):
+        pretrain(small(1), folder / f"resume-{sharding}", studies, studies, progress=False, stop_after=3)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", __file__, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
@@ -148,13 +157,18 @@ def test_two_processes_train_the_weights_of_one(sharding, two, tmp_path):
 
 
 @pytest.mark.parametrize("sharding", ["none", "full"])
-def test_killed_with_two_processes_and_resumed_with_one(sharding, two, tmp_path):
+@pytest.mark.parametrize("began", ["train", "resume"])
+def test_a_killed_run_goes_on_with_another_number_of_processes(began, sharding, two, tmp_path):
+    """train: two began and one ends it; resume: one began and two ended it."""
     studies = small_studies()
     whole = pretrain(small(1), tmp_path / "whole", studies, studies, progress=False)
-    cut = pretrain(small(1), two / f"train-{sharding}", studies, studies, progress=False)
-    assert cut.history.query("split == 'validation'")["images"].unique().tolist() == [8, 16, 24]
-    want, found = (r.history.query("split == 'validation'")["value"].to_numpy() for r in (whole, cut))
-    assert found == pytest.approx(want, rel=1e-4)  # float32
+    if began == "train":
+        pretrain(small(1), two / f"train-{sharding}", studies, studies, progress=False)
+    found = pd.read_csv(two / f"{began}-{sharding}" / "history.csv").query("split == 'validation'")
+    assert found["images"].unique().tolist() == [8, 16, 24]
+    want = whole.history.query("split == 'validation'")["value"].to_numpy()
+    assert found["value"].to_numpy() == pytest.approx(want, rel=1e-4)  # float32
+    assert SSACLModel.from_pretrained(two / f"{began}-{sharding}").processor is not None
 
 
 def test_processes_share_an_epoch_without_overlap(two):
@@ -214,7 +228,7 @@ def test_a_process_that_stays_alone_is_refused(monkeypatch):
 if __name__ == "__main__":
     join(cpu=True)
     assert world_size() == int(os.environ["WORLD_SIZE"]) == 2
-    for action, choices in ((gradients, ("paper", "release")), (steps, ("none", "full")), (train, ("none", "full"))):
-        for choice in choices:
-            ending = "" if action is train else ".pt"
+    for action in (gradients, steps, train, resume):
+        for choice in ("paper", "release") if action is gradients else ("none", "full"):
+            ending = ".pt" if action in (gradients, steps) else ""
             action(Path(sys.argv[1]) / f"{action.__name__}-{choice}{ending}", choice)
