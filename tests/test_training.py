@@ -8,6 +8,7 @@ import torch
 
 from ssacl_lib import losses
 from ssacl_lib.anatomy_inference import best_thresholds, fit_head
+from ssacl_lib.batches import TrainingBatches, augment
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.labeler import label_array
@@ -80,6 +81,42 @@ def test_parameter_groups_follow_the_release(studies):
     assert group_of[id(model.position_weight)]["weight_decay"] > 0 == group_of[id(model.position_bias)]["weight_decay"]
     assert group_of[id(model.language.gpt.transformer.wte.weight)]["scale"] == 0.25
     assert group_of[id(model.language.to_width.weight)]["scale"] == 1
+
+
+def test_a_resumed_run_may_be_cut_into_other_batches(studies, tmp_path):
+    pretrain(load_settings("smoke", **SMALL), tmp_path, studies, studies, progress=False, stop_after=3)
+    other = load_settings("smoke", **{**SMALL, "training.batch_size": 2, "training.accumulation": 2})
+    history = pretrain(other, tmp_path, studies, studies, progress=False).history
+    assert history.query("split == 'validation'")["images"].unique().tolist() == [8, 16, 24]
+
+
+def test_no_study_is_left_out_at_the_edge_of_an_epoch(studies):
+    settings = load_settings("smoke", **{**SMALL, "training.batch_size": 5})
+    batches = TrainingBatches(settings, studies, untrained(settings, studies).processor, 12)
+    rows = np.concatenate([batches.indices(step) for step in range(12)])
+    assert all(sorted(rows[start : start + 12]) == list(range(12)) for start in range(0, 60, 12))
+
+
+def test_studies_may_bring_their_own_prompts(studies):
+    settings = load_settings("smoke", **SMALL)
+    processor = untrained(settings, studies).processor
+    own = View(studies.reports, studies.array)
+    own.prompts, own.leaf_open = ["heart size"] * len(own), np.arange(25)[None].repeat(len(own), 0) == 3
+    batches = TrainingBatches(settings, own, processor, 8)
+    batch = next(batches[step] for step in range(8) if batches[step].prompt_ids.shape[1])
+    assert processor.decode_report(batch.prompt_ids[0]) == "Heart size"
+    assert batch.leaf_open.nonzero()[:, 1].unique().tolist() == [3]
+
+
+def test_augmentation():
+    pixels = torch.rand(16, 1, 8, 8)
+    draws = [np.random.default_rng(number) for number in range(len(pixels))]
+    assert torch.allclose(augment(pixels, 0.0, False, draws), pixels, atol=1e-5)
+    mirrored = augment(pixels, 0.0, True, draws)
+    as_is, turned = ((mirrored - other).abs().amax((1, 2, 3)) < 1e-5 for other in (pixels, pixels.flip(-1)))
+    assert (as_is ^ turned).all()
+    assert as_is.any()
+    assert turned.any()
 
 
 def test_schedule():
