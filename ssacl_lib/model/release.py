@@ -77,7 +77,8 @@ def read_release(path: Path | str) -> dict[str, torch.Tensor]:
         if isinstance(error, pickle.UnpicklingError) and found:
             raise ValueError(f"{path}: refused, for it holds {found[1]}, which would run code on loading; a checkpoint needs tensors, "
                              "numbers and argparse.Namespace only") from None
-        raise ValueError(f"{path}: not readable as a checkpoint of torch.save ({str(error).splitlines()[0][:200]})") from None
+        raise ValueError(f"{path}: not readable as a checkpoint of torch.save (cut off, another kind of file, or a pickle that holds "
+                         f"more than tensors: {type(error).__name__})") from None
     if isinstance(content, dict):
         for name in ("model", "state_dict"):
             if isinstance(content.get(name), dict):
