@@ -9,6 +9,7 @@ finished ones otherwise), so its ids need not be the same; the scores of the sto
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import Batch, SSACLConfig, SSACLModel
 from ssacl_lib.model.encoder import keep_lowest, visible_patches
 from ssacl_lib.model.language import RepetitionPenalty
+from ssacl_lib.model.release import OURS, UNUSED, release_name
 
 FOLDER = Path(os.environ.get("SSACL_RELEASE_VECTORS") or Path(__file__).parent / "data" / "release_vectors")
 LETTER = min(FOLDER.glob("arrays_*.safetensors")).stem.removeprefix("arrays_")
@@ -179,10 +181,23 @@ def test_gradient_norms_of_each_loss(model):
 
 def gradient_of(model, theirs: str):
     """Our gradient of a tensor by its name in the release."""
-    from ssacl_lib.model.release import release_name
-
     named = dict(model.named_parameters())
     return next(named[ours].grad for ours in named if release_name(ours) == theirs)
+
+
+def test_the_full_size_is_that_of_the_public_checkpoint():
+    """475 tensors, 275.16 million numbers; the tied output matrix is stored twice and counted once."""
+    with torch.device("meta"):
+        whole = SSACLModel(SSACLConfig.release())
+    sizes = {release_name(name): value.numel() for name, value in whole.state_dict().items() if not name.startswith(OURS)}
+    head = {"transform.dense.weight": 384 * 384, "transform.dense.bias": 384, "transform.LayerNorm.weight": 384,
+            "transform.LayerNorm.bias": 384, "decoder.weight": 30000 * 384, "decoder.bias": 30000, "bias": 0}  # bias is tied
+    unused = {f"bert_encoder.model.cls.predictions.{name}": count for name, count in head.items()}
+    unused |= {"logit_scale": 1, "opt_model.lm_head.weight": 0}
+    assert all(any(re.fullmatch(pattern, name) for pattern, _ in UNUSED) for name in unused)
+    assert len(sizes) + len(unused) == 475
+    rows_of_cls = 2 * 768  # our position tables have none
+    assert round((sum(sizes.values()) + sum(unused.values()) + rows_of_cls) / 1e6, 2) == 275.16
 
 
 # ---- generation
