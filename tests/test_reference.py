@@ -1,5 +1,7 @@
 """The fast step is the plain one: every term and the gradient of every parameter, in double precision, in both modes."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from reference.step import dense_mask_terms, four_pass_terms
@@ -106,3 +108,15 @@ def test_parts_of_the_logits_and_recomputed_activations_change_nothing(monkeypat
     assert gradients[0].keys() == gradients[1].keys()
     for name, want in gradients[0].items():
         assert_same_gradient(gradients[1][name], want, name)
+
+
+@pytest.mark.parametrize("attention", ["paper", "release"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_a_step_never_waits_for_a_value(attention, implementation, monkeypatch):
+    """On the meta device tensors hold no values, so whatever would make the host wait for a GPU raises here."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which the meta device does not know
+    model, batch = small_model(attention=attention).train(), random_batch(small_model(attention=attention))
+    for part in (model.text.bert, model.language.gpt):
+        part.config._attn_implementation = implementation
+    sum(model.to("meta")(batch.to("meta")).values()).backward()
+    assert model.encoder.cls_token.grad.shape == model.encoder.cls_token.shape

@@ -54,6 +54,16 @@ def fastest_attention() -> str:
     return "sdpa" if torch.cuda.is_available() else "eager"
 
 
+def ready_mask(visible: torch.Tensor, implementation: str, dtype: torch.dtype) -> torch.Tensor:
+    """`visible` [B, 1, queries or 1, keys] bool in the form that transformers' attention takes as it is.
+
+    From a mask [B, keys] transformers would make one itself, and would on a GPU wait in every call to see whether it is empty.
+    """
+    if implementation != "eager":
+        return visible
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)
+
+
 def has_fast_bfloat16(device: torch.device | str) -> bool:
     """Does bfloat16 run in hardware there? A CPU without AVX-512 BF16 or AMX only emulates it, several times slower."""
     if torch.device(device).type == "cuda":

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from .config import SSACLConfig
-from .encoder import Tokens, fastest_attention
+from .encoder import Tokens, fastest_attention, ready_mask
 
 LEAVES = 25
 
@@ -68,7 +68,9 @@ class LanguageDecoder(nn.Module):
 
     def run(self, embedded: torch.Tensor, mask: torch.Tensor, generating: bool, last: int) -> torch.Tensor:
         """GPT-2's hidden states [B, last, n_embd] of the last places."""
-        hidden = self.gpt.transformer(inputs_embeds=embedded, attention_mask=mask, use_cache=False,
+        visible = mask.bool()[:, None, None] & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
+        ready = ready_mask(visible, self.gpt.config._attn_implementation, embedded.dtype)
+        hidden = self.gpt.transformer(inputs_embeds=embedded, attention_mask=ready, use_cache=False,
                                       position_ids=self.positions(mask, generating)).last_hidden_state
         return hidden[:, hidden.shape[1] - last :]
 

@@ -1,6 +1,5 @@
 """SSACLModel: the parts put together, and the five losses of one training step."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +12,7 @@ from .. import losses
 from ..anatomy import default_graph, graph_index
 from ..datasets.study import UNCERTAIN
 from ..distributed import gather_rows, share_of_mean
+from .batch import Batch
 from .config import SSACLConfig
 from .decoder import VisualDecoder
 from .encoder import Tokens, VisionEncoder, keep_lowest, visible_patches
@@ -27,45 +27,6 @@ TERMS = ("image_reconstruction", "anatomy_reconstruction", "global_contrastive",
 
 LOGITS = 2**28
 """So many logits of report words are held at once (1 GB in float32)."""
-
-
-@dataclass
-class Batch:
-    """One training step's input.
-
-    pixels: [B, C, S, S] normalised. noise: [B, N] uniform, decides the mask; graph_noise: [B, N], that of the release's masked
-    pass with queries. text_*: [B, T] the shuffled reports for E_t.
-    name_*: [25, T] the leaves' names. prompt_*: [B, Tp] entity text (no column where the step's coin says none).
-    report_*: [B, T] for the language decoder; report_places: numbers of its tokens in the flattened [B * T], found before the
-    batch goes to a GPU, where looking for them would stop the queue. leaf_open: [B, 25] bool. labels: [B, 14] codes read from the reports.
-    """
-
-    pixels: torch.Tensor
-    noise: torch.Tensor
-    graph_noise: torch.Tensor
-    text_ids: torch.Tensor
-    text_mask: torch.Tensor
-    name_ids: torch.Tensor
-    name_mask: torch.Tensor
-    prompt_ids: torch.Tensor
-    prompt_mask: torch.Tensor
-    report_ids: torch.Tensor
-    report_mask: torch.Tensor
-    leaf_open: torch.Tensor
-    labels: torch.Tensor
-    report_places: torch.Tensor | None = None
-
-    def __post_init__(self):
-        if self.report_places is None:
-            self.report_places = self.report_mask.flatten().nonzero()[:, 0]
-
-    def to(self, device) -> "Batch":
-        """The same batch on a device."""
-        return Batch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory, from where a copy to a GPU needs no waiting."""
-        return Batch(**{name: value.pin_memory() for name, value in vars(self).items()})
 
 
 class SSACLModel(PreTrainedModel):
@@ -186,7 +147,8 @@ class SSACLModel(PreTrainedModel):
         """Keep no activation of a block for the backward pass but compute it anew: less memory, about a third more time."""
         self.encoder.recompute = self.decoder.recompute = True
         for part in (self.text.bert, self.language.gpt):
-            part.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(part, "activation_checkpointing_enable", part.gradient_checkpointing_enable)  # its name in transformers 5.24
+            enable({"use_reentrant": False})
 
     def passes(self, batch: Batch, keep: torch.Tensor, mask_ratio: float, wanted: set[str]):
         """The encoder passes that the wanted terms read: masked tokens, tokens of masked nodes, unmasked tokens; or None.
@@ -250,7 +212,7 @@ class SSACLModel(PreTrainedModel):
             values["report_generation"] = self.generation_loss(hidden.flatten(0, 1)[batch.report_places],
                                                                batch.report_ids.flatten()[batch.report_places])
         if "report_labels" in wanted:
-            share = share_of_mean((batch.labels[:, 1:] != UNCERTAIN).sum().to(visible.dtype))
+            share = share_of_mean((batch.labels[:, 1:] != UNCERTAIN).sum().to(visible.dtype)).to(self.inverse_temperature.dtype)
             values["report_labels"] = share * (losses.report_label_loss(self.head(masked), batch.labels)
                                                + losses.report_label_loss(self.head(whole), batch.labels)) / 2
         return values
@@ -263,7 +225,7 @@ class SSACLModel(PreTrainedModel):
         def loss(hidden, targets):
             return losses.report_generation_loss(self.language.gpt.lm_head(hidden)[None], targets[None])
 
-        share = share_of_mean(torch.full((), float(len(targets)), device=targets.device))
+        share = share_of_mean(torch.full((), float(len(targets)), device=targets.device)).to(self.inverse_temperature.dtype)
         size = max(1, LOGITS // self.language.gpt.config.vocab_size)
         if size >= len(targets):
             return share * loss(hidden, targets)

@@ -5,7 +5,7 @@ from torch import nn
 from transformers import AutoModel, BertConfig, BertModel
 
 from .config import SSACLConfig
-from .encoder import fastest_attention
+from .encoder import fastest_attention, ready_mask
 
 
 class TextEncoder(nn.Module):
@@ -23,7 +23,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Pool ids [B, T] (mask 1 = token) into [B, width]: dense + tanh of position 0, or the mean of all tokens."""
-        output = self.bert(input_ids=ids, attention_mask=mask)
+        visible = mask[:, None, None].bool().expand(-1, -1, mask.shape[1], -1)
+        output = self.bert(input_ids=ids, attention_mask=ready_mask(visible, self.bert.config._attn_implementation, self.bert.dtype))
         if self.pooling == "cls_tanh":
             return output.pooler_output
         weight = mask[..., None].to(output.last_hidden_state.dtype)
