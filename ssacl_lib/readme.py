@@ -1,4 +1,4 @@
-"""The generated tables of the READMEs: notebooks, results, paper against companion, and one line per file of the library.
+"""The generated tables of the READMEs: notebooks, results, speed, paper against companion, and one line per file of the library.
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; `ssacl readme` writes it, a test checks it.
 """
@@ -54,6 +54,17 @@ RESULTS = (
      {"node": "mean of leaves", "method": "centre prior"}),
 )  # fmt: skip
 """Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
+
+
+SPEED = (
+    ("training step in paper mode: images per second, times the reference's", "training_step", "throughput_ratio"),
+    ("the same: peak memory, share of the reference's", "training_step", "peak_memory_ratio"),
+    ("training step in release mode: images per second, times the reference's", "training_step_release", "throughput_ratio"),
+    ("the same: peak memory, share of the reference's", "training_step_release", "peak_memory_ratio"),
+    ("grounding: time of 100 phrases on one image, times that of one", "ground_100_phrases", "time_ratio"),
+    ("beam search with key-value cache: words per second, times those without", "beam_search_cache", "throughput_ratio"),
+)
+"""Rows of the speed table: in words, and the row of speed.csv."""
 
 
 def _recorded(profile: str) -> tuple[dict, dict]:
@@ -143,6 +154,21 @@ def results_table(base: Path) -> str:
     return _table(["", *MODELS, "to beat", "n"], rows)
 
 
+def speed_table(base: Path) -> str:
+    """The ratios of `ssacl bench` with their intervals, per profile that was measured."""
+    rows = []
+    for profile in PROFILES:
+        path = paths.FIGURES / profile / "tables" / "speed.csv"
+        table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["what", "metric"])
+        for words, what, metric in SPEED:
+            for row in _pick(table, {"what": what, "metric": metric}).itertuples():
+                number = f"{row.value:.2f}" if row.low == row.high else _estimate(row)
+                rows.append([words, profile, number, str(row.n), str(row.seed), row.machine])
+    if not rows:
+        return "Not measured yet: `ssacl bench` does."
+    return _table(["", "profile", "ratio", "n", "seed", "machine"], rows)
+
+
 def _pick(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
     for column, value in wanted.items():
         table = table[table[column] == value]
@@ -175,7 +201,7 @@ def _first_sentence(path: Path) -> str:
     return lines[0] + (" …" if len(lines) > 1 else "")
 
 
-BLOCKS = {"notebooks": notebook_table, "paper": paper_table, "results": results_table, "layout": layout}
+BLOCKS = {"notebooks": notebook_table, "paper": paper_table, "results": results_table, "speed": speed_table, "layout": layout}
 
 
 def generated(name: str) -> str:
