@@ -18,6 +18,8 @@ and backward, no recomputation) per second, divided by the rate that such produc
 """
 
 import gc
+import os
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import torch
@@ -141,13 +143,17 @@ def curve_rows(settings: Settings, device, rounds: int, batches: list[int], size
 
 
 def compile_rows(settings: Settings, device, rounds: int) -> list[dict]:
-    """Our step with torch.compile of encoder and visual decoder against the same step without; the warm-up apart."""
+    """Our step with torch.compile of encoder and visual decoder against the same step without; the warm-up apart.
+
+    What earlier runs compiled is not used: the warm-up is that of a first run.
+    """
     precision, seed = precisions(device)[0], settings.seed
     steps = {name: trainer("paper", settings, device, precision) for name in ("plain", "compiled")}
     compiled = steps["compiled"].model
     compiled.encoder.compile()
     compiled.decoder.run = torch.compile(compiled.decoder.run)
-    warm_up = timed(lambda: [steps["compiled"]() for _ in range(3)], device)
+    with TemporaryDirectory() as empty, patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=empty):
+        warm_up = timed(lambda: [steps["compiled"]() for _ in range(3)], device)
     seconds = alternate(steps, rounds, device)
     images = settings.training.batch_size
     return [row("training_step_compiled", "warm_up_seconds", warm_up, seed=seed),
