@@ -183,6 +183,15 @@ def dearest_term(table: pd.DataFrame) -> str:
             f"{step.iloc[0]:.0f} ms.")
 
 
+def attention_kinds(table: pd.DataFrame) -> str:
+    """One sentence: fused attention against plain products, in every precision that was measured."""
+    told = {"attention_bf16": "bfloat16", "attention_fp32": "float32"}
+    found = {name: estimate(table, name, "fused_to_plain_time_ratio", 1) for name in told if name in set(table["what"])}
+    if not found:
+        return "Two kinds of attention were not compared."
+    return f"Fused attention takes {', '.join(f'{value} times (in {told[name]})' for name, value in found.items())} the time of plain."
+
+
 def largest_consistency(table: pd.DataFrame) -> str:
     """One sentence: time and memory of L_ac for the most images that were measured."""
     of_loss = table[table["what"].str.fullmatch("consistency_batch_[0-9]+")]

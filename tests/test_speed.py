@@ -184,6 +184,7 @@ def test_sentences_on_the_table():
         timing.row("training_step", "throughput_ratio", 2, 1.5, 2.5), timing.row("terms_together", "milliseconds", 90),
         timing.row("term_report_generation", "milliseconds", 60), timing.row("term_global_contrastive", "milliseconds", 20),
         timing.row("step_with_optimizer", "milliseconds", 100), timing.row("consistency_batch_8", "milliseconds", 1),
+        timing.row("attention_fp32", "fused_to_plain_time_ratio", 1.25, 1.2, 1.3),
         timing.row("consistency_batch_512", "milliseconds", 2500), timing.row("consistency_batch_512", "peak_megabytes", 90),
     ])  # fmt: skip
     assert speed.estimate(table, "training_step", "throughput_ratio") == "2.00 [1.50, 2.50]"
@@ -191,5 +192,7 @@ def test_sentences_on_the_table():
     assert speed.estimate(table, "loader", "images_per_second") == "not measured"
     assert "report generation costs most: 60 ms" in speed.dearest_term(table)
     assert speed.largest_consistency(table) == "L_ac of 512 images takes 2.5 s, and the allocator never gave more than 90 MB."
+    assert speed.attention_kinds(table) == "Fused attention takes 1.2 [1.2, 1.3] times (in float32) the time of plain."
     nothing = table.iloc[:0]
+    assert "not compared" in speed.attention_kinds(nothing)
     assert "not measured" in speed.dearest_term(nothing) and "not measured" in speed.largest_consistency(nothing)
