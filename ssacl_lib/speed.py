@@ -179,8 +179,8 @@ def dearest_term(table: pd.DataFrame) -> str:
         return "The terms were not measured."
     most = alone.loc[alone["value"].idxmax()]
     name = most["what"].removeprefix("term_").replace("_", " ")
-    return (f"Of the five terms computed alone, {name} costs most: {most['value']:.0f} ms, where the whole step with all five takes "
-            f"{step.iloc[0]:.0f} ms.")
+    return (f"Of the five terms computed alone, {name} costs most: {most['value']:.0f} ms, where the whole step with all five "
+            f"takes {step.iloc[0]:.0f} ms.")
 
 
 def attention_kinds(table: pd.DataFrame) -> str:
@@ -189,7 +189,8 @@ def attention_kinds(table: pd.DataFrame) -> str:
     found = {name: estimate(table, name, "fused_to_plain_time_ratio", 1) for name in told if name in set(table["what"])}
     if not found:
         return "Two kinds of attention were not compared."
-    return f"Fused attention takes {', '.join(f'{value} times (in {told[name]})' for name, value in found.items())} the time of plain."
+    times = ", ".join(f"{value} times (in {told[name]})" for name, value in found.items())
+    return f"Fused attention takes {times} the time of plain."
 
 
 def largest_consistency(table: pd.DataFrame) -> str:
