@@ -12,8 +12,8 @@ from functools import wraps
 
 import torch
 import torch.nn.functional as F
-from torch.utils.checkpoint import checkpoint
 
+from .chunked_consistency import ChunkedConsistency
 from .datasets.study import POSITIVE, UNCERTAIN
 
 IGNORE = -100
@@ -175,8 +175,7 @@ def anatomical_consistency_loss(
         mixing: lambda in [0, 1].
         keys: [J, M, D], the leaf tokens of the images j (all processes' images). None: leaf_tokens, as constants.
         key_reports: [J, D'], their reports; given with `keys`.
-        chunk: how many images j are compared at once. None: all at once up to 4 million numbers. Memory grows with the
-            chunk, since the backward pass computes a chunk's similarities anew.
+        chunk: how many images j are compared at once. None: all at once up to 4 million numbers. Memory grows with it.
 
     Raises:
         ValueError: shapes that don't fit, mixing outside [0, 1], a temperature that is not positive, NaN.
@@ -197,13 +196,14 @@ def anatomical_consistency_loss(
     queries, keys = F.normalize(leaf_tokens, dim=-1), F.normalize(keys, dim=-1)
     chunk = chunk or max(1, 4_000_000 // (batch * leaves * leaves))
     if chunk >= len(keys):
-        return _consistency(queries, keys, softened, temperature, mixing) / (batch * len(keys) * leaves)
-    parts = zip(keys.split(chunk), softened.split(chunk, dim=1), strict=True)
-    total = sum(checkpoint(_consistency, queries, k, s, temperature, mixing, use_reentrant=False) for k, s in parts)
+        total = consistency_sum(queries, keys, softened, temperature, mixing)
+    else:
+        scale = torch.as_tensor(1 / temperature, dtype=queries.dtype, device=queries.device)
+        total = ChunkedConsistency.apply(queries, keys, softened, scale, mixing, chunk)
     return total / (batch * len(keys) * leaves)
 
 
-def _consistency(queries, keys, softened, temperature, mixing) -> torch.Tensor:
+def consistency_sum(queries, keys, softened, temperature, mixing) -> torch.Tensor:
     """Sum over i, m and the given j of the cross-entropy of L_ac.
 
     - sum_n target_mn * log softmax_n(S_mn)

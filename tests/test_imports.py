@@ -31,7 +31,7 @@ ORDER = (
     ("text",),
     ("metrics",),
     ("losses.py",),
-    ("distributed.py",),
+    ("chunked_consistency.py", "distributed.py"),
     ("anatomy.py",),
     ("datasets/study.py", "datasets/image_files.py", "phantom/truth.py"),
     ("manifest.py",),

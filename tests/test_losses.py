@@ -159,11 +159,15 @@ def test_anatomical_consistency_does_not_depend_on_the_order_of_studies_or_on_le
     torch.testing.assert_close(losses.anatomical_consistency_loss(longer, 7 * reports, 0.03), loss, **EXACT)
 
 
-def test_chunks_have_the_same_gradients():
-    leaves, reports = double(4, 5, 6, seed=1, gradient=True), double(4, 3, seed=2)
-    (whole,) = torch.autograd.grad(losses.anatomical_consistency_loss(leaves, reports, 0.1), leaves)
-    (parts,) = torch.autograd.grad(losses.anatomical_consistency_loss(leaves, reports, 0.1, chunk=3), leaves)
+@pytest.mark.parametrize("both", [False, True])
+def test_chunks_have_the_same_gradients(both):
+    leaves, reports = double(7, 5, 4, seed=1, gradient=True), double(7, 3, seed=2)
+    temperature = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    keys = {"keys": leaves.flip(0), "key_reports": reports.flip(0)} if both else {}
+    whole, parts = (losses.anatomical_consistency_loss(leaves, reports, temperature, chunk=chunk, **keys) for chunk in (7, 3))
     torch.testing.assert_close(parts, whole, **EXACT)
+    for one, other in zip(*(torch.autograd.grad(loss, (leaves, temperature)) for loss in (parts, whole)), strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
 
 
 def test_report_generation_averages_over_tokens_not_over_reports():
