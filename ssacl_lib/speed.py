@@ -149,7 +149,15 @@ def load_speed(run: Run) -> pd.DataFrame:
 
 
 def saved_or_measured(run: Run) -> pd.DataFrame:
-    """The saved table (recorded with the run, so that figures older than it are noticed), or a quick measurement; says which."""
+    """The saved table (recorded with the run, so that figures older than it are noticed), or a quick measurement; says which.
+
+    A run with another folder of results, or on other data, shows a copy of the profile's table: speed depends on neither.
+    """
+    for name in ("speed.csv", "speed.md"):
+        saved, own = paths.FIGURES / run.settings.profile / "tables" / name, Path(run.tables) / name
+        if saved.is_file() and not own.is_file():
+            with atomic_write(own) as handle:
+                handle.write(saved.read_text(encoding="utf-8"))
     if (Path(run.tables) / "speed.csv").is_file():
         table = load_speed(run)
         for name in ("speed.csv", "speed.md"):

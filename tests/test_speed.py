@@ -177,6 +177,10 @@ def test_the_notebook_takes_the_saved_table_or_measures(smoke, tmp_path, monkeyp
     speed.save_part(run, "rendering", made)
     assert len(speed.saved_or_measured(run)) == 1 and "measured before, on a machine" in capsys.readouterr().out
     assert "tables/speed.csv" in read_json(tmp_path / "manifest.json")["notebooks"]["07_speed"]["outputs"]
+    (tmp_path / "figures/smoke").mkdir(parents=True)
+    (tmp_path / "tables").rename(tmp_path / "figures/smoke/tables")  # now it is the profile's, and the run has none of its own
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    assert len(speed.saved_or_measured(run)) == 1 and (tmp_path / "tables" / "speed.csv").is_file()
 
 
 def test_sentences_on_the_table():
