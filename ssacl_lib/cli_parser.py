@@ -162,7 +162,7 @@ def _bench(command) -> None:
     bench = command("bench", "run_bench", "time this library against the plain formulation", BENCH)
     bench.add_argument("--profile", default="cpu", help="whose model and batch are timed (default cpu)")
     bench.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    bench.add_argument("--only", metavar="NAME", help="this benchmark only")
+    bench.add_argument("--only", action="append", default=[], metavar="NAME", help="this benchmark only; may be repeated")
     bench.add_argument("--json", type=Path, metavar="OUT", help="write the rows to this file, too")
     bench.add_argument("--quick", action="store_true", help="few repetitions: a look, not a measurement")
 

@@ -93,7 +93,7 @@ def measure(settings: Settings, device: str, parts: Iterable[str], quick: bool =
     return pd.concat(done, ignore_index=True)
 
 
-def run_benchmarks(profile: str = "cpu", device: str | None = None, only: Sequence[str] = (),
+def run_benchmarks(profile: str = "cpu", device: str | None = None, only: Sequence[str] | None = None,
                    json_path: Path | str | None = None, quick: bool = False, seed: int = 0) -> pd.DataFrame:
     """`ssacl bench`: measure with a profile's sizes and write its table (CSV and Markdown), part by part.
 
@@ -108,7 +108,7 @@ def run_benchmarks(profile: str = "cpu", device: str | None = None, only: Sequen
         FileNotFoundError: no checkout of the repository, or (for the renderer) no CT.
     """
     settings = load_settings(profile, seed=seed)
-    device, parts = device_for(settings, device), list(only) or list(PARTS)
+    device, parts = device_for(settings, device), list(only or PARTS)
     for name in parts:
         load_part(name)
     run = None if quick else start_run("bench", profile, seed=seed)

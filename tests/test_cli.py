@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import types
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from conftest import write_dicom
 from PIL import Image
 
 import ssacl_lib
-from ssacl_lib import cli, folder_reports, paths
+from ssacl_lib import cli, folder_reports, paths, speed
 from ssacl_lib.cli import main, parse_override
 from ssacl_lib.phantom.truth import FINDINGS
 
@@ -211,14 +210,14 @@ def test_folders_without_a_film_that_can_be_read(capsys, tmp_path, tiny_checkpoi
 
 def test_bench_prints_the_table_of_speed(capsys, monkeypatch, tmp_path):
     asked = []
-    table = pd.DataFrame({"what": ["training_step"], "metric": ["throughput_ratio"], "value": [2.0]})
-    speed = types.ModuleType("ssacl_lib.speed")
-    speed.run_benchmarks = lambda *given: asked.append(given) or table
-    monkeypatch.setitem(sys.modules, "ssacl_lib.speed", speed)
-    monkeypatch.setattr(ssacl_lib, "speed", speed, raising=False)
-    code, out, _ = run(capsys, "bench", "--profile", "smoke", "--only", "loader", "--json", str(tmp_path / "x.json"), "--quick")
-    assert code == 0 and "throughput_ratio" in out
-    assert asked == [("smoke", "auto", "loader", tmp_path / "x.json", True)]
+    row = {"what": "term_x", "metric": "milliseconds", "value": 2.0, "low": 1.0, "high": 3.0, "n": 4, "seed": 0}
+    monkeypatch.setattr(speed, "load_part", lambda name: asked.append(name) or (lambda *_: [row]))
+    code, out, _ = run(capsys, "bench", "--profile", "smoke", "--only", "terms", "--json", str(tmp_path / "x.json"), "--quick")
+    assert code == 0 and "term_x" in out and set(asked) == {"terms"}
+    assert json.loads((tmp_path / "x.json").read_text())["rows"][0]["value"] == 2.0
+    monkeypatch.undo()
+    code, _, err = run(capsys, "bench", "--profile", "smoke", "--only", "speed")
+    assert code == 2 and "no benchmark 'speed'" in err and len(err.strip().splitlines()) == 1
 
 
 def test_wrong_images_phrases_and_weights_name_the_culprit(capsys, tmp_path, tiny_checkpoint):
