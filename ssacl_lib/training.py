@@ -262,4 +262,4 @@ def untrained(settings: Settings, studies=None) -> SSACLModel:
     return model.eval()
 
 
-__all__ = ["Batch", "TrainingResult", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]
+__all__ = ["TrainingResult", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]

@@ -13,7 +13,6 @@ import pytest
 from conftest import write_dicom
 from PIL import Image
 
-import ssacl_lib
 from ssacl_lib import cli, folder_reports, paths, speed
 from ssacl_lib.cli import main, parse_override
 from ssacl_lib.phantom.truth import FINDINGS

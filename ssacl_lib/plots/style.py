@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.style
 import numpy as np
+import seaborn
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -23,10 +24,8 @@ MILLIMETRE = 1 / 25.4
 SINGLE, DOUBLE = 85, 178
 """Widths of a figure in millimetres: one column, two columns."""
 
-BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = (
-    "#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC", "#CA9161", "#FBAFE4", "#949494", "#ECE133", "#56B4E9",
-)  # fmt: skip
-"""seaborn's "colorblind" palette."""
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = seaborn.color_palette("colorblind").as_hex()
+"""Colours that the usual forms of colour blindness tell apart."""
 
 INK, PALE = "#222222", "#E3E3E3"
 
@@ -59,7 +58,8 @@ DIVERGING = "RdBu_r"
 
 def use_style() -> None:
     """Load the style file; every figure function does this first, so that a figure never depends on the session."""
-    matplotlib.style.use(STYLE)
+    seaborn.set_theme(context="paper", style="ticks", palette="colorblind")
+    matplotlib.style.use(STYLE)  # over seaborn's: sizes for print
 
 
 def new_figure(width: float = DOUBLE, height: float = 80, **options) -> Figure:
