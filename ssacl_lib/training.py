@@ -168,7 +168,7 @@ def lay_out(model: SSACLModel, batch: Batch, settings: Settings, accelerator: Ac
     if t.compile:  # the texts' lengths change from step to step, so what reads them would be compiled again and again
         model.encoder.compile()
         model.decoder.run = torch.compile(model.decoder.run)
-    layers = [*model.text.bert.encoder.layer, *model.language.gpt.transformer.h]
+    layers = [*model.text.bert.encoder.layer, *model.language.gpt.transformer.h[:-1]]  # the last block is not called as such
     wrapped = distribute(model, t.sharding, layers, accelerator.device)
     return wrapped, torch.optim.AdamW(parameter_groups(model, settings), lr=t.learning_rate, betas=(0.9, 0.95), fused=True)
 

@@ -16,7 +16,7 @@ def small_model(**changes) -> SSACLModel:
     """Double precision, random weights that are all different from 0."""
     text = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
             "max_position_embeddings": 16}
-    language = {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    language = {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2}
     torch.manual_seed(0)
     model = SSACLModel(SSACLConfig(**{"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "heads": 2, "decoder_depth": 1,
                                       "decoder_heads": 2, "text": text, "language": language, **changes})).double().eval()

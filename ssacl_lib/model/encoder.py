@@ -72,17 +72,17 @@ def has_fast_bfloat16(device: torch.device | str) -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
-def attend(query, key, value, visible=None) -> torch.Tensor:
-    """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1, keys] bool hides padding.
+def attend(query, key, value, visible=None, dropout: float = 0.0) -> torch.Tensor:
+    """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1 or queries, keys] bool hides keys.
 
     On a GPU the fused kernel; on a CPU plain matrix products, whose bfloat16 backward is several times faster there.
     """
     if query.is_cuda:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    if visible is not None:
-        scores = scores.masked_fill(~visible, float("-inf"))
-    return scores.softmax(dim=-1) @ value
+    if visible is not None:  # the lowest number, not -inf: a place that sees nothing must not become NaN
+        scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
+    return F.dropout(scores.softmax(dim=-1), dropout) @ value
 
 
 class Block(nn.Module):

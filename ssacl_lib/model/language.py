@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from .config import SSACLConfig
-from .encoder import Tokens, fastest_attention, ready_mask
+from .encoder import Tokens, attend, fastest_attention, ready_mask
 
 LEAVES = 25
 
@@ -36,6 +36,9 @@ class LanguageDecoder(nn.Module):
         language = {"n_positions": max(256, self.prefix_length + 2 * config.report_tokens + 8), **config.language}
         if language.setdefault("activation_function", "gelu_new") == "gelu_new":
             language["activation_function"] = "gelu_pytorch_tanh"  # the same function in one kernel: less time and memory
+        if language.get("scale_attn_by_inverse_layer_idx") or language.get("reorder_and_upcast_attn"):
+            raise ValueError("this GPT-2 scales its attention by layer or computes it in float32, which `look_back` does not; "
+                             "use one of the usual kind, such as gpt2")
         self.gpt = GPT2LMHeadModel(GPT2Config(**language, attn_implementation=fastest_attention()))
         self.to_width = nn.Linear(config.width, self.gpt.config.n_embd)
 
@@ -67,12 +70,14 @@ class LanguageDecoder(nn.Module):
         return torch.cat([prefix, words], dim=1), torch.cat([prefix_mask, text_mask], dim=1)
 
     def run(self, embedded: torch.Tensor, mask: torch.Tensor, generating: bool, last: int) -> torch.Tensor:
-        """GPT-2's hidden states [B, last, n_embd] of the last places."""
-        visible = mask.bool()[:, None, None] & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
+        """GPT-2's hidden states [B, last, n_embd] of the last places; its last block works out these places only."""
+        gpt, length = self.gpt.transformer, mask.shape[1]
+        visible = mask.bool()[:, None, None] & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
         ready = ready_mask(visible, self.gpt.config._attn_implementation, embedded.dtype)
-        hidden = self.gpt.transformer(inputs_embeds=embedded, attention_mask=ready, use_cache=False,
-                                      position_ids=self.positions(mask, generating)).last_hidden_state
-        return hidden[:, hidden.shape[1] - last :]
+        hidden = gpt.drop(embedded + gpt.wpe(self.positions(mask, generating)))
+        for block in gpt.h[:-1]:
+            hidden = block(hidden, attention_mask=ready)
+        return gpt.ln_f(look_back(gpt.h[-1], hidden, visible, last))
 
     def hidden(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
         """Hidden states [B, T, n_embd] of teacher forcing; the one at t predicts report token t.
@@ -117,6 +122,23 @@ class LanguageDecoder(nn.Module):
             inputs_embeds=embedded.gather(1, order[..., None].expand(-1, -1, embedded.shape[-1])),
             attention_mask=mask.gather(1, order), position_ids=places.gather(1, order), logits_processor=processors,
             do_sample=False, num_beams=num_beams, eos_token_id=newline, pad_token_id=pad, **options)
+
+
+def look_back(block: nn.Module, hidden: torch.Tensor, visible: torch.Tensor, last: int) -> torch.Tensor:
+    """A block of GPT-2 for the last places alone, which look at all: hidden [B, L, n_embd] -> [B, last, n_embd].
+
+    visible: [B, 1, L, L] bool. What the prefix and the prompt would become in the last block nobody reads.
+    """
+    attention, normal = block.attn, block.ln_1(hidden)
+    (batch, length, width), weight, bias = hidden.shape, attention.c_attn.weight, attention.c_attn.bias
+    query = torch.addmm(bias[:width], normal[:, length - last :].reshape(-1, width), weight[:, :width])
+    both = torch.addmm(bias[width:], normal.reshape(-1, width), weight[:, width:])
+    query, key, value = (part.reshape(batch, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
+                         for part in (query, *both.chunk(2, dim=-1)))
+    dropout = attention.attn_dropout.p if block.training else 0.0
+    mixed = attend(query, key, value, visible[:, :, length - last :], dropout).transpose(1, 2).flatten(2)
+    tail = hidden[:, length - last :] + attention.resid_dropout(attention.c_proj(mixed))
+    return tail + block.mlp(block.ln_2(tail))
 
 
 class FirstScores(LogitsProcessor):
