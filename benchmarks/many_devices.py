@@ -6,7 +6,7 @@ Nothing is timed here. Counted, on the model of the profile and one batch of pha
 products, convolutions and attention, forward and backward, by torch's formulas, without recomputation), the parameters that
 get a gradient, and the tensors that the model hands to `gather_rows`. Assumed: everything that is an option of this script.
 
-    compute  = FLOP without L_ac / (peak * mfu)  +  1.5 * FLOP of L_ac (its forward products run twice) / (peak of L_ac * mfu)
+    compute  = FLOP without L_ac / (peak * mfu)  +  FLOP of L_ac / (peak of L_ac * mfu)
     reduce   = bytes of the gradients that a ring all-reduce sends / bandwidth, hidden behind the backward pass (2/3 of compute)
     gather   = bytes of the other processes' rows / bandwidth, not hidden
     efficiency = compute on one GPU / (compute + what is left of reduce + gather)
@@ -70,7 +70,7 @@ def expect(counted: dict, gpus: int, batch: int, options: argparse.Namespace) ->
     others = (gpus - 1) * batch
     bandwidth = 1e9 * (options.bandwidth if gpus <= options.per_node else options.network)
     plain = (counted["names"] + batch * counted["image"]) / (1e12 * options.peak * options.mfu)
-    pairs = [1.5 * batch * images * counted["pair"] / (1e12 * options.consistency_peak * options.mfu)
+    pairs = [batch * images * counted["pair"] / (1e12 * options.consistency_peak * options.mfu)
              for images in (batch, gpus * batch)]
     reduced = 2 * (gpus - 1) / gpus * BYTES * counted["parameters"]
     gathered = others * BYTES * (counted["forward_numbers"] + counted["backward_numbers"])

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
+from test_training import View
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ssacl_lib import distributed, paths
@@ -19,7 +19,6 @@ from ssacl_lib.distributed import distribute, join, mean_over_processes, rank, s
 from ssacl_lib.model import Batch, SSACLModel
 from ssacl_lib.model.build import build_model
 from ssacl_lib.settings import load_settings
-from ssacl_lib.text.labeler import label_array
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training import lay_out, pretrain, start, train_step, wanted_terms, weighted_sum
 
@@ -41,19 +40,6 @@ def small_studies():
     reports = [short if number % 4 < 2 else f"{long} Film {number}." for number in range(10)]
     images = np.random.default_rng(0).integers(0, 255, (len(reports), 32, 32), dtype=np.uint8)
     return View(reports, images)
-
-
-class View(SimpleNamespace):
-    """A training view in memory."""
-
-    def __init__(self, reports, images):
-        super().__init__(reports=reports, labels=label_array(reports), array=images)
-
-    def __len__(self):
-        return len(self.reports)
-
-    def images(self, rows):
-        return self.array[rows]
 
 
 def double(batch: Batch) -> Batch:
