@@ -107,14 +107,13 @@ def computed(model):
         values["img_global_plain"] = model.image_embedding(batch.pixels)
         values["prefix_embeds"] = model.language.prefix(whole, batch.leaf_open)[0]
         for kind, given in (("prompt", batch), ("noprompt", stored_batch(prompt=False))):
-            _, mask = model.language.embed(whole, given.leaf_open, torch.cat([given.prompt_ids, given.report_ids], 1),
-                                           torch.cat([given.prompt_mask, given.report_mask], 1))
+            embedded, mask = model.language.embed(whole, given.leaf_open, torch.cat([given.prompt_ids, given.report_ids], 1),
+                                                  torch.cat([given.prompt_mask, given.report_mask], 1))
             values[f"lm_mask_{kind}"] = mask
             labels = given.report_ids.masked_fill(given.report_mask == 0, losses.IGNORE)
             values[f"lm_labels_{kind}"] = torch.nn.functional.pad(labels, (mask.shape[1] - labels.shape[1], 0), value=losses.IGNORE)
-            logits = model.language(whole, given.leaf_open, given.prompt_ids, given.prompt_mask, given.report_ids, given.report_mask)
-            stored = ARRAYS[f"mid/lm_logits_{kind}"]  # theirs end with the logits after the last token
-            values[f"lm_logits_{kind}"] = torch.cat([logits, stored[:, logits.shape[1] :]], 1)
+            places = given.report_ids.shape[1] + 1  # theirs end with the logits after the last token
+            values[f"lm_logits_{kind}"] = model.language.gpt.lm_head(model.language.run(embedded, mask, False, places))
         restored = model.decoder.restored_parents(hidden.queries[:, [order.index(i) for i in range(len(order))]])
         targets = model.decoder.parent_targets(graph.queries[:, [MEANING["nodes"].index(name) for name in default_graph().parents]])
         per_parent = dict(zip(default_graph().parents, (restored - targets).square().mean((0, 2)), strict=True))
