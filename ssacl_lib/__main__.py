@@ -1,8 +1,14 @@
-"""python -m ssacl_lib = ssacl."""
+"""python -m ssacl_lib = ssacl, and what torchrun starts."""
 
+import os
 import sys
 
 from .cli import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "WORLD_SIZE" in os.environ:
+        from .distributed import leave
+
+        leave(code)
+    sys.exit(code)

@@ -147,7 +147,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     """ssacl bench."""
     from .speed import run_benchmarks
 
-    table = run_benchmarks(arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick)
+    table = run_benchmarks(arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed)
     print(table.to_string(index=False))
     return 0
 

@@ -164,6 +164,7 @@ def _bench(command) -> None:
     bench.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     bench.add_argument("--only", action="append", default=[], metavar="NAME", help="this benchmark only; may be repeated")
     bench.add_argument("--json", type=Path, metavar="OUT", help="write the rows to this file, too")
+    bench.add_argument("--seed", type=int, default=0, help="seed of weights, texts and pixels (default 0)")
     bench.add_argument("--quick", action="store_true", help="few repetitions: a look, not a measurement")
 
 

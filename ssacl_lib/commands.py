@@ -15,7 +15,7 @@ from .inference import phrase_maps_of_pixels, reports_of_pixels
 from .manifest import write_json
 from .model import SSACLConfig, SSACLModel, SSACLProcessor
 from .model.build import load_model
-from .model.release import convert_release, read_release
+from .model.release import read_release, unused_tensors
 from .plots.overlays import overlay_figure, save_overlay
 from .text.tokenizer import read_wordpiece
 from .training import save_model
@@ -97,7 +97,6 @@ def convert_release_file(checkpoint: Path, out: Path, tokenizer: Path | None = N
         warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
         state = read_release(checkpoint)
     model = SSACLModel.from_release(state, config)
-    unused = convert_release(state, model)[1]
     model.head.thresholds.fill_(NEVER)
     if words is not None and language is not None:
         model.processor = SSACLProcessor(config, words, language)
@@ -111,7 +110,7 @@ def convert_release_file(checkpoint: Path, out: Path, tokenizer: Path | None = N
         notes.append("without the texts' tokenizer: no phrase can be asked for (give --tokenizer, their WordPiece file)")
     if words is None and language is not None:
         language.save_pretrained(out / "language_tokenizer")
-    return unused, notes
+    return unused_tensors(state), notes
 
 
 GPT2_PIECES = 50257

@@ -4,12 +4,12 @@ With one process every function here is the identity. The rule behind them: W pr
 averaged (DDP, FSDP), must give the gradients of one process of batch W * B.
 """
 
-import atexit
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
@@ -60,9 +60,23 @@ def join(cpu: bool) -> None:
                          f"`{LAUNCH}` on every machine, or unset WORLD_SIZE for one process") from error
     store.set_timeout(WAITING)
     dist.init_process_group("gloo" if cpu else "nccl", store=store, rank=number, world_size=count, timeout=WAITING)
-    atexit.register(dist.destroy_process_group)
     if number:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code: the last line of a program that may have called `join`.
+
+    One of several processes ends at once, without Python's own tidying up. DTensor's caches keep the process group, so gloo's
+    threads still run then; one of them that frees a tensor while the interpreter goes down aborts its process, and torchrun
+    stops the others, though all work was done.
+    """
+    if world_size() == 1:
+        sys.exit(code)
+    dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def check_processes(found: int) -> None:

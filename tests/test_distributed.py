@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from ssacl_lib import distributed, paths
 from ssacl_lib.batches import TrainingBatches
-from ssacl_lib.distributed import distribute, join, mean_over_processes, rank, share_of_mean, world_size
+from ssacl_lib.distributed import distribute, join, leave, mean_over_processes, rank, share_of_mean, world_size
 from ssacl_lib.model import Batch, SSACLModel
 from ssacl_lib.model.build import build_model
 from ssacl_lib.settings import load_settings
@@ -218,3 +218,4 @@ if __name__ == "__main__":
         for choice in ("paper", "release") if action is gradients else ("none", "full"):
             ending = ".pt" if action in (gradients, steps) else ""
             action(Path(sys.argv[1]) / f"{action.__name__}-{choice}{ending}", choice)
+    leave(0)

@@ -58,8 +58,6 @@ def build_model(settings: Settings, tokenizer) -> SSACLModel:
         load_pretrained_text(model.text, m.text_weights)
     if m.language_weights:
         load_pretrained_language(model.language, m.language_weights)
-    if settings.training.recompute:
-        model.recompute_activations()
     return model
 
 

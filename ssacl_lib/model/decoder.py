@@ -5,11 +5,10 @@ from functools import lru_cache
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from ..anatomy import default_graph, graph_index
 from .config import SSACLConfig
-from .encoder import Block, sine_cosine_positions
+from .encoder import Block, recomputed, sine_cosine_positions
 
 
 @lru_cache
@@ -40,10 +39,7 @@ class VisualDecoder(nn.Module):
     def run(self, tokens: torch.Tensor, visible: torch.Tensor | None = None, blocks=None) -> torch.Tensor:
         """Embedded tokens [B, T, D] through the blocks (all, where none are given)."""
         for block in self.blocks if blocks is None else blocks:
-            if self.recompute and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, visible, use_reentrant=False)
-            else:
-                tokens = block(tokens, visible)
+            tokens = recomputed(self, block, tokens, visible)
         return tokens
 
     def reconstruct(self, cls: torch.Tensor, patches: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:

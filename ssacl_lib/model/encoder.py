@@ -116,7 +116,8 @@ class Block(nn.Module):
     def look(self, queries: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor | None = None):
         """Queries [B, Q, D] look at [itself, patches]; key, value [B, heads, N, d] are the patches', visible [B, 1, 1, N] bool.
 
-        Queries [1, Q, D] are the same for all images; so they are in the first block. Returns the new queries and their attention [B, heads, Q, 1 + N], column 0 for the query itself.
+        Queries [1, Q, D] are the same for all images; so they are in the first block. Returns the new queries and their
+        attention [B, heads, Q, 1 + N], column 0 for the query itself.
         """
         query, own_key, own_value = self.split(queries)
         query = query * query.shape[-1] ** -0.5
@@ -127,7 +128,6 @@ class Block(nn.Module):
         weights = torch.cat([own.expand(*others.shape[:-1], 1), others], dim=-1).softmax(dim=-1)
         mixed = weights[..., :1] * own_value + weights[..., 1:] @ value
         return self.finish(queries, mixed), weights
-
 
     def step(self, tokens: torch.Tensor, queries: torch.Tensor | None, targets: torch.Tensor | None, has_cls: bool):
         """One block of the encoder: tokens [B, (1 +) N, D] among themselves; queries and targets look at the patches.
@@ -230,7 +230,7 @@ class VisionEncoder(nn.Module):
             queries = torch.cat([queries, cls[: len(queries)]], dim=1)
         weights = None
         for block in self.blocks:
-            tokens, queries, weights, targets = self.recomputed(block.step, tokens, queries, targets, not hidden_cls)
+            tokens, queries, weights, targets = recomputed(self, block.step, tokens, queries, targets, not hidden_cls)
         tokens = self.norm(tokens)
         queries = None if queries is None else self.norm(queries)
         targets = None if targets is None else self.norm(targets)
@@ -238,11 +238,11 @@ class VisionEncoder(nn.Module):
             return Tokens(tokens, queries[:, -1], queries[:, :-1], weights[:, :, :-1], targets)
         return Tokens(tokens[:, 1:], tokens[:, 0], queries, weights, targets)
 
-    def recomputed(self, step, *arguments):
-        """A block's step; with `recompute` its activations are not kept but computed anew in the backward pass."""
-        if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(step, *arguments, use_reentrant=False)
-        return step(*arguments)
+def recomputed(owner: nn.Module, step, *arguments):
+    """A block's step; where `owner.recompute` is set, its activations are not kept but computed anew in the backward pass."""
+    if owner.recompute and owner.training and torch.is_grad_enabled():
+        return checkpoint(step, *arguments, use_reentrant=False)
+    return step(*arguments)
 
 
 def take(tokens: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:

@@ -14,32 +14,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-RENAMED = (
-    (r"blocks\.(\d+)\.attn\.(qkv|proj)\.(weight|bias)", r"encoder.blocks.\1.\2.\3"),
-    (r"blocks\.(\d+)\.(norm1|norm2)\.(weight|bias)", r"encoder.blocks.\1.\2.\3"),
-    (r"blocks\.(\d+)\.mlp\.(fc1|fc2)\.(weight|bias)", r"encoder.blocks.\1.\2.\3"),
-    (r"decoder_blocks\.(\d+)\.attn\.(qkv|proj)\.(weight|bias)", r"decoder.blocks.\1.\2.\3"),
-    (r"decoder_blocks\.(\d+)\.(norm1|norm2)\.(weight|bias)", r"decoder.blocks.\1.\2.\3"),
-    (r"decoder_blocks\.(\d+)\.mlp\.(fc1|fc2)\.(weight|bias)", r"decoder.blocks.\1.\2.\3"),
-    (r"patch_embed\.proj\.(weight|bias)", r"encoder.stem.proj.\1"),
-    (r"norm\.(weight|bias)", r"encoder.norm.\1"),
-    (r"cls_token", "encoder.cls_token"),
-    (r"pos_embed", "encoder.positions"),
-    (r"decoder_pos_embed", "decoder.positions"),
-    (r"mask_token", "decoder.mask_token"),
-    (r"decoder_embed\.(weight|bias)", r"decoder.embed.\1"),
-    (r"decoder_norm\.(weight|bias)", r"decoder.norm.\1"),
-    (r"decoder_pred\.(weight|bias)", r"decoder.pixels.\1"),
-    (r"bert_encoder\.model\.bert\.(embeddings\..+\.(?:weight|bias)|encoder\..+|pooler\..+)", r"text.bert.\1"),
-    (r"img_mlp\.(weight|bias)", r"image_to_text.\1"),
-    (r"bert_proj\.(weight|bias)", r"name_to_query.\1"),
-    (r"pos_weight_img\.(weight|bias)", r"position_\1"),
-    (r"Tpar", "inverse_temperature"),
-    (r"opt_proj\.(weight|bias)", r"language.to_width.\1"),
-    (r"opt_model\.transformer\.(w[tp]e\.weight|ln_f\..+|h\.\d+\.(?:ln_\d|mlp\.c_\w+|attn\.c_\w+)\.(?:weight|bias))",
-     r"language.gpt.transformer.\1"),
-)  # fmt: skip
-"""Pattern of a release tensor -> ours. GPT-2 keeps its [in, out] matrices: transformers stores them so, too."""
+THEIRS = {
+    "encoder.blocks.": "blocks.", "encoder.stem.": "patch_embed.", "encoder.norm.": "norm.",
+    "encoder.cls_token": "cls_token", "encoder.positions": "pos_embed",
+    "decoder.blocks.": "decoder_blocks.", "decoder.embed.": "decoder_embed.", "decoder.norm.": "decoder_norm.",
+    "decoder.pixels.": "decoder_pred.", "decoder.mask_token": "mask_token", "decoder.positions": "decoder_pos_embed",
+    "text.bert.": "bert_encoder.model.bert.", "image_to_text.": "img_mlp.", "name_to_query.": "bert_proj.",
+    "position_": "pos_weight_img.", "inverse_temperature": "Tpar",
+    "language.to_width.": "opt_proj.", "language.gpt.": "opt_model.",
+}  # fmt: skip
+"""How our names begin -> how the release's do. GPT-2 keeps its [in, out] matrices: transformers stores them so, too."""
 
 UNUSED = (
     (r"logit_scale", "a parameter that no loss of the release reads"),
@@ -89,26 +73,24 @@ def read_release(path: Path | str) -> dict[str, torch.Tensor]:
     return content
 
 
-def convert_release(state: dict[str, torch.Tensor], model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The release's tensors under our names and in our shapes, and those left out with the reason.
+def unused_tensors(state: dict[str, torch.Tensor]) -> dict[str, str]:
+    """The release's tensors that are left out, with the reason."""
+    return {name: why for name in state for pattern, why in UNUSED if re.fullmatch(pattern, name.removeprefix("module."))}
+
+
+def convert_release(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
+    """The release's tensors under our names and in our shapes, without those that are left out.
 
     model: ours, of the sizes that the checkpoint should have.
     Raises ValueError naming a tensor that is missing, surplus, misshapen, or that contradicts another.
     """
     state = {name.removeprefix("module."): value for name, value in state.items()}
     wanted = {name: value for name, value in model.state_dict().items() if not name.startswith(OURS)}
-    renamed, origin, unused, surplus = {}, {}, {}, []
-    for name, value in state.items():
-        if why := next((why for pattern, why in UNUSED if re.fullmatch(pattern, name)), None):
-            unused[name] = why
-            continue
-        ours = next((re.sub(pattern, to, name) for pattern, to in RENAMED if re.fullmatch(pattern, name)), None)
-        if ours in wanted:
-            renamed[ours], origin[ours] = value, name
-        else:
-            surplus.append(name)
-    _refuse("surplus", surplus, "they have no place in a model of these sizes")
-    _refuse("missing", [release_name(name) for name in wanted if name not in renamed], "the checkpoint is incomplete")
+    origin = {name: release_name(name) for name in wanted}
+    surplus = state.keys() - unused_tensors(state).keys() - set(origin.values())
+    _refuse("surplus", [name for name in state if name in surplus], "they have no place in a model of these sizes")
+    _refuse("missing", [name for name in origin.values() if name not in state], "the checkpoint is incomplete")
+    renamed = {ours: state[theirs] for ours, theirs in origin.items()}
     place_positions(renamed)
     renamed["position_weight"], renamed["position_bias"] = renamed["position_weight"].flatten(), renamed["position_bias"].squeeze()
     _refuse("misshapen", [f"{origin[name]} {list(state[origin[name]].shape)}" for name, value in renamed.items()
@@ -116,7 +98,7 @@ def convert_release(state: dict[str, torch.Tensor], model: nn.Module) -> tuple[d
     head = state.get("opt_model.lm_head.weight")
     if head is not None and not torch.equal(head, state["opt_model.transformer.wte.weight"]):
         raise ValueError("opt_model.lm_head.weight differs from opt_model.transformer.wte.weight; expected one table for both")
-    return renamed, unused
+    return renamed
 
 
 def place_positions(renamed: dict[str, torch.Tensor]) -> None:
@@ -137,18 +119,11 @@ def place_positions(renamed: dict[str, torch.Tensor]) -> None:
 
 def release_name(ours: str) -> str:
     """The release's name of one of our tensors."""
-    simple = {"encoder.stem.": "patch_embed.", "encoder.norm.": "norm.", "encoder.cls_token": "cls_token",
-              "encoder.positions": "pos_embed", "decoder.positions": "decoder_pos_embed", "decoder.mask_token": "mask_token",
-              "decoder.embed.": "decoder_embed.", "decoder.norm.": "decoder_norm.", "decoder.pixels.": "decoder_pred.",
-              "text.bert.": "bert_encoder.model.bert.", "image_to_text.": "img_mlp.", "name_to_query.": "bert_proj.",
-              "position_": "pos_weight_img.", "inverse_temperature": "Tpar", "language.to_width.": "opt_proj.",
-              "language.gpt.": "opt_model."}
-    for start, theirs in simple.items():
-        if ours.startswith(start):
-            return theirs + ours.removeprefix(start)
-    name = ours.removeprefix("encoder.").replace("decoder.blocks", "decoder_blocks")
-    name = re.sub(r"\.(qkv|proj)\.", r".attn.\1.", name)
-    return re.sub(r"\.(fc1|fc2)\.", r".mlp.\1.", name)
+    start = next(start for start in THEIRS if ours.startswith(start))
+    name = THEIRS[start] + ours.removeprefix(start)
+    if start.endswith("blocks."):  # timm groups a block's matrices
+        name = re.sub(r"\.(qkv|proj)\.", r".attn.\1.", re.sub(r"\.(fc1|fc2)\.", r".mlp.\1.", name))
+    return name
 
 
 def _refuse(kind: str, names: list[str], why: str) -> None:

@@ -77,8 +77,7 @@ class SSACLModel(PreTrainedModel):
         source = path_or_state_dict
         state = source if isinstance(source, dict) else read_release(source)
         model = cls(config or SSACLConfig.release())
-        renamed, _ = convert_release(state, model)
-        model.load_state_dict(renamed, strict=False)
+        model.load_state_dict(convert_release(state, model), strict=False)
         return model.eval()
 
     @classmethod
