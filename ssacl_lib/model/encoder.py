@@ -31,8 +31,8 @@ class Tokens:
     targets: [B, Q', D], queries that were asked for without gradient; or None.
     """
 
-    patches: torch.Tensor
-    cls: torch.Tensor
+    patches: torch.Tensor | None
+    cls: torch.Tensor | None
     queries: torch.Tensor | None = None
     attention: torch.Tensor | None = None
     targets: torch.Tensor | None = None
@@ -129,10 +129,11 @@ class Block(nn.Module):
         mixed = weights[..., :1] * own_value + weights[..., 1:] @ value
         return self.finish(queries, mixed), weights
 
-    def step(self, tokens: torch.Tensor, queries: torch.Tensor | None, targets: torch.Tensor | None, has_cls: bool):
+    def step(self, tokens: torch.Tensor, queries: torch.Tensor | None, targets: torch.Tensor | None, has_cls: bool,
+             queries_only: bool = False):
         """One block of the encoder: tokens [B, (1 +) N, D] among themselves; queries and targets look at the patches.
 
-        Returns tokens, queries, the queries' attention (see `look`) and targets; None stays None.
+        Returns tokens (None with queries_only), queries, the queries' attention (see `look`) and targets; None stays None.
         """
         query, key, value = self.split(tokens)
         patch_key, patch_value = (key[:, :, 1:], value[:, :, 1:]) if has_cls else (key, value)
@@ -142,7 +143,8 @@ class Block(nn.Module):
         if targets is not None:
             with torch.no_grad():
                 targets, _ = self.look(targets, patch_key, patch_value)
-        return self.finish(tokens, attend(query, key, value)), queries, weights, targets
+        tokens = None if queries_only else self.finish(tokens, attend(query, key, value))
+        return tokens, queries, weights, targets
 
 
 class ConvolutionalStem(nn.Module):
@@ -213,10 +215,11 @@ class VisionEncoder(nn.Module):
         return take(self.stem(pixels, visible), keep) + positions
 
     def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, queries: torch.Tensor | None = None,
-                targets: torch.Tensor | None = None) -> Tokens:
+                targets: torch.Tensor | None = None, queries_only: bool = False) -> Tokens:
         """Encode pixels [B, C, S, S] with queries [Q, D] or [B, Q, D]; keep [B, K] (indices of kept patches) or None.
 
-        targets: more queries [Q', D], whose tokens nobody learns from: they are computed without gradient.
+        targets: more queries [Q', D], whose tokens nobody learns from: they are computed without gradient. queries_only: the
+        last block works out no patch and no CLS, which are None then.
         """
         patches = self.patch_tokens(pixels, keep)
         cls = self.cls_token.expand(len(patches), -1, -1).to(patches.dtype)
@@ -229,13 +232,15 @@ class VisionEncoder(nn.Module):
         if hidden_cls:
             queries = torch.cat([queries, cls[: len(queries)]], dim=1)
         weights = None
-        for block in self.blocks:
-            tokens, queries, weights, targets = recomputed(self, block.step, tokens, queries, targets, not hidden_cls)
-        tokens = self.norm(tokens)
-        queries = None if queries is None else self.norm(queries)
-        targets = None if targets is None else self.norm(targets)
+        for number, block in enumerate(self.blocks, start=1):
+            tokens, queries, weights, targets = recomputed(self, block.step, tokens, queries, targets, not hidden_cls,
+                                                           queries_only and number == len(self.blocks))
+        tokens, queries, targets = (None if part is None else self.norm(part) for part in (tokens, queries, targets))
         if hidden_cls:
-            return Tokens(tokens, queries[:, -1], queries[:, :-1], weights[:, :, :-1], targets)
+            cls, queries, weights = queries[:, -1], queries[:, :-1], weights[:, :, :-1]
+            return Tokens(tokens, None if queries_only else cls, queries, weights, targets)
+        if queries_only:
+            return Tokens(None, None, queries, weights, targets)
         return Tokens(tokens[:, 1:], tokens[:, 0], queries, weights, targets)
 
 def recomputed(owner: nn.Module, step, *arguments):

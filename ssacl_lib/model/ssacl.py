@@ -164,7 +164,8 @@ class SSACLModel(PreTrainedModel):
             if wanted & {"image_reconstruction", "global_contrastive", "report_labels"}:
                 masked = self.encoder(batch.pixels, keep)
             if restores:
-                nodes = self.encoder(batch.pixels, keep_lowest(batch.graph_noise, mask_ratio), queries).queries
+                nodes = self.encoder(batch.pixels, keep_lowest(batch.graph_noise, mask_ratio), queries,
+                                     queries_only=True).queries
         else:
             masked = self.encoder(batch.pixels, keep, queries if restores else None)
             nodes = masked.queries
