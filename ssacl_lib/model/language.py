@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
+    DynamicCache,
     GPT2Config,
     GPT2LMHeadModel,
     LogitsProcessor,
@@ -100,15 +101,16 @@ class LanguageDecoder(nn.Module):
 
     @torch.no_grad()
     def generate(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, newline: int, pad: int, num_beams: int = 1,
-                 repetition_penalty: float = 1.0, length_penalty: float = 1.0, **options) -> torch.Tensor:
+                 repetition_penalty: float = 1.0, length_penalty: float = 1.0, use_cache: bool = True, **options) -> torch.Tensor:
         """New token ids [B, T'] by transformers' `generate` (greedy or beam search with a key-value cache).
 
         options: min_new_tokens, max_new_tokens. A newline ends a report. What the mask hides is moved to the left and cut
-        off, so that a batch costs no more than its longest visible sequence.
+        off, so that a batch costs no more than its longest visible sequence; it is read once per image, whatever the beams.
         """
         embedded, mask = self.embed(tokens, leaf_open, prompt_ids, prompt_mask)
-        places = self.positions(mask, True)
         order = mask.argsort(dim=1, stable=True)[:, mask.shape[1] - int(mask.sum(1).max()) :]
+        read = {"inputs_embeds": embedded.gather(1, order[..., None].expand(-1, -1, embedded.shape[-1])),
+                "attention_mask": mask.gather(1, order), "position_ids": self.positions(mask, True).gather(1, order)}
         processors = LogitsProcessorList()
         if self.config.language_positions == "release" and prompt_mask.shape[1] and not prompt_mask[:, -1].all():
             first = self.continuation_logits(tokens, leaf_open, prompt_ids, prompt_mask, prompt_ids[:, :0])[:, 0]
@@ -118,10 +120,12 @@ class LanguageDecoder(nn.Module):
             processors.append(RepetitionPenalty(repetition_penalty, begin))
         if num_beams > 1:
             options["length_penalty"] = length_penalty
-        return self.gpt.generate(
-            inputs_embeds=embedded.gather(1, order[..., None].expand(-1, -1, embedded.shape[-1])),
-            attention_mask=mask.gather(1, order), position_ids=places.gather(1, order), logits_processor=processors,
-            do_sample=False, num_beams=num_beams, eos_token_id=newline, pad_token_id=pad, **options)
+            if use_cache:  # `generate` would read it once per beam; what is left for it is the last place
+                options["cache"] = DynamicCache(config=self.gpt.config)
+                self.gpt.transformer(**{name: value[:, :-1] for name, value in read.items()}, cache=options["cache"])
+                options["cache"].batch_repeat_interleave(num_beams)
+        return self.gpt.generate(**read, logits_processor=processors, do_sample=False, num_beams=num_beams, use_cache=use_cache,
+                                 eos_token_id=newline, pad_token_id=pad, **options)
 
 
 def look_back(block: nn.Module, hidden: torch.Tensor, visible: torch.Tensor, last: int) -> torch.Tensor:

@@ -146,8 +146,7 @@ class SSACLModel(PreTrainedModel):
         """Keep no activation of a block for the backward pass but compute it anew: less memory, about a third more time."""
         self.encoder.recompute = self.decoder.recompute = True
         for part in (self.text.bert, self.language.gpt):
-            enable = getattr(part, "activation_checkpointing_enable", part.gradient_checkpointing_enable)  # its name in transformers 5.24
-            enable({"use_reentrant": False})
+            part.activation_checkpointing_enable({"use_reentrant": False})
 
     def passes(self, batch: Batch, keep: torch.Tensor, mask_ratio: float, wanted: set[str]):
         """The encoder passes that the wanted terms read: masked tokens, tokens of masked nodes, unmasked tokens; or None.
