@@ -96,7 +96,7 @@ def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
     """All rows of this part."""
     model = model_of(settings, device)
     generation = generation_rows(model, settings, 2 if quick else 8, 1 if quick else 3)
-    return generation + ground_rows(model, settings, 2 if quick else 9)
+    return generation + ground_rows(model, settings, 2 if quick else 15)
 
 
 if __name__ == "__main__":

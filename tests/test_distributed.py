@@ -179,6 +179,9 @@ def test_a_sample_is_drawn_alike_wherever_it_is_read():
 def test_one_process_shares_with_nobody():
     assert (world_size(), rank()) == (1, 0)
     assert share_of_mean(torch.tensor(3.0)) == 1
+    with pytest.raises(SystemExit) as left:
+        leave(3)
+    assert left.value.code == 3
 
 
 def launched_wrongly(monkeypatch, **variables):
