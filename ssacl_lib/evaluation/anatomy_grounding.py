@@ -33,15 +33,15 @@ CODE = ("evaluation/anatomy_grounding.py", "metrics/grounding.py", "anatomy.py",
 def evaluate_anatomies(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
     """Scores of every node's map in every study (cached per model): columns study, node, method and the four scores.
 
-    run: has `.settings` and `.runs`. Nodes without a mask in a study are left out; no regions at all: no rows. Methods
-    beside the models: "centre prior", and "chance" (pointing = the share of the picture that the anatomy covers).
+    run: has `.settings` and `.runs`. Where a study has no mask of a node, pointing and CNR are NaN; entropy and likeness
+    need none. Methods beside the models, where any study has masks: "centre prior", and "chance" (pointing = the share of
+    the picture that the anatomy covers).
     """
     studies = test_studies(run.settings) if studies is None else studies
-    if not any(study.regions for study in studies):
-        return pd.DataFrame(columns=COLUMNS)
     key = results_key(studies, run.settings, CODE)
-    folder = run.runs / "evaluation"
-    frames = [cached(folder, "anatomies priors", key, lambda: score_priors(studies))]
+    folder, frames = run.runs / "evaluation", []
+    if any(study.regions for study in studies):
+        frames.append(cached(folder, "anatomies priors", key, lambda: score_priors(studies)))
     for method, model in models.items():
         frames.append(
             cached(
@@ -90,8 +90,8 @@ def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
             with torch.no_grad(), inference.autocast(model):
                 attention.append(with_parents(model.leaf_attention(pixels_of(model, images)).float().cpu().numpy()))
             bar.update(len(chunk))
-    frame = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"])
-    return frame.merge(attention_scores(np.concatenate(attention), studies), how="left").assign(method=method)[COLUMNS]
+    frame = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"]).astype({"pointing": float, "cnr": float})
+    return frame.merge(attention_scores(np.concatenate(attention), studies), how="right").assign(method=method)[COLUMNS]
 
 
 def attention_scores(attention: np.ndarray, studies: Sequence) -> pd.DataFrame:
@@ -135,8 +135,6 @@ def anatomy_table(per_node: pd.DataFrame, settings) -> pd.DataFrame:
 
     node: a name of the graph, "mean of leaves" or "mean of parents" (every node counts once per study).
     """
-    if not len(per_node):
-        return long_table([], ["node"])
     graph, rows = default_graph(), []
     for method, group in per_node.groupby("method", sort=False):
         for name, members in (("mean of leaves", graph.leaves), ("mean of parents", graph.parents)):

@@ -177,7 +177,7 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
 
     A data set with masks of other nodes only (right lung, left lung) is shown with these.
     """
-    leaves = scored_nodes(table)
+    leaves = scored_nodes(table, "pointing")
     if not leaves:
         return NO_REGIONS
     order = [name for name in ("mean of leaves", *leaves) if name in set(table["node"])]
@@ -214,9 +214,9 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
     return figure
 
 
-def scored_nodes(table: pd.DataFrame) -> list[str]:
-    """The leaves of which a table has rows; where it has none, the other nodes."""
-    there = set(table["node"]) if len(table) else set()
+def scored_nodes(table: pd.DataFrame, metric: str) -> list[str]:
+    """The leaves of which a table has this metric; where it has none, the other nodes."""
+    there = set(table[table["metric"] == metric]["node"])
     graph = default_graph()
     return [node for node in graph.leaves if node in there] or [node for node in graph.nodes if node in there]
 
@@ -229,23 +229,23 @@ def likeness(
     table: node, method, metric similarity_across_patients, value, low, high. images [k, H, W]; masks [k, H, W] bool
     or None. maps: model -> [k, H, W], attention of `node` as a multiple of the uniform one.
     """
-    table = table[table["metric"] == "similarity_across_patients"] if len(table) else table
+    table = table[table["metric"] == "similarity_across_patients"]
     figure = style.new_figure(style.DOUBLE, 14 + 21.5 * len(maps))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
     ax = left.subplots()
     methods = style.methods_in_order(table["method"]) if len(table) else list(maps)
     for number, method in enumerate(methods):
-        part = table[(table["method"] == method) & table["node"].isin(scored_nodes(table))] if len(table) else table
-        spread = np.linspace(-0.25, 0.25, len(part)) if len(part) else []
+        part = table[(table["method"] == method) & table["node"].isin(scored_nodes(table, "similarity_across_patients"))]
+        spread = np.linspace(-0.25, 0.25, len(part))
         ax.plot(
             part["value"],
-            number + np.asarray(spread),
+            number + spread,
             "o",
             color=style.method_colour(method),
             markersize=2.6,
             alpha=0.8,
         )
-        mean = table[(table["method"] == method) & (table["node"] == "mean of leaves")] if len(table) else table
+        mean = table[(table["method"] == method) & (table["node"] == "mean of leaves")]
         if len(mean):
             style.intervals(
                 ax, [number], mean["value"], mean["low"], mean["high"], colour=style.INK, marker="|", markersize=12
