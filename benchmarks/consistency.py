@@ -81,8 +81,15 @@ def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
     for naive, batches in ((False, BATCHES), (True, NAIVE)):
         for batch in [b for b in batches if not quick or b <= 32]:
             repeats = 2 if quick else 1 if batch >= 1024 else 3
-            measures = {"batch": batch, "width": settings.model.width, "naive": naive, "repeats": repeats,
-                        "device": str(device), "seed": settings.seed, "alone": not quick}
+            measures = {
+                "batch": batch,
+                "width": settings.model.width,
+                "naive": naive,
+                "repeats": repeats,
+                "device": str(device),
+                "seed": settings.seed,
+                "alone": not quick,
+            }
             peaks = measure(**measures) if quick else in_child(**measures)
             label = f"consistency{'_naive' if naive else ''}_batch_{batch}"
             found.append(measured(label, "milliseconds", [1000 * s for s in peaks.pop("seconds")], settings.seed))

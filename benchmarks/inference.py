@@ -14,12 +14,12 @@ import torch
 from timing import alternate, measured, paired_ratio, row
 from workload import NoiseStudies, build, reference_decoding, run_script, texts
 
-from ssacl_lib.batches import entity_prompts, open_leaves
-from ssacl_lib.inference import phrase_maps_of_pixels
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.model.build import load_model
 from ssacl_lib.model.config import SSACLConfig
 from ssacl_lib.model.encoder import Tokens
+from ssacl_lib.model.maps import phrase_maps_of_pixels
+from ssacl_lib.model.prompts import entity_prompts, open_leaves
 from ssacl_lib.paths import SHIPPED_CHECKPOINT
 from ssacl_lib.settings import Settings
 from ssacl_lib.text.entities import positives
@@ -31,7 +31,9 @@ PHRASES = (1, 10, 100)
 def model_of(settings: Settings, device) -> SSACLModel:
     """The shipped model where the profile is its own size, else random weights."""
     folder = SHIPPED_CHECKPOINT
-    if (folder / "config.json").is_file() and SSACLConfig.from_pretrained(folder).image_size == settings.data.image_size:
+    if (folder / "config.json").is_file() and SSACLConfig.from_pretrained(
+        folder
+    ).image_size == settings.data.image_size:
         return load_model(folder, str(device))
     return build(settings, device).eval()
 
@@ -56,8 +58,10 @@ def generation_rows(model: SSACLModel, settings: Settings, images: int, rounds: 
     rows = []
     for label, beams in (("greedy_cache", 1), ("beam_search_cache", max(3, settings.inference.beams))):
         options = {**model.config.generation, "num_beams": beams}
-        calls = {"cached": partial(language.generate, *given, **options),
-                 "whole": partial(reference_decoding().generate_without_cache, language, *given, **options)}
+        calls = {
+            "cached": partial(language.generate, *given, **options),
+            "whole": partial(reference_decoding().generate_without_cache, language, *given, **options),
+        }
         ids = {name: call() for name, call in calls.items()}
         written = int((ids["cached"] != processor.pad).sum())
         seconds = alternate(calls, rounds, model.device, warm_up=0)

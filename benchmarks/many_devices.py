@@ -13,7 +13,7 @@ get a gradient, and the tensors that the model hands to `gather_rows`. Assumed: 
 """
 
 import argparse
-from unittest.mock import patch
+from dataclasses import replace
 
 import torch
 from training_step import FlopCounter
@@ -22,9 +22,9 @@ from workload import batch_of, build, changed
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.losses import anatomical_consistency_loss
 from ssacl_lib.model import Batch
-from ssacl_lib.model import ssacl as model_module
+from ssacl_lib.model.network import ALONE
 from ssacl_lib.settings import Settings, load_settings
-from ssacl_lib.training import weighted_sum
+from ssacl_lib.training.loop import weighted_sum
 
 BYTES = 4  # gradients, parameters and gathered rows travel in float32
 
@@ -43,18 +43,28 @@ def count(settings: Settings) -> dict[str, float]:
         return tensor if gradient else tensor.detach()
 
     def rest(times: int) -> float:
-        batch = Batch(**{name: value if name.startswith("name_") else torch.cat([value] * times)
-                         for name, value in vars(two).items() if name != "report_places"})
+        batch = Batch(
+            **{
+                name: value if name.startswith("name_") else torch.cat([value] * times)
+                for name, value in vars(two).items()
+                if name != "report_places"
+            }
+        )
         gathered.clear()
-        with FlopCounter() as counter, patch.object(model_module, "gather_rows", recorded):
+        model.processes = replace(ALONE, gather_rows=recorded)
+        with FlopCounter() as counter:
             weighted_sum(model(batch, settings.training.mask_ratio, settings.training.mixing), settings).backward()
         return counter.total - (2 * times) ** 2 * pair
 
     once, twice = rest(1), rest(2)
-    return {"names": 2 * once - twice, "image": (twice - once) / 2, "pair": pair,
-            "parameters": sum(p.numel() for p in model.parameters() if p.grad is not None),
-            "forward_numbers": sum(numbers for numbers, _ in gathered),
-            "backward_numbers": sum(numbers for numbers, gradient in gathered if gradient)}
+    return {
+        "names": 2 * once - twice,
+        "image": (twice - once) / 2,
+        "pair": pair,
+        "parameters": sum(p.numel() for p in model.parameters() if p.grad is not None),
+        "forward_numbers": sum(numbers for numbers, _ in gathered),
+        "backward_numbers": sum(numbers for numbers, gradient in gathered if gradient),
+    }
 
 
 def pair_flop(width: int) -> float:
@@ -70,30 +80,58 @@ def expect(counted: dict, gpus: int, batch: int, options: argparse.Namespace) ->
     others = (gpus - 1) * batch
     bandwidth = 1e9 * (options.bandwidth if gpus <= options.per_node else options.network)
     plain = (counted["names"] + batch * counted["image"]) / (1e12 * options.peak * options.mfu)
-    pairs = [batch * images * counted["pair"] / (1e12 * options.consistency_peak * options.mfu)
-             for images in (batch, gpus * batch)]
+    pairs = [
+        batch * images * counted["pair"] / (1e12 * options.consistency_peak * options.mfu)
+        for images in (batch, gpus * batch)
+    ]
     reduced = 2 * (gpus - 1) / gpus * BYTES * counted["parameters"]
     gathered = others * BYTES * (counted["forward_numbers"] + counted["backward_numbers"])
     compute = plain + pairs[1]
     left = max(0.0, reduced / bandwidth - 2 / 3 * compute)
     step = compute + left + gathered / bandwidth
-    return {"gathered": gathered, "reduced": reduced, "compute": compute, "pairs": pairs[1], "left": left,
-            "gather": gathered / bandwidth, "images per second": gpus * batch / step, "efficiency": (plain + pairs[0]) / step}
+    return {
+        "gathered": gathered,
+        "reduced": reduced,
+        "compute": compute,
+        "pairs": pairs[1],
+        "left": left,
+        "gather": gathered / bandwidth,
+        "images per second": gpus * batch / step,
+        "efficiency": (plain + pairs[0]) / step,
+    }
 
 
 def table(counted: dict, options: argparse.Namespace) -> str:
     """The expectations as a Markdown table, a row per batch size and number of GPUs."""
-    heads = ("GPUs", "images of a step", "GFLOP per image, L_ac's share", "gathered per GPU", "all-reduced per GPU",
-             "compute, L_ac's part", "all-reduce left over", "gathering", "images per second", "efficiency")
+    heads = (
+        "GPUs",
+        "images of a step",
+        "GFLOP per image, L_ac's share",
+        "gathered per GPU",
+        "all-reduced per GPU",
+        "compute, L_ac's part",
+        "all-reduce left over",
+        "gathering",
+        "images per second",
+        "efficiency",
+    )
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for batch in options.batch:
         for gpus in options.gpus:
             e, pair = expect(counted, gpus, batch, options), gpus * batch * counted["pair"]
             flop = counted["names"] / batch + counted["image"] + pair
-            cells = (f"{gpus}", f"{gpus} x {batch}", f"{flop / 1e9:.0f}, {100 * pair / flop:.1f} %",
-                     f"{e['gathered'] / 1e6:.1f} MB", f"{e['reduced'] / 1e6:.0f} MB", f"{1e3 * e['compute']:.1f} ms, {1e3 * e['pairs']:.1f} ms",
-                     f"{1e3 * e['left']:.1f} ms", f"{1e3 * e['gather']:.2f} ms", f"{e['images per second']:.0f}",
-                     f"{100 * e['efficiency']:.0f} %")
+            cells = (
+                f"{gpus}",
+                f"{gpus} x {batch}",
+                f"{flop / 1e9:.0f}, {100 * pair / flop:.1f} %",
+                f"{e['gathered'] / 1e6:.1f} MB",
+                f"{e['reduced'] / 1e6:.0f} MB",
+                f"{1e3 * e['compute']:.1f} ms, {1e3 * e['pairs']:.1f} ms",
+                f"{1e3 * e['left']:.1f} ms",
+                f"{1e3 * e['gather']:.2f} ms",
+                f"{e['images per second']:.0f}",
+                f"{100 * e['efficiency']:.0f} %",
+            )
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -105,22 +143,39 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, help="pixels (default: the profile's)")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64], help="numbers of GPUs (default 1 8 64)")
     parser.add_argument("--batch", type=int, nargs="+", default=[32, 128], help="images per GPU (default 32 128)")
-    parser.add_argument("--mfu", type=float, default=0.4, help="share of the peak that compute reaches (assumed; default 0.4)")
+    parser.add_argument(
+        "--mfu", type=float, default=0.4, help="share of the peak that compute reaches (assumed; default 0.4)"
+    )
     parser.add_argument("--peak", type=float, default=989, help="TFLOP/s in bfloat16 (default 989: H100 SXM, dense)")
-    parser.add_argument("--consistency-peak", type=float, default=494,
-                        help="TFLOP/s of L_ac, which computes in TF32 (default 494: H100 SXM, dense)")
-    parser.add_argument("--bandwidth", type=float, default=450, help="GB/s per GPU inside a machine (default 450: NVLink 4)")
-    parser.add_argument("--network", type=float, default=50, help="GB/s per GPU between machines (default 50: 400 Gbit/s)")
+    parser.add_argument(
+        "--consistency-peak",
+        type=float,
+        default=494,
+        help="TFLOP/s of L_ac, which computes in TF32 (default 494: H100 SXM, dense)",
+    )
+    parser.add_argument(
+        "--bandwidth", type=float, default=450, help="GB/s per GPU inside a machine (default 450: NVLink 4)"
+    )
+    parser.add_argument(
+        "--network", type=float, default=50, help="GB/s per GPU between machines (default 50: 400 Gbit/s)"
+    )
     parser.add_argument("--per-node", type=int, default=8, help="GPUs of one machine (default 8)")
     options = parser.parse_args()
     settings = load_settings(options.profile)
-    settings = changed(settings, **{
-        "data.image_size": options.image_size or settings.data.image_size, "training.batch_size": 2,
-        "training.recompute": False})
+    settings = changed(
+        settings,
+        **{
+            "data.image_size": options.image_size or settings.data.image_size,
+            "training.batch_size": 2,
+            "training.recompute": False,
+        },
+    )
     counted = count(settings)
-    print(f"Model: {settings.profile} at {settings.data.image_size} px, {counted['parameters'] / 1e6:.0f} million parameters "
-          f"with gradient. Gathered per image: {BYTES * counted['forward_numbers'] / 1e3:.1f} kB, and gradients of "
-          f"{BYTES * counted['backward_numbers'] / 1e3:.1f} kB back.\n")
+    print(
+        f"Model: {settings.profile} at {settings.data.image_size} px, {counted['parameters'] / 1e6:.0f} million parameters "
+        f"with gradient. Gathered per image: {BYTES * counted['forward_numbers'] / 1e3:.1f} kB, and gradients of "
+        f"{BYTES * counted['backward_numbers'] / 1e3:.1f} kB back.\n"
+    )
     print(table(counted, options))
 
 

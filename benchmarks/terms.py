@@ -14,7 +14,7 @@ from timing import alternate, measured, paired_ratio
 from torch.nn import functional as F
 from workload import Trainer, autocast, batch_of, build, precisions, run_script
 
-from ssacl_lib.model.ssacl import TERMS
+from ssacl_lib.model.network import TERMS
 from ssacl_lib.settings import Settings
 
 
@@ -34,7 +34,9 @@ def term_rows(settings: Settings, device, rounds: int) -> list[dict]:
     competitors = {f"term_{name}": partial(backward_of, step, (name,)) for name in TERMS}
     competitors |= {"terms_together": partial(backward_of, step, TERMS), "step_with_optimizer": step}
     seconds = alternate(competitors, rounds, device, warm_up=2)
-    return [measured(name, "milliseconds", [1000 * s for s in values], settings.seed) for name, values in seconds.items()]
+    return [
+        measured(name, "milliseconds", [1000 * s for s in values], settings.seed) for name, values in seconds.items()
+    ]
 
 
 def plain_attention(query, key, value) -> torch.Tensor:
@@ -51,9 +53,14 @@ def attention_rows(settings: Settings, device, rounds: int) -> list[dict]:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         inputs = [torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
         kinds = {"fused": F.scaled_dot_product_attention, "plain": plain_attention}
-        calls = {name: partial(lambda kind, given: kind(*given).sum().backward(), kind, inputs) for name, kind in kinds.items()}
+        calls = {
+            name: partial(lambda kind, given: kind(*given).sum().backward(), kind, inputs)
+            for name, kind in kinds.items()
+        }
         seconds, label = alternate(calls, rounds, device, warm_up=3), f"attention_{precision}"
-        rows += [measured(label, f"milliseconds_{name}", [1000 * s for s in seconds[name]], settings.seed) for name in kinds]
+        rows += [
+            measured(label, f"milliseconds_{name}", [1000 * s for s in seconds[name]], settings.seed) for name in kinds
+        ]
         rows.append(paired_ratio(label, "fused_to_plain_time_ratio", seconds["fused"], seconds["plain"], settings.seed))
     return rows
 

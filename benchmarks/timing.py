@@ -26,11 +26,19 @@ MATMUL_RATES = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312
 
 
 # ---- rows
-def row(what: str, metric: str, value: float, low: float | None = None, high: float | None = None, n: int = 1,
-        seed: int = 0) -> dict:
+def row(
+    what: str, metric: str, value: float, low: float | None = None, high: float | None = None, n: int = 1, seed: int = 0
+) -> dict:
     """One number of the table; without an interval (something counted, or measured once) low and high are the value."""
-    return {"what": what, "metric": metric, "value": float(value), "low": float(value if low is None else low),
-            "high": float(value if high is None else high), "n": int(n), "seed": int(seed)}
+    return {
+        "what": what,
+        "metric": metric,
+        "value": float(value),
+        "low": float(value if low is None else low),
+        "high": float(value if high is None else high),
+        "n": int(n),
+        "seed": int(seed),
+    }
 
 
 def median_interval(values: Iterable[float], seed: int = 0) -> tuple[float, float, float]:
@@ -69,8 +77,9 @@ def timed(step: Callable[[], object], device: torch.device | str = "cpu") -> flo
     return time.perf_counter() - started
 
 
-def alternate(competitors: Mapping[str, Callable[[], object]], rounds: int, device: torch.device | str = "cpu",
-              warm_up: int = 1) -> dict[str, list[float]]:
+def alternate(
+    competitors: Mapping[str, Callable[[], object]], rounds: int, device: torch.device | str = "cpu", warm_up: int = 1
+) -> dict[str, list[float]]:
     """Seconds of each competitor, round by round; the first `warm_up` rounds are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in competitors}
     names = list(competitors)
@@ -86,11 +95,15 @@ def alternate(competitors: Mapping[str, Callable[[], object]], rounds: int, devi
 # ---- memory
 def bytes_of(tensors: Iterable) -> int:
     """Bytes of the distinct storages behind tensors (anything else in the iterable counts nothing)."""
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if isinstance(t, torch.Tensor)}
+    storages = {
+        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if isinstance(t, torch.Tensor)
+    }
     return sum(storages.values())
 
 
-def peak_memory(step: Callable[[], object], device: torch.device | str = "cpu", living: Callable[[], Iterable] = tuple) -> int:
+def peak_memory(
+    step: Callable[[], object], device: torch.device | str = "cpu", living: Callable[[], Iterable] = tuple
+) -> int:
     """Peak bytes of one step: what it allocates, and the tensors `living()` that live before it (CUDA counts them itself).
 
     The step runs once before, so that what is made on first use (gradients, moments) is not counted as the step's own.
@@ -145,7 +158,9 @@ def machine(device: torch.device | str = "cpu") -> str:
         model = platform.processor() or platform.machine()
     used = min(torch.get_num_threads(), os.cpu_count() or 1)
     where = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "CPU"
-    return f"{used} of {os.cpu_count()} cores {' '.join(model.split())}, torch {torch.__version__.split('+')[0]}, {where}"
+    return (
+        f"{used} of {os.cpu_count()} cores {' '.join(model.split())}, torch {torch.__version__.split('+')[0]}, {where}"
+    )
 
 
 def matmul_rate(device: torch.device | str, dtype: torch.dtype, size: int | None = None) -> tuple[float, str]:

@@ -31,8 +31,12 @@ from workload import Trainer, batch_of, build, changed, precisions, reference_st
 from ssacl_lib.losses import anatomical_consistency_loss
 from ssacl_lib.settings import Settings
 
-AGAINST = {"training_step": ("paper", "four pass"), "training_step_release": ("release", "four pass"),
-           "training_step_without_pair_loop": ("paper", "all pairs"), "training_step_dense": ("paper", "dense")}
+AGAINST = {
+    "training_step": ("paper", "four pass"),
+    "training_step_release": ("release", "four pass"),
+    "training_step_without_pair_loop": ("paper", "all pairs"),
+    "training_step_dense": ("paper", "dense"),
+}
 """Row of the table -> (ours, the reference)."""
 
 
@@ -45,7 +49,9 @@ def trainer(name: str, settings: Settings, device, precision: str) -> Trainer:
     """A formulation by name, with a model of its own (equal sizes, random weights); the batch depends on the settings only."""
     own = changed(settings, **{"model.attention": "paper" if name in ("paper", "dense") else "release"})
     model, slow = build(own, device), reference_step()
-    terms = {"four pass": slow.four_pass_terms, "all pairs": four_passes_all_pairs, "dense": slow.dense_mask_terms}.get(name)
+    terms = {"four pass": slow.four_pass_terms, "all pairs": four_passes_all_pairs, "dense": slow.dense_mask_terms}.get(
+        name
+    )
     return Trainer(model, own, batch_of(model, own, device), precision, terms)
 
 
@@ -119,9 +125,11 @@ def utilisation(label: str, step: Trainer, seconds: list[float], dtype: torch.dt
     step.optimizer.zero_grad(set_to_none=True)
     flop = counter.total
     rate, origin = matmul_rate(device, dtype)
-    return [row(label, "gigaflop_per_step", flop / 1e9, seed=seed),
-            row(label, f"gigaflop_per_second_of_matmul_{origin}", rate / 1e9, seed=seed),
-            measured(label, "model_flop_utilisation", [flop / s / rate for s in seconds], seed)]
+    return [
+        row(label, "gigaflop_per_step", flop / 1e9, seed=seed),
+        row(label, f"gigaflop_per_second_of_matmul_{origin}", rate / 1e9, seed=seed),
+        measured(label, "model_flop_utilisation", [flop / s / rate for s in seconds], seed),
+    ]
 
 
 # ---- curves
@@ -134,9 +142,11 @@ def curve_rows(settings: Settings, device, rounds: int, batches: list[int], size
         own = changed(settings, **change)
         steps = {name: trainer(name, own, device, precision) for name in ("paper", "four pass")}
         seconds, images = alternate(steps, rounds, device), own.training.batch_size
-        rows += [measured(label, "images_per_second", [images / s for s in seconds["paper"]], settings.seed),
-                 measured(label, "images_per_second_reference", [images / s for s in seconds["four pass"]], settings.seed),
-                 paired_ratio(label, "throughput_ratio", seconds["four pass"], seconds["paper"], settings.seed)]
+        rows += [
+            measured(label, "images_per_second", [images / s for s in seconds["paper"]], settings.seed),
+            measured(label, "images_per_second_reference", [images / s for s in seconds["four pass"]], settings.seed),
+            paired_ratio(label, "throughput_ratio", seconds["four pass"], seconds["paper"], settings.seed),
+        ]
         del steps
         free(device)
     return rows
@@ -156,9 +166,11 @@ def compile_rows(settings: Settings, device, rounds: int) -> list[dict]:
         warm_up = timed(lambda: [steps["compiled"]() for _ in range(3)], device)
     seconds = alternate(steps, rounds, device)
     images = settings.training.batch_size
-    return [row("training_step_compiled", "warm_up_seconds", warm_up, seed=seed),
-            measured("training_step_compiled", "images_per_second", [images / s for s in seconds["compiled"]], seed),
-            paired_ratio("training_step_compiled", "throughput_ratio", seconds["plain"], seconds["compiled"], seed)]
+    return [
+        row("training_step_compiled", "warm_up_seconds", warm_up, seed=seed),
+        measured("training_step_compiled", "images_per_second", [images / s for s in seconds["compiled"]], seed),
+        paired_ratio("training_step_compiled", "throughput_ratio", seconds["plain"], seconds["compiled"], seed),
+    ]
 
 
 def large_batch_rows(settings: Settings, device) -> list[dict]:
@@ -173,8 +185,11 @@ def large_batch_rows(settings: Settings, device) -> list[dict]:
         seconds = [timed(step, device) for _ in range(3)]
     except torch.cuda.OutOfMemoryError:
         return [*rows, row(label, "images_per_second", 0.0, seed=seed)]
-    return [*rows, row(label, "peak_megabytes", peak / 1e6, seed=seed),
-            measured(label, "images_per_second", [LARGE_BATCH / s for s in seconds], seed)]
+    return [
+        *rows,
+        row(label, "peak_megabytes", peak / 1e6, seed=seed),
+        measured(label, "images_per_second", [LARGE_BATCH / s for s in seconds], seed),
+    ]
 
 
 def plan(settings: Settings, device, quick: bool) -> dict:
@@ -184,8 +199,10 @@ def plan(settings: Settings, device, quick: bool) -> dict:
     if quick:
         return {"batches": sorted({max(2, own // 2), own}), "sizes": [half + -half % patch]}
     longest = 1.5 if torch.device(device).type == "cpu" else 2
-    return {"batches": sorted({max(2, own // 4), max(2, own // 2), own, 2 * own}),
-            "sizes": sorted({half + -half % patch, size, int(size * longest) // patch * patch})}
+    return {
+        "batches": sorted({max(2, own // 4), max(2, own // 2), own, 2 * own}),
+        "sizes": sorted({half + -half % patch, size, int(size * longest) // patch * patch}),
+    }
 
 
 def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:

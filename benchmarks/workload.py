@@ -17,16 +17,16 @@ import torch
 from timing import machine
 
 from ssacl_lib import paths
-from ssacl_lib.batches import TrainingBatches
 from ssacl_lib.datasets.phantom import report_of
 from ssacl_lib.model import Batch, SSACLModel, SSACLProcessor
 from ssacl_lib.model.build import config_from_settings
-from ssacl_lib.model.encoder import has_fast_bfloat16
+from ssacl_lib.model.precision import has_fast_bfloat16
 from ssacl_lib.phantom import draw_signs
 from ssacl_lib.settings import Settings, load_settings, validate_settings
 from ssacl_lib.text.labeler import label_array
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training import parameter_groups, weighted_sum
+from ssacl_lib.training.batches import TrainingBatches
+from ssacl_lib.training.loop import parameter_groups, weighted_sum
 
 STUDIES = 600
 FULL_VOCABULARIES = {"text": 30000, "language": 50257}
@@ -79,7 +79,10 @@ def build(settings: Settings, device: torch.device | str) -> SSACLModel:
     tokenizer = texts(settings.seed)[2]
     config = config_from_settings(plain(settings), len(tokenizer))
     if settings.model.language_weights:  # the sizes of GPT-2 and of the release's word pieces
-        config.text["vocab_size"], config.language["vocab_size"] = FULL_VOCABULARIES["text"], FULL_VOCABULARIES["language"]
+        config.text["vocab_size"], config.language["vocab_size"] = (
+            FULL_VOCABULARIES["text"],
+            FULL_VOCABULARIES["language"],
+        )
     model = SSACLModel(config)
     model.processor = SSACLProcessor(config, tokenizer, tokenizer)
     if settings.training.recompute:
@@ -110,8 +113,14 @@ def autocast(device: torch.device | str, precision: str):
 class Trainer:
     """A model with its optimizer; calling it makes one whole training step with the given formulation of the terms."""
 
-    def __init__(self, model: SSACLModel, settings: Settings, batch: Batch, precision: str,
-                 terms: Callable[..., dict[str, torch.Tensor]] | None = None):
+    def __init__(
+        self,
+        model: SSACLModel,
+        settings: Settings,
+        batch: Batch,
+        precision: str,
+        terms: Callable[..., dict[str, torch.Tensor]] | None = None,
+    ):
         self.model, self.settings, self.batch, self.precision = model, settings, batch, precision
         self.terms = terms or (lambda model, *arguments: model(*arguments))
         self.optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=1e-5, betas=(0.9, 0.95), fused=True)
@@ -148,7 +157,9 @@ def reference_decoding():
 def _reference(name: str):
     folder = paths.ROOT / "tests"
     if not (folder / "reference" / f"{name}.py").is_file():
-        raise FileNotFoundError(f"{folder / 'reference'} has no {name}.py: the benchmarks need a checkout of the repository")
+        raise FileNotFoundError(
+            f"{folder / 'reference'} has no {name}.py: the benchmarks need a checkout of the repository"
+        )
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     return importlib.import_module(f"reference.{name}")

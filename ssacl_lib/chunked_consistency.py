@@ -28,7 +28,9 @@ class ChunkedConsistency(torch.autograd.Function):
             total -= (1 - mixing) * similarity.diagonal(dim1=1, dim2=3).sum()
             if for_queries is None and for_keys is None:
                 continue
-            slope = similarity.sub_(normaliser[..., None]).exp_()  # softmax; then weight * softmax - target, the derivative
+            slope = similarity.sub_(
+                normaliser[..., None]
+            ).exp_()  # softmax; then weight * softmax - target, the derivative
             slope.mul_(weight[:, None, :, None]).sub_(soft[:, None, :, None]).diagonal(dim1=1, dim2=3).sub_(1 - mixing)
             slope = slope.view(batch * leaves, -1)
             if for_queries is not None:
@@ -45,5 +47,11 @@ class ChunkedConsistency(torch.autograd.Function):
         queries, scale, for_queries, for_keys = ctx.saved_tensors
         wanted, step = ctx.needs_input_grad, gradient * scale
         by_queries = None if for_queries is None else for_queries.view_as(queries)
-        return (step * by_queries if wanted[0] else None, step * for_keys if wanted[1] else None, None,
-                gradient * (by_queries * queries).sum() if wanted[3] else None, None, None)
+        return (
+            step * by_queries if wanted[0] else None,
+            step * for_keys if wanted[1] else None,
+            None,
+            gradient * (by_queries * queries).sum() if wanted[3] else None,
+            None,
+            None,
+        )

@@ -49,15 +49,19 @@ def join(cpu: bool) -> None:
         return
     missing = [name for name in MADE_BY_TORCHRUN if name not in os.environ]
     if missing:
-        raise ValueError(f"{promised} processes are announced, but this one was not started by torchrun ({missing[0]} is not "
-                         f"set); start them with `{LAUNCH}`, or unset WORLD_SIZE for one process")
+        raise ValueError(
+            f"{promised} processes are announced, but this one was not started by torchrun ({missing[0]} is not "
+            f"set); start them with `{LAUNCH}`, or unset WORLD_SIZE for one process"
+        )
     if not cpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
     except dist.DistError as error:
-        raise ValueError(f"{promised} processes are announced, but not all of them came within {MEETING}; start them with "
-                         f"`{LAUNCH}` on every machine, or unset WORLD_SIZE for one process") from error
+        raise ValueError(
+            f"{promised} processes are announced, but not all of them came within {MEETING}; start them with "
+            f"`{LAUNCH}` on every machine, or unset WORLD_SIZE for one process"
+        ) from error
     store.set_timeout(WAITING)
     dist.init_process_group("gloo" if cpu else "nccl", store=store, rank=number, world_size=count, timeout=WAITING)
     if number:
@@ -87,8 +91,10 @@ def check_processes(found: int) -> None:
     """
     started = int(os.environ.get("WORLD_SIZE") or 1)
     if not found == started == world_size():
-        raise ValueError(f"{started} processes were started, but {found} train together; start them with `{LAUNCH}` "
-                         "(and with --set device=cpu where there is no GPU)")
+        raise ValueError(
+            f"{started} processes were started, but {found} train together; start them with `{LAUNCH}` "
+            "(and with --set device=cpu where there is no GPU)"
+        )
 
 
 @contextmanager
@@ -177,8 +183,11 @@ def distribute(model: nn.Module, sharding: str, layers: Iterable[nn.Module], dev
     if sharding == "full":
         return shard(model, layers, device)
     return nn.parallel.DistributedDataParallel(
-        model, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True,
-        broadcast_buffers=False)  # the buffers are constants, or statistics that SyncBatchNorm keeps equal
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+        broadcast_buffers=False,
+    )  # the buffers are constants, or statistics that SyncBatchNorm keeps equal
 
 
 def shard(model: nn.Module, layers: Iterable[nn.Module], device: torch.device) -> nn.Module:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from .chunked_consistency import ChunkedConsistency
-from .datasets.study import POSITIVE, UNCERTAIN
+from .observations import POSITIVE, UNCERTAIN
 
 IGNORE = -100
 """Target of a position that the report generation loss leaves out."""

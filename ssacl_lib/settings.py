@@ -23,7 +23,9 @@ class DataSettings(_Section):
     train_studies: int = Field(ge=8)
     validation_studies: int = Field(ge=8)
     test_studies: int = Field(ge=8)
-    phantom_ranges: float = Field(ge=0, le=1, description="1 = full ranges of pose, build and exposure; 0 = one patient")
+    phantom_ranges: float = Field(
+        ge=0, le=1, description="1 = full ranges of pose, build and exposure; 0 = one patient"
+    )
 
 
 class ModelSettings(_Section):
@@ -65,7 +67,9 @@ class LossWeights(_Section):
     global_contrastive: float
     anatomical_consistency: float
     report_generation: float
-    report_labels: float = Field(description="ours, a start for small budgets: findings that the labeler read in the report")
+    report_labels: float = Field(
+        description="ours, a start for small budgets: findings that the labeler read in the report"
+    )
 
 
 class TrainingSettings(_Section):
@@ -86,7 +90,9 @@ class TrainingSettings(_Section):
     loss_weights: LossWeights
     augmentation: float = Field(ge=0, le=1, description="1 = the release's rotation and scale")
     flip: bool = Field(description="the release's random horizontal flip, which contradicts left and right in reports")
-    sharding: Literal["none", "full"] = Field(description="several processes: a whole model each (DDP), or shards (FSDP)")
+    sharding: Literal["none", "full"] = Field(
+        description="several processes: a whole model each (DDP), or shards (FSDP)"
+    )
     compile: bool = Field(description="torch.compile of encoder and visual decoder")
     recompute: bool = Field(description="activations are computed anew in the backward pass: less memory, more time")
     checkpoint_images: int = Field(ge=1, description="images between two checkpoints")
@@ -111,8 +117,12 @@ class EvaluationSettings(_Section):
     """How much is evaluated."""
 
     bootstrap: int = Field(ge=10, description="resamplings behind every interval")
-    control_studies: int = Field(ge=2, description="test studies of the costly controls (shifted image, deletion curves)")
-    cnn_images: int = Field(ge=32, description="images seen by the supervised CNN that measures the phantom's difficulty")
+    control_studies: int = Field(
+        ge=2, description="test studies of the costly controls (shifted image, deletion curves)"
+    )
+    cnn_images: int = Field(
+        ge=32, description="images seen by the supervised CNN that measures the phantom's difficulty"
+    )
 
 
 class Settings(_Section):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ssacl_lib.anatomy import ANATOMIES, anatomies_for, default_graph, findings_for, leaf_mask, leaves_of
-from ssacl_lib.datasets.study import OBSERVATIONS
+from ssacl_lib.observations import OBSERVATIONS
 
 GRAPH = default_graph()
 

@@ -76,7 +76,9 @@ def test_the_tensors_of_the_file_become_a_folder_of_ours(capsys, files):
 def test_other_forms_of_the_file_give_the_same(capsys, files):
     torch.save({"state_dict": {f"module.{name}": value for name, value in WEIGHTS.items()}}, "parallel.pth")
     torch.save(WEIGHTS, "bare.pth")
-    for number, words in enumerate((["parallel.pth"], ["bare.pth"], [checkpoint(WEIGHTS), "--config", "whole/config.json"])):
+    for number, words in enumerate(
+        (["parallel.pth"], ["bare.pth"], [checkpoint(WEIGHTS), "--config", "whole/config.json"])
+    ):
         name, *options = words
         assert run(capsys, "convert-release", name, f"out{number}", *(options or ["--config", "sizes.json"]))[0] == 0
     first, *others = (load_file(files / f"out{number}" / "model.safetensors") for number in range(3))
@@ -145,7 +147,10 @@ def test_wrong_tokenizers_and_sizes_are_named(capsys, files):
         ((name, "out", "--config", "nowhere.json"), "nowhere.json"),
         ((name, "out", "--config", "sizes.json", "--tokenizer", "nowhere.json"), "nowhere.json"),
         ((name, "out", "--config", "sizes.json", "--tokenizer", "broken.json"), "broken.json"),
-        ((name, "out", "--config", "sizes.json", "--tokenizer", "many.txt"), "many.txt: 91 entries, and the model has 64"),
+        (
+            (name, "out", "--config", "sizes.json", "--tokenizer", "many.txt"),
+            "many.txt: 91 entries, and the model has 64",
+        ),
         ((name, "out", "--config", "sizes.json", "--language-tokenizer", "./nowhere"), "nowhere"),
     ):
         code, _, err = run(capsys, "convert-release", *words)

@@ -10,16 +10,17 @@ import pytest
 from conftest import write_dicom
 from PIL import Image
 
-from ssacl_lib import sources
 from ssacl_lib.anatomy import leaf_mask
-from ssacl_lib.datasets import load_evaluation, load_training, shards
+from ssacl_lib.datasets import shards
 from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studies
-from ssacl_lib.datasets.image_files import box_mask, letterbox, letterbox_box, read_image
 from ssacl_lib.datasets.phantom import boxes_around, phrases_of
-from ssacl_lib.datasets.prepare import outside_data
-from ssacl_lib.datasets.study import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN, EvaluationStudy, Study
+from ssacl_lib.datasets.registry import load_evaluation, load_training, outside_data
+from ssacl_lib.datasets.study import EvaluationStudy, Study
+from ssacl_lib.images import box_mask, letterbox, letterbox_box, read_image
+from ssacl_lib.observations import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
+from ssacl_lib.record import sources
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.labeler import label_array
 
@@ -49,7 +50,9 @@ def test_training_studies(fake_phantom, smoke):
         studies[96]
 
 
-def test_labels_are_read_from_the_report_and_the_truth_leaves_no_other_trace(fake_phantom, smoke, monkeypatch, tmp_path):
+def test_labels_are_read_from_the_report_and_the_truth_leaves_no_other_trace(
+    fake_phantom, smoke, monkeypatch, tmp_path
+):
     """With the truth shuffled after the report was written, training sees the very same studies."""
     honest = load_training(smoke, "validation")
     np.testing.assert_array_equal(honest.labels, label_array(honest.reports))
@@ -240,7 +243,11 @@ def edit(folder, table, change):
     ("table", "change", "message"),
     [
         ("studies.csv", lambda t: t.rename(columns={"report": "text"}), "no column 'report'; there are image, text"),
-        ("studies.csv", lambda t: t.assign(report=[None, *t["report"][1:]]), "1 rows without a report .first: images/00"),
+        (
+            "studies.csv",
+            lambda t: t.assign(report=[None, *t["report"][1:]]),
+            "1 rows without a report .first: images/00",
+        ),
         ("studies.csv", lambda t: t.assign(image="images/00.png"), "listed more than once"),
         ("studies.csv", lambda t: t.assign(split="val"), "unknown split 'val'"),
         ("studies.csv", lambda t: t.assign(split=["train", "test"] * 6), "in more than one split"),
@@ -279,7 +286,11 @@ def test_the_data_fingerprint_sees_changes(film_folder):
 
 
 # ---- the authors' tables
-PROMPTS = {"": "[]", "cardiomegaly": '["mediastinum"]', "pleural effusion, edema": '["lungs", "mediastinum", "abdomen"]'}
+PROMPTS = {
+    "": "[]",
+    "cardiomegaly": '["mediastinum"]',
+    "pleural effusion, edema": '["lungs", "mediastinum", "abdomen"]',
+}
 NOTES = ("Lungs are clear.", "The heart is enlarged.", "Right pleural effusion, and pulmonary edema.")
 
 
@@ -336,7 +347,10 @@ def test_a_bad_picture_of_the_release_is_left_out_with_its_prompt(release_folder
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.assign(anatomies=["[]", "['lungs']", *t["anatomies"][2:]]), r"val.csv: row 2 \(image_id id10\).*no JSON list"),
+        (
+            lambda t: t.assign(anatomies=["[]", "['lungs']", *t["anatomies"][2:]]),
+            r"val.csv: row 2 \(image_id id10\).*no JSON list",
+        ),
         (lambda t: t.assign(anatomies=["[]", "", *t["anatomies"][2:]]), r"row 2 .*no JSON list; write"),
         (lambda t: t.assign(anatomies='["heart"]'), r"row 1 .*'heart' is no anatomy; write some of lungs, mediastinum"),
         (lambda t: t.assign(report=["a", "b", " "]), r"row 3 \(image_id id11\): no report"),
@@ -357,7 +371,9 @@ def test_the_release_folder_is_missed_by_name_and_fingerprinted(release_folder, 
     with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder.*ANA-MIMIC-train\.csv"):
         load_training(release_settings(tmp_path / "nowhere"))
     before = outside_data(release_settings(release_folder))
-    assert outside_data(load_settings("smoke")) is None and before == outside_data(release_settings(release_folder, seed=4))
+    assert outside_data(load_settings("smoke")) is None and before == outside_data(
+        release_settings(release_folder, seed=4)
+    )
     edit(release_folder, "ANA-MIMIC-test.csv", lambda t: t.assign(prompt="edema"))
     assert outside_data(release_settings(release_folder)) != before
     (release_folder / "ANA-MIMIC-val.csv").unlink()

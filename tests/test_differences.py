@@ -5,9 +5,9 @@ import inspect
 import numpy as np
 import pytest
 
-from ssacl_lib.differences import difference_panels, differences_table, marks
 from ssacl_lib.model import SSACLConfig
 from ssacl_lib.model.config import DIFFERENCES
+from ssacl_lib.notebook.differences import difference_panels, differences_table, marks
 from ssacl_lib.plots.pretraining import difference_panels as draw
 from ssacl_lib.settings import ModelSettings
 
@@ -38,7 +38,15 @@ def test_what_the_panels_say(panels):
     for value, seen in (("paper", True), ("release", False)):
         sees = panels["attention"][value].values
         assert not sees[patch, query].any() and sees[patch, cls].all() == sees[patch, cls].any() == seen
-    assert panels["hierarchy"]["release"].values.sum(1).tolist() == [4, 2, 7, 7, 6, 2, 3]  # children of the seven parents
+    assert panels["hierarchy"]["release"].values.sum(1).tolist() == [
+        4,
+        2,
+        7,
+        7,
+        6,
+        2,
+        3,
+    ]  # children of the seven parents
     assert panels["hierarchy"]["recursive"].values.sum(1).tolist() == [25, 14, 7, 7, 7, 2, 3]  # leaves below them
     assert np.array_equal(panels["consistency_gradient"]["queries"].values, np.eye(4, dtype=bool))
     training, generation = panels["language_positions"]["continued"].values

@@ -14,18 +14,43 @@ from test_training import View
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ssacl_lib import distributed, paths
-from ssacl_lib.batches import TrainingBatches
-from ssacl_lib.distributed import distribute, join, leave, mean_over_processes, rank, share_of_mean, world_size
+from ssacl_lib.distributed import (
+    distribute,
+    gather_rows,
+    join,
+    leave,
+    mean_over_processes,
+    rank,
+    share_of_mean,
+    world_size,
+)
 from ssacl_lib.model import Batch, SSACLModel
 from ssacl_lib.model.build import build_model
+from ssacl_lib.model.network import Processes
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training import lay_out, pretrain, start, train_step, wanted_terms, weighted_sum
+from ssacl_lib.training.batches import TrainingBatches
+from ssacl_lib.training.loop import lay_out, pretrain, start, train_step, wanted_terms, weighted_sum
 
-SMALL = {"data.image_size": 32, "model.stem": "patch", "model.width": 16, "model.text_width": 16, "model.language_width": 16,
-         "model.heads": 2, "model.decoder_heads": 2, "model.text_heads": 2, "model.language_heads": 2, "model.depth": 2,
-         "model.dropout": 0.0, "training.images": 24, "training.warmup_images": 0, "training.checkpoint_images": 8,
-         "training.accumulation": 1, "training.loss_weights.report_labels": 1.0, "device": "cpu"}
+SMALL = {
+    "data.image_size": 32,
+    "model.stem": "patch",
+    "model.width": 16,
+    "model.text_width": 16,
+    "model.language_width": 16,
+    "model.heads": 2,
+    "model.decoder_heads": 2,
+    "model.text_heads": 2,
+    "model.language_heads": 2,
+    "model.depth": 2,
+    "model.dropout": 0.0,
+    "training.images": 24,
+    "training.warmup_images": 0,
+    "training.checkpoint_images": 8,
+    "training.accumulation": 1,
+    "training.loss_weights.report_labels": 1.0,
+    "device": "cpu",
+}
 STEPS = 3
 
 
@@ -36,7 +61,10 @@ def small(ranks: int, **overrides):
 
 def small_studies():
     """Ten studies in memory; of any four in a row, the last two have the longer reports and more findings."""
-    short, long = "Right pleural effusion.", "Left pneumothorax. The heart is enlarged. There is no rib fracture. Mild edema is seen."
+    short, long = (
+        "Right pleural effusion.",
+        "Left pneumothorax. The heart is enlarged. There is no rib fracture. Mild edema is seen.",
+    )
     reports = [short if number % 4 < 2 else f"{long} Film {number}." for number in range(10)]
     images = np.random.default_rng(0).integers(0, 255, (len(reports), 32, 32), dtype=np.uint8)
     return View(reports, images)
@@ -57,6 +85,7 @@ def gradients(out: Path, attention: str) -> None:
     model = double_model(settings, studies)
     batches = TrainingBatches(settings, studies, model.processor, 8, shuffle=False)
     prompted = next(batch for batch in map(batches.__getitem__, range(8)) if batch.prompt_ids.shape[1])
+    model.processes = Processes(gather_rows, share_of_mean)
     wrapped = distribute(model, "none", [], torch.device("cpu"))
     terms = wrapped(double(prompted), 0.5, 0.1, wanted_terms(settings))
     weighted_sum(terms, settings).backward()
@@ -70,7 +99,9 @@ def gradients(out: Path, attention: str) -> None:
 
 def steps(out: Path, sharding: str) -> None:
     """The weights after a few steps in float64, with clipping and accumulation."""
-    settings = small(world_size(), **{"training.sharding": sharding, "training.accumulation": 2, "training.clip_norm": 0.5})
+    settings = small(
+        world_size(), **{"training.sharding": sharding, "training.accumulation": 2, "training.clip_norm": 0.5}
+    )
     studies, accelerator = small_studies(), start(settings)
     model = double_model(settings, studies)
     batches = TrainingBatches(settings, studies, model.processor, 2 * STEPS)
@@ -112,7 +143,16 @@ def two(tmp_path_factory):
     for sharding in ("none", "full"):
         pretrain(small(1), folder / f"resume-{sharding}", studies, studies, progress=False, stop_after=3)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(paths.ROOT)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", __file__, str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        __file__,
+        str(folder),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout == ""  # no line twice: the bar and the curve are the first process's
@@ -126,7 +166,9 @@ def furthest(one: dict, two: dict) -> float:
     """
     assert one.keys() == two.keys()
     pairs = [(one[name].detach(), two[name].detach()) for name in one]
-    return max(float((a - b).abs().max() / a.abs().max()) for a, b in pairs if max(a.abs().max(), b.abs().max()) > 1e-12)
+    return max(
+        float((a - b).abs().max() / a.abs().max()) for a, b in pairs if max(a.abs().max(), b.abs().max()) > 1e-12
+    )
 
 
 # ---- tests
@@ -161,7 +203,9 @@ def test_processes_share_an_epoch_without_overlap(two):
     rows = [torch.load(two / "train-none" / f"rows{number}.pt") for number in range(2)]
     together = [first + second for first, second in zip(*rows, strict=True)]
     assert together == read_rows(small(1), small_studies())
-    assert sorted([row for step in together for row in step][: len(small_studies())]) == list(range(len(small_studies())))
+    assert sorted([row for step in together for row in step][: len(small_studies())]) == list(
+        range(len(small_studies()))
+    )
 
 
 def test_a_sample_is_drawn_alike_wherever_it_is_read():
@@ -204,8 +248,15 @@ def test_a_launch_without_torchrun_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_process_that_stays_alone_is_refused(monkeypatch):
-    launched_wrongly(monkeypatch, WORLD_SIZE="2", RANK="0", LOCAL_RANK="0", LOCAL_WORLD_SIZE="2", MASTER_ADDR="localhost",
-                     MASTER_PORT="0")
+    launched_wrongly(
+        monkeypatch,
+        WORLD_SIZE="2",
+        RANK="0",
+        LOCAL_RANK="0",
+        LOCAL_WORLD_SIZE="2",
+        MASTER_ADDR="localhost",
+        MASTER_PORT="0",
+    )
     monkeypatch.setattr(distributed, "MEETING", distributed.timedelta(seconds=1))
     with pytest.raises(ValueError, match="not all of them came"):
         join(cpu=True)

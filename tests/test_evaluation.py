@@ -9,9 +9,19 @@ import torch
 
 from ssacl_lib import inference
 from ssacl_lib.anatomy import default_graph
-from ssacl_lib.datasets.study import BLANK, OBSERVATIONS, POSITIVE, EvaluationStudy, Phrase
-from ssacl_lib.evaluation import anatomy_grounding, faithfulness, films, findings, grounding, reports, results, targets
+from ssacl_lib.datasets.study import EvaluationStudy, Phrase
+from ssacl_lib.evaluation import (
+    anatomy_grounding,
+    faithfulness,
+    films,
+    findings,
+    grounding,
+    reports,
+    results,
+    targets,
+)
 from ssacl_lib.metrics import lexical
+from ssacl_lib.observations import BLANK, OBSERVATIONS, POSITIVE
 from ssacl_lib.settings import load_settings
 
 SIZE, PATCH = 48, 8
@@ -264,11 +274,16 @@ def test_a_data_set_with_prompts_gets_the_variant_that_uses_them(run, monkeypatc
     monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
     monkeypatch.setattr(inference, "positive_findings", lambda m, p: [[] for _ in p])
     monkeypatch.setattr(inference, "write_reports", write_reports)
-    guided = [EvaluationStudy(**{**vars(s), "prompt": f"p{i}", "leaf_open": np.arange(25) == i}) for i, s in enumerate(STUDIES)]
+    guided = [
+        EvaluationStudy(**{**vars(s), "prompt": f"p{i}", "leaf_open": np.arange(25) == i})
+        for i, s in enumerate(STUDIES)
+    ]
     per_study = reports.write_all("this run", Model(), guided, run.settings)
     assert set(per_study["variant"]) == {"head labels", *reports.VARIANTS, reports.GIVEN}
     whole = [call for call in told if call[1] is not None]
-    assert whole[0][1] == [f"p{i}" for i in range(10)] and (whole[0][2] == (np.arange(25) == np.arange(10)[:, None])).all()
+    assert (
+        whole[0][1] == [f"p{i}" for i in range(10)] and (whole[0][2] == (np.arange(25) == np.arange(10)[:, None])).all()
+    )
     assert results.studies_hash(guided) != results.studies_hash(STUDIES)
 
 
@@ -315,7 +330,9 @@ def test_lungs_on_films(run, oracle, monkeypatch):
 
 
 def test_data_without_phrases_regions_or_truth_gives_empty_tables(run, monkeypatch):
-    monkeypatch.setattr(inference, "leaf_maps", lambda model, images: np.ones((len(images), 25, SIZE, SIZE), np.float32))
+    monkeypatch.setattr(
+        inference, "leaf_maps", lambda model, images: np.ones((len(images), 25, SIZE, SIZE), np.float32)
+    )
     bare = [EvaluationStudy(name, name, STUDIES[0].image, "text", STUDIES[0].labels) for name in "st"]
     models = {"this run": Model()}
     anatomies = anatomy_grounding.anatomy_table(anatomy_grounding.evaluate_anatomies(run, models, bare), run.settings)

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from ssacl_lib import exercises, paths
+from ssacl_lib import paths
 from ssacl_lib.anatomy import anatomies_for, default_graph, leaves_of
+from ssacl_lib.notebook import exercises
 
 CHECKS = sorted(name for name in dir(exercises) if name.startswith("check_"))
 

@@ -5,19 +5,12 @@ import pytest
 import torch
 
 from ssacl_lib.anatomy import leaf_mask, leaves_of
-from ssacl_lib.inference import (
-    evidence_to_image,
-    load_model,
-    phrase_maps_of_pixels,
-    predict_findings,
-    random_keeps,
-    reports_of_pixels,
-    smooth,
-    visibility_effect,
-    write_reports,
-)
+from ssacl_lib.inference import predict_findings, write_reports
 from ssacl_lib.model import SSACLConfig
+from ssacl_lib.model.build import load_model
 from ssacl_lib.model.encoder import visible_patches
+from ssacl_lib.model.maps import evidence_to_image, phrase_maps_of_pixels, random_keeps, smooth, visibility_effect
+from ssacl_lib.model.reporting import reports_of_pixels
 
 
 class Stand:
@@ -130,7 +123,9 @@ def test_prompts_of_a_data_set_replace_the_findings(model, films, monkeypatch):
     asked = []
 
     def generate(tokens, leaf_open, ids, mask, newline, pad, **options):
-        asked.append((leaf_open, [[int(i) for i, seen in zip(*row, strict=True) if seen] for row in zip(ids, mask, strict=True)]))
+        asked.append(
+            (leaf_open, [[int(i) for i, seen in zip(*row, strict=True) if seen] for row in zip(ids, mask, strict=True)])
+        )
         return torch.full((len(ids), 1), newline)
 
     monkeypatch.setattr(model.language, "generate", generate)

@@ -164,7 +164,9 @@ def test_chunks_have_the_same_gradients(both):
     leaves, reports = double(7, 5, 4, seed=1, gradient=True), double(7, 3, seed=2)
     temperature = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
     keys = {"keys": leaves.flip(0), "key_reports": reports.flip(0)} if both else {}
-    whole, parts = (losses.anatomical_consistency_loss(leaves, reports, temperature, chunk=chunk, **keys) for chunk in (7, 3))
+    whole, parts = (
+        losses.anatomical_consistency_loss(leaves, reports, temperature, chunk=chunk, **keys) for chunk in (7, 3)
+    )
     torch.testing.assert_close(parts, whole, **EXACT)
     for one, other in zip(*(torch.autograd.grad(loss, (leaves, temperature)) for loss in (parts, whole)), strict=True):
         torch.testing.assert_close(one, other, **EXACT)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ssacl_lib import manifest, sources
-from ssacl_lib.manifest import atomic_write, output_problems, read_json, require_stage, start_run
+from ssacl_lib.record import manifest, sources
+from ssacl_lib.record.manifest import atomic_write, output_problems, read_json, require_stage, start_run
 
 
 def open_run(tmp_path, notebook="01_x", **more):
@@ -68,7 +68,10 @@ def test_changed_and_absent_outputs_are_named(tmp_path):
     assert output_problems(run.figures) == []
     (run.figures / "a.svg").write_text("other")
     (run.figures / "b.svg").unlink()
-    assert output_problems(run.figures) == ["01_x: a.svg differs from its hash in the manifest", "01_x: b.svg is absent"]
+    assert output_problems(run.figures) == [
+        "01_x: a.svg differs from its hash in the manifest",
+        "01_x: b.svg is absent",
+    ]
 
 
 def test_only_files_of_the_folder_are_recorded(tmp_path):
@@ -112,7 +115,10 @@ def test_a_notebook_is_its_cells_not_its_outputs(tmp_path):
 
 
 def test_modules_behind_a_notebook_are_followed_through_imports(tmp_path):
-    found = {path.name for path in sources.stage_modules(notebook(tmp_path, "%matplotlib inline\nfrom ssacl_lib import losses"))}
+    found = {
+        path.name
+        for path in sources.stage_modules(notebook(tmp_path, "%matplotlib inline\nfrom ssacl_lib import losses"))
+    }
     assert {"losses.py", "anatomy.yaml"} <= found and "manifest.py" not in found
     whole = {path.name for path in sources.stage_modules(notebook(tmp_path, "from ssacl_lib import SSACLModel"))}
     assert {"encoder.py", "losses.py", "anatomy.py"} <= whole

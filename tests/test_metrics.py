@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ssacl_lib.datasets.study import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.metrics import clinical, grounding, intervals, lexical
+from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 
 MAP = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 8.0]])  # in [-1, 1]: -1, -.75, -.5 / -.25, 0, 1
 RIGHT = np.array([[0, 0, 1], [0, 0, 1]], bool)

@@ -10,19 +10,49 @@ from ssacl_lib.model import SSACLConfig, SSACLModel, SSACLProcessor
 from ssacl_lib.model.build import load_encoder, mae_encoder_state
 from ssacl_lib.model.encoder import Tokens, VisionEncoder, keep_lowest
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training import save_model
+from ssacl_lib.training.loop import save_model
 
-REPORTS = ["Small left pleural effusion.", "No pneumothorax. The heart is enlarged.", "Lungs are clear.", "Right apical cap."]
+REPORTS = [
+    "Small left pleural effusion.",
+    "No pneumothorax. The heart is enlarged.",
+    "Lungs are clear.",
+    "Right apical cap.",
+]
 
 
 def config(**changes) -> SSACLConfig:
     """A model that trains in milliseconds."""
-    text = {"vocab_size": 200, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "intermediate_size": 32, "max_position_embeddings": 100}
-    language = {"vocab_size": 200, "n_embd": 24, "n_layer": 2, "n_head": 2, "bos_token_id": 2, "eos_token_id": 4,
-                "initializer_range": 0.4}
-    sizes = dict(image_size=32, patch_size=8, channels=1, stem="convolutional", width=24, depth=2, heads=2,
-                 decoder_depth=1, decoder_heads=2, text=text, language=language, evidence={"masks": 6})
+    text = {
+        "vocab_size": 200,
+        "hidden_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 100,
+    }
+    language = {
+        "vocab_size": 200,
+        "n_embd": 24,
+        "n_layer": 2,
+        "n_head": 2,
+        "bos_token_id": 2,
+        "eos_token_id": 4,
+        "initializer_range": 0.4,
+    }
+    sizes = dict(
+        image_size=32,
+        patch_size=8,
+        channels=1,
+        stem="convolutional",
+        width=24,
+        depth=2,
+        heads=2,
+        decoder_depth=1,
+        decoder_heads=2,
+        text=text,
+        language=language,
+        evidence={"masks": 6},
+    )
     return SSACLConfig(**{**sizes, **changes})
 
 
@@ -79,7 +109,9 @@ def test_cross_attention_equals_the_dense_mask(attention):
     pixels, queries = torch.randn(2, 1, 32, 32, dtype=torch.float64), torch.randn(4, 24, dtype=torch.float64)
     got = encoder(pixels, None, queries)
     see = naive_visibility(attention, 16, 4)
-    tokens = torch.cat([queries.expand(2, -1, -1), encoder.cls_token.expand(2, -1, -1), encoder.patch_tokens(pixels, None)], 1)
+    tokens = torch.cat(
+        [queries.expand(2, -1, -1), encoder.cls_token.expand(2, -1, -1), encoder.patch_tokens(pixels, None)], 1
+    )
     for block in encoder.blocks:
         query, key, value = block.split(tokens)
         scores = (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).masked_fill(~see, float("-inf"))
@@ -158,8 +190,19 @@ def test_round_trip_through_files(model, tmp_path):
 
 
 def test_encoder_starts_from_an_mae_checkpoint(tmp_path):
-    mae = ViTMAEModel(ViTMAEConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96,
-                                   image_size=32, patch_size=8, mask_ratio=0.0, hidden_act="gelu", layer_norm_eps=1e-6)).eval()
+    mae = ViTMAEModel(
+        ViTMAEConfig(
+            hidden_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=96,
+            image_size=32,
+            patch_size=8,
+            mask_ratio=0.0,
+            hidden_act="gelu",
+            layer_norm_eps=1e-6,
+        )
+    ).eval()
     mae.save_pretrained(tmp_path)
     ours = SSACLModel(config(stem="patch", channels=3)).eval()
     load_encoder(ours, str(tmp_path))

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from ssacl_lib import paths
-from ssacl_lib.rebuild import PARAMETERS, STAGES
+from ssacl_lib.command.rebuild import PARAMETERS, STAGES
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 FREE = {"exercise", "solution"}
@@ -127,7 +127,9 @@ def test_the_skeleton(path):
     assert "learn" in opening.lower() and "minutes" in opening.lower()
     for word in ("recap", "try it", "next"):
         assert re.search(rf"^#+ .*{word}", text, re.MULTILINE | re.IGNORECASE), f"no section {word!r}"
-    imports = [n for cell in code_cells(path) for n in ast.walk(syntax(cell)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    imports = [
+        n for cell in code_cells(path) for n in ast.walk(syntax(cell)) if isinstance(n, (ast.Import, ast.ImportFrom))
+    ]
     assert len(imports) <= 6
     assert any(tags(cell) & {"exercise"} for cell in cells)
 

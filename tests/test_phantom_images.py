@@ -11,7 +11,8 @@ from scipy import ndimage
 
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
-from ssacl_lib.phantom import FINDINGS, Sign, ct, draw_signs, organ_maps, render, xray
+from ssacl_lib.observations import FINDINGS
+from ssacl_lib.phantom import Sign, ct, draw_signs, organ_maps, render, xray
 from ssacl_lib.phantom.body import draw_patient, pose_body
 from ssacl_lib.phantom.film_statistics import real_films, statistics
 from ssacl_lib.phantom.findings import lung_regions
@@ -190,7 +191,9 @@ def test_a_sign_changes_the_film_where_its_mask_is(maps, sign):
     change = np.abs(signed.images[0].astype(float) - plain.images[0])
     near = ndimage.binary_dilation(mask, iterations=3)
     assert change[mask].mean() > 5
-    if sign.finding not in ("Enlarged Cardiomediastinum", "Cardiomegaly") and sign.kind != "lobar":  # those warp the whole chest
+    if (
+        sign.finding not in ("Enlarged Cardiomediastinum", "Cardiomegaly") and sign.kind != "lobar"
+    ):  # those warp the whole chest
         assert change[mask].mean() > 2.5 * np.median(change[~near])
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.datasets.phantom import report_of
+from ssacl_lib.observations import FINDINGS
 from ssacl_lib.phantom import draw_signs
 from ssacl_lib.phantom.reports import HEDGED_BELOW, LONGEST, PHRASE_FINDINGS, write_report
-from ssacl_lib.phantom.truth import FINDINGS, Sign
+from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.phantom.wording import Draws, parse, unfold, with_articles, wording
 from ssacl_lib.text.labeler import label
 from ssacl_lib.text.sections import sentences, split_sections
@@ -90,7 +91,9 @@ def test_sections_and_order(train):
     texts = [report.text for report in train[1]]
     both = np.mean([all(split_sections(text)) for text in texts])
     assert 0.5 < both < 0.7 and all(text.count("\n") <= 1 for text in texts)
-    assert all(re.fullmatch(r"[A-Z0-9].*[^.]\.", s) and not set(s) & set("~+{}()|") for t in texts for s in sentences(t))
+    assert all(
+        re.fullmatch(r"[A-Z0-9].*[^.]\.", s) and not set(s) & set("~+{}()|") for t in texts for s in sentences(t)
+    )
 
 
 def test_all_regions_are_named(train):
@@ -105,7 +108,9 @@ def test_all_regions_are_named(train):
 
 
 def test_nothing_is_called_normal_where_a_sign_lies():
-    effusion = Sign("Pleural Effusion", "left", "costophrenic", 0.9, 60.0, regions=("left costophrenic angle", "left lung"))
+    effusion = Sign(
+        "Pleural Effusion", "left", "costophrenic", 0.9, 60.0, regions=("left costophrenic angle", "left lung")
+    )
     large = Sign("Cardiomegaly", severity=0.9, regions=("cardiac silhouette", "mediastinum"))
     for seed in range(300):
         text = write_report((effusion, large), np.random.default_rng(seed)).text.lower()
@@ -127,20 +132,29 @@ def test_every_sign_can_be_written():
     assert set(kinds) == set(FINDINGS)
     zones = (None, "apical", "upper", "mid", "lower", "hilar", "costophrenic")
     for finding, options in kinds.items():
-        for kind, side, zone, severity in product((*options, None), ("right", "left", "bilateral", None), zones, (0.4, 1)):
+        for kind, side, zone, severity in product(
+            (*options, None), ("right", "left", "bilateral", None), zones, (0.4, 1)
+        ):
             text = write_report((Sign(finding, side, zone, severity, kind=kind),), np.random.default_rng(0)).text
             assert label(text)[finding] == "positive", text
 
 
 def test_four_signs_stay_within_the_length():
     names = ("Pleural Effusion", "Pneumothorax", "Lung Lesion", "Support Devices")
-    signs = tuple(Sign(n, "right", "lower", 0.9, 22.0, tip="cavoatrial junction", kind="central venous catheter") for n in names)
+    signs = tuple(
+        Sign(n, "right", "lower", 0.9, 22.0, tip="cavoatrial junction", kind="central venous catheter") for n in names
+    )
     lengths = [len(re.findall(r"\w+|[^\w\s]", write_report(signs, np.random.default_rng(i)).text)) for i in range(300)]
     assert np.mean(np.array(lengths) <= LONGEST + 4) >= 0.97
 
 
 def test_wording_unfolds_and_refuses_open_brackets():
-    assert {unfold("(a|b {x}|)!", {"x": ["c", "(d|d)"]}, Draws(np.random.default_rng(i))) for i in range(50)} == {"a!", "b c!", "b d!", "!"}
+    assert {unfold("(a|b {x}|)!", {"x": ["c", "(d|d)"]}, Draws(np.random.default_rng(i))) for i in range(50)} == {
+        "a!",
+        "b c!",
+        "b d!",
+        "!",
+    }
     assert with_articles("~ 8 mm nodule and ~mass, ~ 11 mm") == "an 8 mm nodule and a mass, an 11 mm"
     for phrase in ("(a|b", "a)"):
         with pytest.raises(ValueError, match="bracket"):

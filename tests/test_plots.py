@@ -9,9 +9,9 @@ from matplotlib.text import Text
 
 from ssacl_lib.anatomy import ANATOMIES, default_graph, findings_for
 from ssacl_lib.evaluation.cases import AGREES, PLAIN, WRONG, Case, PhraseCase
-from ssacl_lib.manifest import Run, read_json
-from ssacl_lib.phantom.truth import FINDINGS
+from ssacl_lib.observations import FINDINGS
 from ssacl_lib.plots import anatomy, grounding, pretraining, reports, speed, style
+from ssacl_lib.record.manifest import Run, read_json
 
 SIZE = 32
 FILM = np.tile(np.linspace(0, 255, SIZE).astype(np.uint8), (SIZE, 1))
@@ -299,8 +299,11 @@ def test_ratios_have_one_row_per_comparison_and_precision():
                          ("training_step_dense", 3.0)) for metric in ("throughput_ratio", "peak_memory_ratio")))  # fmt: skip
     ax = speed.ratios(table).axes[0]
     names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
-    assert names == ["paper mode against four passes", "paper mode against four passes, float32",
-                     "paper mode against its dense mask"]
+    assert names == [
+        "paper mode against four passes",
+        "paper mode against four passes, float32",
+        "paper mode against its dense mask",
+    ]
     assert ax.containers[0].lines[0].get_xdata().tolist() == [2.0, 1.5, 3.0]
 
 

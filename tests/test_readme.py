@@ -6,9 +6,10 @@ import subprocess
 import pytest
 import yaml
 
-from ssacl_lib import paths, readme
+from ssacl_lib import paths
+from ssacl_lib.command import readme
 
-PAGES = ("README.md", "data/README.md", "notebooks/README.md")
+PAGES = ("README.md", "data/README.md", "notebooks/README.md", "ssacl_lib/README.md")
 
 
 def test_the_generated_tables_are_up_to_date():
@@ -36,7 +37,10 @@ def test_every_file_of_the_root_has_its_line():
 
 def test_unknown_and_open_blocks_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    for text, message in (("<!-- generated: prices -->\n<!-- end -->", "prices"), ("<!-- generated: paper -->\n", "end")):
+    for text, message in (
+        ("<!-- generated: prices -->\n<!-- end -->", "prices"),
+        ("<!-- generated: paper -->\n", "end"),
+    ):
         (tmp_path / "README.md").write_text(text)
         with pytest.raises(ValueError, match=message):
             readme.generated("README.md")
@@ -59,4 +63,6 @@ def test_nothing_of_real_patients_is_tracked():
     listed = subprocess.run(["git", "ls-files"], cwd=paths.ROOT, capture_output=True, text=True, check=False).stdout
     of_folders = [name for name in listed.splitlines() if re.match(r"figures/[^/]*-(folder|release-csv)/", name)]
     assert all(re.search(r"/(tables/[^/]+\.(csv|md)|manifest\.json)$", name) for name in of_folders)
-    assert not [name for name in listed.splitlines() if re.search(r"\.(jpe?g|dcm|dicom|nii(\.gz)?)$", name, re.IGNORECASE)]
+    assert not [
+        name for name in listed.splitlines() if re.search(r"\.(jpe?g|dcm|dicom|nii(\.gz)?)$", name, re.IGNORECASE)
+    ]

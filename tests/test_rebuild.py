@@ -10,9 +10,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from ssacl_lib import paths, rebuild
-from ssacl_lib.manifest import output_problems, read_json
-from ssacl_lib.rebuild import STAGES, Stage, StageError, clean_notebook, stale_outputs
+from ssacl_lib import paths
+from ssacl_lib.command import rebuild
+from ssacl_lib.command.rebuild import STAGES, Stage, StageError, clean_notebook, stale_outputs
+from ssacl_lib.record.manifest import output_problems, read_json
 from ssacl_lib.settings import load_settings
 
 PARAMETERS = 'profile = "smoke"\ndataset = "phantom"\ndata_root = None\nseed = 0\nout_dir = None'
@@ -41,7 +42,11 @@ def test_smoke_from_the_command_line(smoke_run):
     assert output_problems(out) == []
     for stage in STAGES:
         assert {*stage.makes, f"notebooks/{stage.name}.ipynb"} <= set(recorded[stage.name]["outputs"])
-    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and out / "runs" not in path.parents}
+    files = {
+        path.relative_to(out).as_posix()
+        for path in out.rglob("*")
+        if path.is_file() and out / "runs" not in path.parents
+    }
     outputs = {name for stage in recorded.values() for name in stage["outputs"]}
     assert files - outputs == {"manifest.json", "run.json"}, "every file is recorded"
     assert len([name for name in outputs if name.endswith(".png")]) >= 12
@@ -97,7 +102,7 @@ def toy(tmp_path, monkeypatch):
         "(run.figures / 'a.txt').write_text(profile)\nrun.record(run.figures / 'a.txt');",
     ])  # fmt: skip
     write(folder, "02_second", [
-        "from ssacl_lib.manifest import require_stage\nrequire_stage(run, '01_first', run.runs / 'kept')",
+        "from ssacl_lib.record.manifest import require_stage\nrequire_stage(run, '01_first', run.runs / 'kept')",
         "import sys\nprint((run.runs / 'kept' / 'a').read_text())\nprint('half done', file=sys.stderr)",
     ])  # fmt: skip
     return load_settings("smoke", out_dir=str(tmp_path / "out"))
@@ -107,7 +112,7 @@ def write(folder, name, cells, parameters=PARAMETERS):
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
     first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    start = "from ssacl_lib.manifest import start_run\n" + START.format(name=name)
+    start = "from ssacl_lib.record.manifest import start_run\n" + START.format(name=name)
     notebook.cells = [first, *(nbformat.v4.new_code_cell(source) for source in (start, *cells))]
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
@@ -212,7 +217,13 @@ def test_every_parameter_reaches_the_notebook(toy, tmp_path):
 
 
 def test_cleaning_keeps_results_and_drops_the_rest():
-    cell = {"cell_type": "code", "id": "a", "metadata": {"papermill": {}, "tags": ["x"]}, "source": "", "execution_count": 1}
+    cell = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {"papermill": {}, "tags": ["x"]},
+        "source": "",
+        "execution_count": 1,
+    }
     view = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "Slider"}
     cell["outputs"] = [
         {"output_type": "stream", "name": "stderr", "text": "50 %"},
@@ -223,4 +234,7 @@ def test_cleaning_keeps_results_and_drops_the_rest():
     cleaned = clean_notebook(content)
     assert cleaned["metadata"] == {"kernelspec": {"name": "python3"}}
     assert cleaned["cells"][0]["metadata"] == {"tags": ["x"]}
-    assert [out.get("name", out.get("data")) for out in cleaned["cells"][0]["outputs"]] == ["stdout", {"text/plain": "Slider"}]
+    assert [out.get("name", out.get("data")) for out in cleaned["cells"][0]["outputs"]] == [
+        "stdout",
+        {"text/plain": "Slider"},
+    ]

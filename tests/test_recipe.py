@@ -5,7 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from ssacl_lib import cli, paths
+from ssacl_lib import paths
+from ssacl_lib.command import cli
 from ssacl_lib.evaluation import recipe
 from ssacl_lib.settings import load_settings
 
@@ -23,7 +24,9 @@ def test_only_variants_that_differ_count():
     smoke = recipe.variants("smoke")
     plain = load_settings("smoke")
     assert next(iter(smoke)) == PLAIN and smoke[PLAIN] == {}
-    assert "no start" not in smoke and "temperature 0.03" not in smoke  # smoke has neither start nor another temperature
+    assert (
+        "no start" not in smoke and "temperature 0.03" not in smoke
+    )  # smoke has neither start nor another temperature
     assert smoke["linear patch stem, no start"] == {"model.stem": "patch"} and plain.model.stem != "patch"
     assert "linear patch stem, no start" not in recipe.variants("gpu")
     assert all(len(changes) == 1 for name, changes in smoke.items() if name != PLAIN)

@@ -7,19 +7,43 @@ import torch
 from reference.step import dense_mask_terms, four_pass_terms
 
 from ssacl_lib.model import Batch, SSACLConfig, SSACLModel
-from ssacl_lib.model.ssacl import TERMS
+from ssacl_lib.model.network import TERMS
 
 REFERENCE = {"paper": dense_mask_terms, "release": four_pass_terms}
 
 
 def small_model(**changes) -> SSACLModel:
     """Double precision, random weights that are all different from 0."""
-    text = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
-            "max_position_embeddings": 16}
+    text = {
+        "vocab_size": 50,
+        "hidden_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 16,
+    }
     language = {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2}
     torch.manual_seed(0)
-    model = SSACLModel(SSACLConfig(**{"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "heads": 2, "decoder_depth": 1,
-                                      "decoder_heads": 2, "text": text, "language": language, **changes})).double().eval()
+    model = (
+        SSACLModel(
+            SSACLConfig(
+                **{
+                    "image_size": 32,
+                    "patch_size": 8,
+                    "width": 16,
+                    "depth": 2,
+                    "heads": 2,
+                    "decoder_depth": 1,
+                    "decoder_heads": 2,
+                    "text": text,
+                    "language": language,
+                    **changes,
+                }
+            )
+        )
+        .double()
+        .eval()
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -43,9 +67,17 @@ def random_batch(model: SSACLModel, count: int = 3, prompts: bool = True, seed: 
     prompt = prompt if prompts else tuple(part[:, :0] for part in prompt)
     noise = torch.rand(2, count, patches, generator=draw, dtype=torch.float64)
     text, names, report = texts(count, 9, 50), texts(25, 4, 50), texts(count, 8, 60)
-    return Batch(torch.randn(count, 1, size, size, generator=draw, dtype=torch.float64), noise[0], noise[1], *text, *names,
-                 *prompt, *report, torch.rand(count, 25, generator=draw) > 0.5,
-                 torch.randint(0, 2, (count, 14), generator=draw).to(torch.int8))
+    return Batch(
+        torch.randn(count, 1, size, size, generator=draw, dtype=torch.float64),
+        noise[0],
+        noise[1],
+        *text,
+        *names,
+        *prompt,
+        *report,
+        torch.rand(count, 25, generator=draw) > 0.5,
+        torch.randint(0, 2, (count, 14), generator=draw).to(torch.int8),
+    )
 
 
 def assert_same_gradient(ours: torch.Tensor, theirs: torch.Tensor, name: str) -> None:
@@ -59,13 +91,22 @@ def assert_same_gradient(ours: torch.Tensor, theirs: torch.Tensor, name: str) ->
 
 
 @pytest.mark.parametrize("prompts", [True, False])
-@pytest.mark.parametrize("changes", [
-    {"attention": "paper"},
-    {"attention": "paper", "stem": "convolutional", "channels": 1, "text_pooling": "mean"},
-    {"attention": "paper", "hierarchy": "recursive", "consistency_gradient": "both", "prefix": "prompts only"},
-    {"attention": "release"},
-    {"attention": "release", "hierarchy": "recursive", "consistency_gradient": "both", "language_positions": "continued"},
-], ids=lambda changes: ", ".join(map(str, changes.values())))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": "paper"},
+        {"attention": "paper", "stem": "convolutional", "channels": 1, "text_pooling": "mean"},
+        {"attention": "paper", "hierarchy": "recursive", "consistency_gradient": "both", "prefix": "prompts only"},
+        {"attention": "release"},
+        {
+            "attention": "release",
+            "hierarchy": "recursive",
+            "consistency_gradient": "both",
+            "language_positions": "continued",
+        },
+    ],
+    ids=lambda changes: ", ".join(map(str, changes.values())),
+)
 def test_terms_and_gradients_equal_the_reference(changes, prompts):
     model = small_model(**changes)
     batch = random_batch(model, prompts=prompts)
@@ -73,8 +114,9 @@ def test_terms_and_gradients_equal_the_reference(changes, prompts):
 
     def gradients(terms):
         weights = dict(zip(TERMS, (1.0, 0.7, 0.15, 0.9, 1.1), strict=True))
-        return torch.autograd.grad(sum(weights[name] * value for name, value in terms.items()), list(model.parameters()),
-                                   allow_unused=True)
+        return torch.autograd.grad(
+            sum(weights[name] * value for name, value in terms.items()), list(model.parameters()), allow_unused=True
+        )
 
     got, want = model(batch), REFERENCE[changes["attention"]](model, batch)
     assert set(got) == set(want) == set(TERMS)
@@ -89,7 +131,7 @@ def test_terms_and_gradients_equal_the_reference(changes, prompts):
 
 
 def test_parts_of_the_logits_and_recomputed_activations_change_nothing(monkeypatch):
-    from ssacl_lib.model import ssacl
+    from ssacl_lib.model import network
 
     model = small_model().train()
     model.text.bert.config.hidden_dropout_prob = 0.0
@@ -98,8 +140,8 @@ def test_parts_of_the_logits_and_recomputed_activations_change_nothing(monkeypat
             module.p = 0.0
     batch = random_batch(model)
     gradients = []
-    for recompute, logits in ((False, ssacl.LOGITS), (True, 60 * 7)):
-        monkeypatch.setattr(ssacl, "LOGITS", logits)
+    for recompute, logits in ((False, network.LOGITS), (True, 60 * 7)):
+        monkeypatch.setattr(network, "LOGITS", logits)
         if recompute:
             model.recompute_activations()
         model.zero_grad()

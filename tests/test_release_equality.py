@@ -30,7 +30,12 @@ WEIGHTS = load_file(FOLDER / f"weights_{LETTER}.safetensors")
 MEANING = json.loads((FOLDER / f"meaning_{LETTER}.json").read_text(encoding="utf-8"))
 LM = MEANING["config"]["language_model"]
 RUNS = MEANING["generate"]
-TERMS = {"image_reconstruction": "ir", "anatomy_reconstruction": "ar", "global_contrastive": "cl", "anatomical_consistency": "ac"}
+TERMS = {
+    "image_reconstruction": "ir",
+    "anatomy_reconstruction": "ar",
+    "global_contrastive": "cl",
+    "anatomical_consistency": "ac",
+}
 
 
 def release_config() -> SSACLConfig:
@@ -38,22 +43,53 @@ def release_config() -> SSACLConfig:
     sizes, text = MEANING["config"], MEANING["config"]["text_encoder"]
     encoder, decoder = sizes["encoder"], sizes["decoder"]
     return SSACLConfig.release(
-        image_size=sizes["image"], patch_size=sizes["patch"], channels=sizes["in_channels"], width=encoder["width"],
-        depth=encoder["blocks"], heads=encoder["heads"], decoder_depth=decoder["blocks"], decoder_heads=decoder["heads"],
-        text={"vocab_size": text["vocab"], "hidden_size": text["width"], "num_hidden_layers": text["layers"],
-              "num_attention_heads": text["heads"], "intermediate_size": text["ffn"], "max_position_embeddings": text["positions"]},
-        language={"vocab_size": LM["vocab"], "n_embd": LM["width"], "n_layer": LM["layers"], "n_head": LM["heads"],
-                  "n_positions": LM["positions"], "bos_token_id": LM["end_of_text_id"], "eos_token_id": LM["end_of_text_id"]})
+        image_size=sizes["image"],
+        patch_size=sizes["patch"],
+        channels=sizes["in_channels"],
+        width=encoder["width"],
+        depth=encoder["blocks"],
+        heads=encoder["heads"],
+        decoder_depth=decoder["blocks"],
+        decoder_heads=decoder["heads"],
+        text={
+            "vocab_size": text["vocab"],
+            "hidden_size": text["width"],
+            "num_hidden_layers": text["layers"],
+            "num_attention_heads": text["heads"],
+            "intermediate_size": text["ffn"],
+            "max_position_embeddings": text["positions"],
+        },
+        language={
+            "vocab_size": LM["vocab"],
+            "n_embd": LM["width"],
+            "n_layer": LM["layers"],
+            "n_head": LM["heads"],
+            "n_positions": LM["positions"],
+            "bos_token_id": LM["end_of_text_id"],
+            "eos_token_id": LM["end_of_text_id"],
+        },
+    )
 
 
 def stored_batch(prompt: bool = True, rows=slice(None)) -> Batch:
     """The stored inputs; a prompt of fewer rows is cut to its longest."""
     a = {name.removeprefix("in/"): value for name, value in ARRAYS.items() if name.startswith("in/")}
     longest = int(a["prompt_mask"][rows].sum(1).max()) if prompt else 0
-    return Batch(a["image"][rows].double(), a["noise_1"][rows], a["noise_2"][rows], a["report_ids"][rows], a["report_mask"][rows],
-                 a["leaf_ids"], a["leaf_mask"], a["prompt_ids"][rows, :longest], a["prompt_mask"][rows, :longest],
-                 a["text_ids"][rows], a["text_mask"][rows], a["leaf_visible"][rows].bool(),
-                 torch.zeros(len(a["image"][rows]), 14, dtype=torch.int8))
+    return Batch(
+        a["image"][rows].double(),
+        a["noise_1"][rows],
+        a["noise_2"][rows],
+        a["report_ids"][rows],
+        a["report_mask"][rows],
+        a["leaf_ids"],
+        a["leaf_mask"],
+        a["prompt_ids"][rows, :longest],
+        a["prompt_mask"][rows, :longest],
+        a["text_ids"][rows],
+        a["text_mask"][rows],
+        a["leaf_visible"][rows].bool(),
+        torch.zeros(len(a["image"][rows]), 14, dtype=torch.int8),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +113,13 @@ def computed(model):
         values["leaf_queries"], values["graph_queries"] = nodes[leaves], nodes[order]
         report = values["report_pooled"] = model.text(batch.text_ids, batch.text_mask)
         for number, noise in ((1, batch.noise), (2, batch.graph_noise)):
-            values[f"mask_{number}"] = 1 - visible_patches(keep_lowest(noise, MEANING["config"]["mask_ratio"]), mean, noise.dtype)
+            values[f"mask_{number}"] = 1 - visible_patches(
+                keep_lowest(noise, MEANING["config"]["mask_ratio"]), mean, noise.dtype
+            )
             values[f"ids_restore_{number}"] = noise.argsort(1).argsort(1)
-        keep, keep_graph = (keep_lowest(noise, MEANING["config"]["mask_ratio"]) for noise in (batch.noise, batch.graph_noise))
+        keep, keep_graph = (
+            keep_lowest(noise, MEANING["config"]["mask_ratio"]) for noise in (batch.noise, batch.graph_noise)
+        )
         masked = model.encoder(batch.pixels, keep)
         values["latent_masked"] = torch.cat([masked.cls[:, None], masked.patches], 1)
         values["target_pixels"] = model.patchify(batch.pixels)
@@ -96,7 +136,10 @@ def computed(model):
         values["latent_leafs"] = torch.cat([whole.queries, whole.cls[:, None], whole.patches], 1)
         tokens = torch.nn.functional.normalize(whole.queries, dim=-1)
         values["aca_sim"] = torch.einsum("iad,jbd->ijab", tokens, tokens) / model.temperature
-        values["attn_leaf_to_patch"], values["attn_leaf_self"] = whole.attention[..., 1:].mean(1), whole.attention[..., 0].mean(1)
+        values["attn_leaf_to_patch"], values["attn_leaf_self"] = (
+            whole.attention[..., 1:].mean(1),
+            whole.attention[..., 0].mean(1),
+        )
         graph = model.encoder(batch.pixels, None, nodes[order])
         values["latent_graph"] = torch.cat([graph.queries, graph.cls[:, None], graph.patches], 1)
         values["attn_graph_to_patch"] = graph.attention[..., 1:].mean(1)
@@ -107,22 +150,34 @@ def computed(model):
         values["img_global_plain"] = model.image_embedding(batch.pixels)
         values["prefix_embeds"] = model.language.prefix(whole, batch.leaf_open)[0]
         for kind, given in (("prompt", batch), ("noprompt", stored_batch(prompt=False))):
-            embedded, mask = model.language.embed(whole, given.leaf_open, torch.cat([given.prompt_ids, given.report_ids], 1),
-                                                  torch.cat([given.prompt_mask, given.report_mask], 1))
+            embedded, mask = model.language.embed(
+                whole,
+                given.leaf_open,
+                torch.cat([given.prompt_ids, given.report_ids], 1),
+                torch.cat([given.prompt_mask, given.report_mask], 1),
+            )
             values[f"lm_mask_{kind}"] = mask
             labels = given.report_ids.masked_fill(given.report_mask == 0, losses.IGNORE)
-            values[f"lm_labels_{kind}"] = torch.nn.functional.pad(labels, (mask.shape[1] - labels.shape[1], 0), value=losses.IGNORE)
+            values[f"lm_labels_{kind}"] = torch.nn.functional.pad(
+                labels, (mask.shape[1] - labels.shape[1], 0), value=losses.IGNORE
+            )
             places = given.report_ids.shape[1] + 1  # theirs end with the logits after the last token
             values[f"lm_logits_{kind}"] = model.language.gpt.lm_head(model.language.run(embedded, mask, False, places))
         restored = model.decoder.restored_parents(hidden.queries[:, [order.index(i) for i in range(len(order))]])
-        targets = model.decoder.parent_targets(graph.queries[:, [MEANING["nodes"].index(name) for name in default_graph().parents]])
+        targets = model.decoder.parent_targets(
+            graph.queries[:, [MEANING["nodes"].index(name) for name in default_graph().parents]]
+        )
         per_parent = dict(zip(default_graph().parents, (restored - targets).square().mean((0, 2)), strict=True))
         values["ar_parents"] = torch.stack([per_parent[name] for name in parents])
         weights, right = values["pair_scale"], torch.arange(len(images))
         sides = values["logits_img2txt"], values["logits_txt2img"]
         cross = torch.nn.functional.cross_entropy
-        values["cl_terms"] = torch.stack([*(cross(weights[:, None] * side, right) for side in sides),
-                                          *(cross(side, right, weight=weights) for side in sides)])
+        values["cl_terms"] = torch.stack(
+            [
+                *(cross(weights[:, None] * side, right) for side in sides),
+                *(cross(side, right, weight=weights) for side in sides),
+            ]
+        )
     return values
 
 
@@ -158,7 +213,9 @@ def test_losses_and_gradients(kind, model):
     assert_close(total.detach(), ARRAYS[f"loss/total_{kind}"], "total")
     total.backward()
     prefix = "grad/" if kind == "prompt" else "grad_noprompt/"
-    stored = {n.removeprefix(prefix): v for n, v in ARRAYS.items() if n.startswith(prefix) and not n.endswith("norms_by_loss")}
+    stored = {
+        n.removeprefix(prefix): v for n, v in ARRAYS.items() if n.startswith(prefix) and not n.endswith("norms_by_loss")
+    }
     assert stored
     for name, want in stored.items():
         assert_close(gradient_of(model, name).reshape(want.shape), want, f"gradient of {name}")
@@ -166,7 +223,13 @@ def test_losses_and_gradients(kind, model):
 
 def test_gradient_norms_of_each_loss(model):
     stored = ARRAYS["grad/norms_by_loss"]
-    order = ("image_reconstruction", "global_contrastive", "report_generation", "anatomy_reconstruction", "anatomical_consistency")
+    order = (
+        "image_reconstruction",
+        "global_contrastive",
+        "report_generation",
+        "anatomy_reconstruction",
+        "anatomical_consistency",
+    )
     for row, name in zip(stored, order, strict=True):
         model.zero_grad()
         model(stored_batch(), MEANING["config"]["mask_ratio"])[name].backward()
@@ -188,9 +251,18 @@ def test_the_full_size_is_that_of_the_public_checkpoint():
     """475 tensors, 275.16 million numbers; the tied output matrix is stored twice and counted once."""
     with torch.device("meta"):
         whole = SSACLModel(SSACLConfig.release())
-    sizes = {release_name(name): value.numel() for name, value in whole.state_dict().items() if not name.startswith(OURS)}
-    head = {"transform.dense.weight": 384 * 384, "transform.dense.bias": 384, "transform.LayerNorm.weight": 384,
-            "transform.LayerNorm.bias": 384, "decoder.weight": 30000 * 384, "decoder.bias": 30000, "bias": 0}  # bias is tied
+    sizes = {
+        release_name(name): value.numel() for name, value in whole.state_dict().items() if not name.startswith(OURS)
+    }
+    head = {
+        "transform.dense.weight": 384 * 384,
+        "transform.dense.bias": 384,
+        "transform.LayerNorm.weight": 384,
+        "transform.LayerNorm.bias": 384,
+        "decoder.weight": 30000 * 384,
+        "decoder.bias": 30000,
+        "bias": 0,
+    }  # bias is tied
     unused = {f"bert_encoder.model.cls.predictions.{name}": count for name, count in head.items()}
     unused |= {"logit_scale": 1, "opt_model.lm_head.weight": 0}
     assert all(any(re.fullmatch(pattern, name) for pattern, _ in UNUSED) for name in unused)
@@ -202,7 +274,9 @@ def test_the_full_size_is_that_of_the_public_checkpoint():
 # ---- generation
 def leaf_tokens(model, batch):
     with torch.no_grad():
-        return model.encoder(batch.pixels, None, model.prompt_queries(batch.name_ids, batch.name_mask)[model.leaf_index])
+        return model.encoder(
+            batch.pixels, None, model.prompt_queries(batch.name_ids, batch.name_mask)[model.leaf_index]
+        )
 
 
 def stored_run(run: str) -> Batch:
@@ -214,18 +288,29 @@ def stored_run(run: str) -> Batch:
 def test_greedy_ids(run, model):
     batch = stored_run(run)
     penalty = MEANING["generate_common"]["repetition_penalty"]
-    got = model.language.generate(leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids, batch.prompt_mask, LM["newline_id"],
-                                  LM["newline_id"], repetition_penalty=penalty, max_new_tokens=RUNS[run]["max_length"] - 1,
-                                  min_new_tokens=RUNS[run]["min_length"] - 1)
+    got = model.language.generate(
+        leaf_tokens(model, batch),
+        batch.leaf_open,
+        batch.prompt_ids,
+        batch.prompt_mask,
+        LM["newline_id"],
+        LM["newline_id"],
+        repetition_penalty=penalty,
+        max_new_tokens=RUNS[run]["max_length"] - 1,
+        min_new_tokens=RUNS[run]["min_length"] - 1,
+    )
     assert got.tolist() == ARRAYS[f"gen/{run}/ids"][:, 1:].tolist()
     first = f"gen/{run}/first_logits"
     if first in ARRAYS:
         with torch.no_grad():
-            logits = model.language.continuation_logits(leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids,
-                                                        batch.prompt_mask, batch.prompt_ids[:, :0])
+            logits = model.language.continuation_logits(
+                leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids, batch.prompt_mask, batch.prompt_ids[:, :0]
+            )
         assert_close(logits[:, 0], ARRAYS[first], first)
         mask = model.language.embed(leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids, batch.prompt_mask)[1]
-        assert_close(model.language.positions(mask, generating=True), ARRAYS[f"gen/{run}/first_position_ids"], "positions")
+        assert_close(
+            model.language.positions(mask, generating=True), ARRAYS[f"gen/{run}/first_position_ids"], "positions"
+        )
 
 
 @pytest.mark.parametrize("run", [name for name in RUNS if RUNS[name]["num_beams"] > 1])
@@ -233,8 +318,9 @@ def test_scores_of_the_beams(run, model):
     """Summed log-probabilities after the processors, over n^2 (length penalty 2; the end id counts where a beam ended)."""
     batch, ids, end = stored_run(run), ARRAYS[f"gen/{run}/ids"][:, 1:], LM["newline_id"]
     with torch.no_grad():
-        logits = model.language.continuation_logits(leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids, batch.prompt_mask,
-                                                    ids[:, :-1])
+        logits = model.language.continuation_logits(
+            leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids, batch.prompt_mask, ids[:, :-1]
+        )
     penalty = RepetitionPenalty(MEANING["generate_common"]["repetition_penalty"], LM["end_of_text_id"])
     for row, sequence in enumerate(ids.tolist()):
         length = sequence.index(end) + 1 if end in sequence else len(sequence)
@@ -249,7 +335,19 @@ def test_scores_of_the_beams(run, model):
 def test_beam_search_keeps_the_limits_of_the_release(model):
     run = next(name for name in RUNS if RUNS[name]["num_beams"] > 1)
     batch = stored_run(run)
-    ids = model.language.generate(leaf_tokens(model, batch), batch.leaf_open, batch.prompt_ids, batch.prompt_mask, LM["newline_id"],
-                                  LM["newline_id"], num_beams=3, repetition_penalty=2.0, length_penalty=2.0,
-                                  max_new_tokens=RUNS[run]["max_length"] - 1, min_new_tokens=RUNS[run]["min_length"] - 1)
-    assert ids.shape[0] == len(batch.pixels) and RUNS[run]["min_length"] - 1 <= ids.shape[1] <= RUNS[run]["max_length"] - 1
+    ids = model.language.generate(
+        leaf_tokens(model, batch),
+        batch.leaf_open,
+        batch.prompt_ids,
+        batch.prompt_mask,
+        LM["newline_id"],
+        LM["newline_id"],
+        num_beams=3,
+        repetition_penalty=2.0,
+        length_penalty=2.0,
+        max_new_tokens=RUNS[run]["max_length"] - 1,
+        min_new_tokens=RUNS[run]["min_length"] - 1,
+    )
+    assert (
+        ids.shape[0] == len(batch.pixels) and RUNS[run]["min_length"] - 1 <= ids.shape[1] <= RUNS[run]["max_length"] - 1
+    )

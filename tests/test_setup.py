@@ -8,7 +8,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from ssacl_lib import manifest, paths
+from ssacl_lib import paths
+from ssacl_lib.record import manifest
 
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TORCH = next(line for line in PROJECT["dependencies"] if line.startswith("torch"))
@@ -66,4 +67,6 @@ def test_the_build_machine_runs_the_test_command():
 
 
 def test_the_packages_of_the_manifest_are_requirements():
-    assert {canonicalize_name(name) for name in manifest.PACKAGES} <= {canonicalize_name(r.name) for r in requirements()}
+    assert {canonicalize_name(name) for name in manifest.PACKAGES} <= {
+        canonicalize_name(r.name) for r in requirements()
+    }

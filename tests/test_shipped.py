@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from ssacl_lib import cli, paths
-from ssacl_lib.inference import Report
-from ssacl_lib.manifest import read_json
+from ssacl_lib import paths
+from ssacl_lib.command import cli
 from ssacl_lib.model.build import load_model
+from ssacl_lib.model.reporting import Report
 from ssacl_lib.phantom import render
+from ssacl_lib.record.manifest import read_json
 
 LIMITS = {paths.START_CHECKPOINT: 6e6, paths.SHIPPED_CHECKPOINT: 15e6}
 

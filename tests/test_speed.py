@@ -7,8 +7,9 @@ import pytest
 import torch
 from conftest import fake_render
 
-from ssacl_lib import paths, speed
-from ssacl_lib.manifest import Run, output_problems, read_json
+from ssacl_lib import paths
+from ssacl_lib.evaluation import speed
+from ssacl_lib.record.manifest import Run, output_problems, read_json
 
 timing = speed.script("timing")
 
@@ -108,9 +109,13 @@ def test_a_quick_run_gives_the_rows_of_its_part(part, quick_part):
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
     assert (table["value"] > 0).all() and (table["n"] >= 1).all() and (table["seed"] == 0).all()
     found = set(zip(table["what"], table["metric"], strict=True))
-    wanted = {(what, metric) for what, metrics in WANTED.items() if what.startswith(speed.PARTS[part]) for metric in metrics}
+    wanted = {
+        (what, metric) for what, metrics in WANTED.items() if what.startswith(speed.PARTS[part]) for metric in metrics
+    }
     assert wanted and wanted <= found
-    assert (table[table["metric"] == "same_ids"]["value"] == 1).all(), "with and without cache the same report is written"
+    assert (table[table["metric"] == "same_ids"]["value"] == 1).all(), (
+        "with and without cache the same report is written"
+    )
 
 
 # ---- the table
@@ -122,8 +127,13 @@ def rows(what="loader", value=2.0):
 def fake_parts(monkeypatch, tmp_path):
     """Parts that measure nothing, and figures below a temporary folder."""
     monkeypatch.setattr(paths, "FIGURES", tmp_path)
-    names = {"terms": "term_a", "rendering": "loader", "inference": "greedy_a", "consistency": "consistency_batch_8",
-             "training_step": "training_step"}
+    names = {
+        "terms": "term_a",
+        "rendering": "loader",
+        "inference": "greedy_a",
+        "consistency": "consistency_batch_8",
+        "training_step": "training_step",
+    }
     values = iter(range(1, 100))
     monkeypatch.setattr(speed, "load_part", lambda name: lambda *_: rows(names[name], next(values)))
     return tmp_path / "smoke"
@@ -139,7 +149,10 @@ def test_a_partial_run_replaces_its_own_rows_only(fake_parts):
     assert after["term_a"] == 6 and after.drop("term_a").equals(before.drop("term_a"))
     assert [row["value"] for row in json.loads((fake_parts / "speed.json").read_text())["rows"]] == [6]
     assert output_problems(fake_parts) == []
-    assert set(read_json(fake_parts / "manifest.json")["notebooks"]["bench"]["outputs"]) == {"tables/speed.csv", "tables/speed.md"}
+    assert set(read_json(fake_parts / "manifest.json")["notebooks"]["bench"]["outputs"]) == {
+        "tables/speed.csv",
+        "tables/speed.md",
+    }
     assert (fake_parts / "tables" / "speed.csv").read_text().splitlines()[0] == ",".join(speed.COLUMNS)
 
 
@@ -178,7 +191,9 @@ def test_the_notebook_takes_the_saved_table_or_measures(smoke, tmp_path, monkeyp
     assert len(speed.saved_or_measured(run)) == 1 and "measured before, on a machine" in capsys.readouterr().out
     assert "tables/speed.csv" in read_json(tmp_path / "manifest.json")["notebooks"]["07_speed"]["outputs"]
     (tmp_path / "figures/smoke").mkdir(parents=True)
-    (tmp_path / "tables").rename(tmp_path / "figures/smoke/tables")  # now it is the profile's, and the run has none of its own
+    (tmp_path / "tables").rename(
+        tmp_path / "figures/smoke/tables"
+    )  # now it is the profile's, and the run has none of its own
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     assert len(speed.saved_or_measured(run)) == 1 and (tmp_path / "tables" / "speed.csv").is_file()
 
@@ -195,7 +210,10 @@ def test_sentences_on_the_table():
     assert speed.estimate(table, "terms_together", "milliseconds", 0) == "90"
     assert speed.estimate(table, "loader", "images_per_second") == "not measured"
     assert "report generation costs most: 60 ms" in speed.dearest_term(table)
-    assert speed.largest_consistency(table) == "L_ac of 512 images takes 2.5 s, and the allocator never gave more than 90 MB."
+    assert (
+        speed.largest_consistency(table)
+        == "L_ac of 512 images takes 2.5 s, and the allocator never gave more than 90 MB."
+    )
     assert speed.attention_kinds(table) == "Fused attention takes 1.2 [1.2, 1.3] times (in float32) the time of plain."
     nothing = table.iloc[:0]
     assert "not compared" in speed.attention_kinds(nothing)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssacl_lib.tables import to_markdown, write_table
+from ssacl_lib.record.tables import to_markdown, write_table
 
 
 class Recorder:

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssacl_lib import losses, teaching
+from ssacl_lib import losses
 from ssacl_lib.anatomy import default_graph
-from ssacl_lib.datasets.study import BLANK, POSITIVE, EvaluationStudy, Phrase
+from ssacl_lib.datasets.study import EvaluationStudy, Phrase
 from ssacl_lib.evaluation import cases
 from ssacl_lib.evaluation.tour import describe
 from ssacl_lib.model.build import build_model
+from ssacl_lib.notebook import show
+from ssacl_lib.observations import BLANK, POSITIVE
 from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
@@ -40,35 +42,33 @@ def table():
 
 # ---- text
 def test_source_is_the_library_s_own_with_a_short_docstring():
-    shown = teaching.show_source(losses.report_generation_loss).data
+    shown = show.show_source(losses.report_generation_loss).data
     assert "`ssacl_lib/losses.py`" in shown and "F.cross_entropy" in shown
-    assert "Args:" not in shown and "Args:" in teaching.show_source(losses.report_generation_loss, docstring=True).data
-    assert "def restore(self" in teaching.show_source(default_graph().restore).data
+    assert "Args:" not in shown and "Args:" in show.show_source(losses.report_generation_loss, docstring=True).data
+    assert "def restore(self" in show.show_source(default_graph().restore).data
 
 
 def test_comparison_says_above_below_or_neither(table):
     edema = {"method": "this run", "metric": "auc", "finding": "Edema"}
-    assert teaching.compare(table, 0.5, **edema) == "This run, AUC, Edema: 0.800 [0.700, 0.900], above 0.5"
-    assert teaching.compare(table, 0.95, **edema).endswith("below 0.95")
-    assert teaching.compare(table, 0.75, **edema).endswith("not told apart from 0.75")
-    assert teaching.compare(table, 0.5, method="this run", metric="auc", finding="overall").startswith(
-        "This run, AUC: "
-    )
-    assert teaching.compare(table, 0.5, method="shipped").endswith("not measured here")
-    assert teaching.compare_rows(table, "auc", "this run", "chance", finding="Edema").endswith("above 0.5 (chance)")
-    assert "not measured" in teaching.compare_rows(table, "auc", "this run", "chance", finding="overall")
+    assert show.compare(table, 0.5, **edema) == "This run, AUC, Edema: 0.800 [0.700, 0.900], above 0.5"
+    assert show.compare(table, 0.95, **edema).endswith("below 0.95")
+    assert show.compare(table, 0.75, **edema).endswith("not told apart from 0.75")
+    assert show.compare(table, 0.5, method="this run", metric="auc", finding="overall").startswith("This run, AUC: ")
+    assert show.compare(table, 0.5, method="shipped").endswith("not measured here")
+    assert show.compare_rows(table, "auc", "this run", "chance", finding="Edema").endswith("above 0.5 (chance)")
+    assert "not measured" in show.compare_rows(table, "auc", "this run", "chance", finding="overall")
 
 
 def test_tables_turn_metrics_into_columns(table):
-    shown = teaching.show_table(table, rows={"finding": "Edema"}, columns="metric").data
+    shown = show.show_table(table, rows={"finding": "Edema"}, columns="metric").data
     assert "| method | auc |" in shown and "| this run | 0.800 [0.700, 0.900] |" in shown
-    assert "no rows" in teaching.show_table(table, rows={"method": "shipped"}).data
+    assert "no rows" in show.show_table(table, rows={"method": "shipped"}).data
 
 
 def test_setting_differences_name_every_changed_key():
-    shown = teaching.setting_differences(load_settings("smoke"), "paper").data
+    shown = show.setting_differences(load_settings("smoke"), "paper").data
     assert "| data.image_size | 64 | 224 |" in shown
-    assert "`smoke`" in teaching.setting_differences(load_settings("smoke"), "smoke").data
+    assert "`smoke`" in show.setting_differences(load_settings("smoke"), "smoke").data
 
 
 def test_fall_of_terms_reads_the_history():
@@ -76,9 +76,9 @@ def test_fall_of_terms_reads_the_history():
         {"images": 100 * (i + 1), "split": "train", "term": "global_contrastive", "value": v}
         for i, v in enumerate((4, 2.1, 2))
     ]
-    sentence = teaching.fall_of_terms(pd.DataFrame(rows))
+    sentence = show.fall_of_terms(pd.DataFrame(rows))
     assert "4.00 to 2.00 (200 images)" in sentence
-    assert "Too few" in teaching.fall_of_terms(pd.DataFrame(rows[:1]))
+    assert "Too few" in show.fall_of_terms(pd.DataFrame(rows[:1]))
 
 
 def test_sign_in_words():
@@ -88,26 +88,26 @@ def test_sign_in_words():
 
 # ---- the model
 def test_measured_attention_is_the_table_of_the_paper_and_of_the_release():
-    paper, release = teaching.who_sees_whom("paper").astype(int), teaching.who_sees_whom("release").astype(int)
+    paper, release = show.who_sees_whom("paper").astype(int), show.who_sees_whom("release").astype(int)
     assert (paper[:3, :3] == np.eye(3)).all() and (paper[:3, 3] == 0).all() and (paper[:3, 4:] == 1).all()
     assert (paper[3:, :3] == 0).all() and (paper[3:, 3:] == 1).all()
     assert (release[4:, 3] == 0).all() and (release[3, 3:] == 1).all()
-    assert teaching.who_sees_whom("release", prompts=False).all()
+    assert show.who_sees_whom("release", prompts=False).all()
 
 
 def test_parts_add_up_to_no_more_than_the_whole(model):
-    parts, sizes = teaching.model_parts(model), teaching.model_sizes(model)
+    parts, sizes = show.model_parts(model), show.model_sizes(model)
     assert parts["head"][0] == "FindingHead"
     assert 0.9 * sizes["total"] < sum(count for _, count in parts.values()) <= sizes["total"]
 
 
 def test_explorer_draws_anew_when_another_node_is_chosen():
     masks = {node: np.eye(SIZE, dtype=bool) for node in default_graph().nodes}
-    choice, picture = teaching.explore_nodes(np.zeros((SIZE, SIZE), np.uint8), masks).children
+    choice, picture = show.explore_nodes(np.zeros((SIZE, SIZE), np.uint8), masks).children
     before = picture.value
     choice.value = "carina"
     assert picture.value != before and picture.value[:4] == b"\x89PNG"
-    assert "no masks" in teaching.explore_nodes(np.zeros((SIZE, SIZE), np.uint8), {}).data
+    assert "no masks" in show.explore_nodes(np.zeros((SIZE, SIZE), np.uint8), {}).data
 
 
 # ---- cases
@@ -138,7 +138,7 @@ def test_sentences_are_marked_by_whether_their_findings_agree():
 
 
 def labels(*names):
-    from ssacl_lib.datasets.study import OBSERVATIONS
+    from ssacl_lib.observations import OBSERVATIONS
 
     return np.array([POSITIVE if name in names else BLANK for name in OBSERVATIONS], np.int8)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from ssacl_lib.datasets.study import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.text.agreement import label_agreement
 from ssacl_lib.text.entities import entity_text, positives
 from ssacl_lib.text.labeler import CLEAR, encode, expand, label, label_array
@@ -92,7 +92,11 @@ def test_labeler_reads_the_sentence(text, expected):
 
 def test_positive_beats_uncertain_beats_negative_whatever_the_order():
     parts = ["No effusion.", "Possible effusion.", "Left effusion."]
-    assert label(" ".join(parts[:2]))["Pleural Effusion"] == label(" ".join(parts[1::-1]))["Pleural Effusion"] == "uncertain"
+    assert (
+        label(" ".join(parts[:2]))["Pleural Effusion"]
+        == label(" ".join(parts[1::-1]))["Pleural Effusion"]
+        == "uncertain"
+    )
     assert label(" ".join(parts))["Pleural Effusion"] == label(" ".join(parts[::-1]))["Pleural Effusion"] == "positive"
 
 
@@ -113,7 +117,11 @@ def test_codes_follow_the_order_of_the_observations():
     codes = label_array(["Left effusion. No pneumothorax. Possible pneumonia.", ""])
     assert codes.dtype == np.int8 and codes.shape == (2, 14) and (codes[1] == BLANK).all()
     by_name = dict(zip(OBSERVATIONS, codes[0], strict=True))
-    assert (by_name["Pleural Effusion"], by_name["Pneumothorax"], by_name["Pneumonia"]) == (POSITIVE, NEGATIVE, UNCERTAIN)
+    assert (by_name["Pleural Effusion"], by_name["Pneumothorax"], by_name["Pneumonia"]) == (
+        POSITIVE,
+        NEGATIVE,
+        UNCERTAIN,
+    )
     assert label_array([]).shape == (0, 14) and (encode(label("")) == BLANK).all()
 
 
@@ -137,7 +145,11 @@ def test_sections_with_and_without_headings():
     assert split_sections(report) == ("Clear lungs.\nMore text.", "No disease. Stable.")
     assert split_sections("Clear lungs.") == ("Clear lungs.", "")
     assert split_sections("findings: a. impression: b.") == ("a.", "b.")
-    assert sentences("FINDINGS: A 1.2 cm mass. No effusion.\nIMPRESSION: Mass.") == ["A 1.2 cm mass.", "No effusion.", "Mass."]
+    assert sentences("FINDINGS: A 1.2 cm mass. No effusion.\nIMPRESSION: Mass.") == [
+        "A 1.2 cm mass.",
+        "No effusion.",
+        "Mass.",
+    ]
     assert sentences("") == [] and sentences("No stop at the end") == ["No stop at the end"]
 
 
@@ -145,7 +157,9 @@ def test_shuffling_keeps_a_uniform_number_of_whole_sentences():
     report = "FINDINGS: One. Two two.\nIMPRESSION: Three. Four."
     draw = [shuffle_sentences(report, np.random.default_rng(seed)) for seed in range(800)]
     kept = [sentences(text) for text in draw]
-    assert all(set(parts) <= {"one.", "two two.", "three.", "four."} and len(set(parts)) == len(parts) for parts in kept)
+    assert all(
+        set(parts) <= {"one.", "two two.", "three.", "four."} and len(set(parts)) == len(parts) for parts in kept
+    )
     counts = np.bincount([len(parts) for parts in kept], minlength=5)[1:]
     assert counts.min() > 150 and {parts[0] for parts in kept} == {"one.", "two two.", "three.", "four."}
     assert shuffle_sentences(report, np.random.default_rng(3)) == draw[3]
@@ -195,7 +209,11 @@ def test_a_wordpiece_file_of_either_form(tokenizer, tmp_path):
     for path in (bare, lines):
         read = read_wordpiece(path)
         assert read.encode("[CLS] Right lungs.12") == [2, 4, 6, 5, 8, 7] and read.pad_token_id == 0
-    for content, message in (("{", "no WordPiece"), ('{"a": 1}', r"no \[PAD\]|no WordPiece"), ("[1]", r"no WordPiece|no \[PAD\]")):
+    for content, message in (
+        ("{", "no WordPiece"),
+        ('{"a": 1}', r"no \[PAD\]|no WordPiece"),
+        ("[1]", r"no WordPiece|no \[PAD\]"),
+    ):
         bare.write_text(content)
         with pytest.raises(ValueError, match=f"bare.json.*(?:{message})"):
             read_wordpiece(bare)
@@ -218,6 +236,8 @@ def test_entities():
     labels[[0, 2, 10]], labels[9] = POSITIVE, UNCERTAIN
     assert positives(labels) == ["Cardiomegaly", "Pleural Effusion"]
     assert positives(labels, uncertain_as_positive=True) == ["Cardiomegaly", "Pneumothorax", "Pleural Effusion"]
-    assert entity_text(["Pleural Effusion", "Cardiomegaly"]) == "cardiomegaly, pleural effusion" and entity_text([]) == ""
+    assert (
+        entity_text(["Pleural Effusion", "Cardiomegaly"]) == "cardiomegaly, pleural effusion" and entity_text([]) == ""
+    )
     with pytest.raises(ValueError, match="Effusions"):
         entity_text(["Effusions"])

@@ -7,22 +7,37 @@ import pytest
 import torch
 
 from ssacl_lib import losses
-from ssacl_lib.anatomy_inference import best_thresholds, fit_head
-from ssacl_lib.batches import TrainingBatches, augment
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.labeler import label_array
-from ssacl_lib.training import learning_rate_scale, parameter_groups, pretrain, untrained
+from ssacl_lib.training.batches import TrainingBatches, augment
+from ssacl_lib.training.head import best_thresholds, fit_head
+from ssacl_lib.training.loop import learning_rate_scale, parameter_groups, pretrain, untrained
 
-SMALL = {"data.image_size": 32, "model.width": 16, "model.text_width": 16, "model.language_width": 16, "model.heads": 2,
-         "model.decoder_heads": 2, "model.text_heads": 2, "model.language_heads": 2, "model.depth": 1,
-         "training.batch_size": 4, "training.images": 24, "training.checkpoint_images": 8, "device": "cpu"}
+SMALL = {
+    "data.image_size": 32,
+    "model.width": 16,
+    "model.text_width": 16,
+    "model.language_width": 16,
+    "model.heads": 2,
+    "model.decoder_heads": 2,
+    "model.text_heads": 2,
+    "model.language_heads": 2,
+    "model.depth": 1,
+    "training.batch_size": 4,
+    "training.images": 24,
+    "training.checkpoint_images": 8,
+    "device": "cpu",
+}
 
 
 @pytest.fixture(scope="module")
 def studies():
-    reports = [f"{side} pleural effusion. Heart size is {size}." for side in ("Left", "Right", "No") for size in
-               ("normal", "enlarged", "top normal", "unchanged")]
+    reports = [
+        f"{side} pleural effusion. Heart size is {size}."
+        for side in ("Left", "Right", "No")
+        for size in ("normal", "enlarged", "top normal", "unchanged")
+    ]
     images = np.random.default_rng(0).integers(0, 255, (len(reports), 32, 32), dtype=np.uint8)
     return View(reports, images)
 
@@ -43,7 +58,9 @@ class View(SimpleNamespace):
 def test_killed_and_resumed_gives_the_same_weights(studies, tmp_path):
     settings = load_settings("smoke", **SMALL)
     whole = pretrain(settings, tmp_path / "whole", studies, studies, progress=False)
-    pretrain(settings, tmp_path / "cut", studies, studies, progress=False, stop_after=3)  # dies after the checkpoint at 2
+    pretrain(
+        settings, tmp_path / "cut", studies, studies, progress=False, stop_after=3
+    )  # dies after the checkpoint at 2
     cut = pretrain(settings, tmp_path / "cut", studies, studies, progress=False)
     one, two = (SSACLModel.from_pretrained(r.folder).state_dict() for r in (whole, cut))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -53,8 +70,16 @@ def test_killed_and_resumed_gives_the_same_weights(studies, tmp_path):
         pretrain(load_settings("smoke", **SMALL, seed=1), tmp_path / "cut", studies, studies, progress=False)
 
 
-@pytest.mark.parametrize("name", ["image_reconstruction_loss", "anatomy_reconstruction_loss", "global_contrastive_loss",
-                                  "anatomical_consistency_loss", "report_generation_loss"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_reconstruction_loss",
+        "anatomy_reconstruction_loss",
+        "global_contrastive_loss",
+        "anatomical_consistency_loss",
+        "report_generation_loss",
+    ],
+)
 def test_the_model_calls_the_loss_functions(name, studies, tmp_path, monkeypatch):
     settings = load_settings("smoke", **{**SMALL, "training.images": 4})
     before = pretrain(settings, tmp_path / "a", studies, studies, progress=False).history
@@ -66,7 +91,9 @@ def test_the_model_calls_the_loss_functions(name, studies, tmp_path, monkeypatch
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(studies, tmp_path, monkeypatch):
-    monkeypatch.setattr(losses, "report_generation_loss", lambda *a, **k: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(
+        losses, "report_generation_loss", lambda *a, **k: torch.tensor(float("nan"), requires_grad=True)
+    )
     with pytest.raises(FloatingPointError, match="not finite near step"):
         pretrain(load_settings("smoke", **SMALL), tmp_path, studies, studies, progress=False)
 

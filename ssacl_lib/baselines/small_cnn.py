@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from ..model.encoder import has_fast_bfloat16
+from ..model.precision import has_fast_bfloat16
 
 BATCH = 64
 PEAK_RATE = 3e-3  # of the one-cycle schedule

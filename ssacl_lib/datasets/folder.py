@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 
 from ..anatomy import default_graph
+from ..images import box_mask, letterbox, letterbox_box, read_image
+from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ..record.sources import modules_fingerprint, sha256_file, sha256_json
 from ..settings import Settings
-from ..sources import modules_fingerprint, sha256_file, sha256_json
 from ..text.labeler import label_array
-from .image_files import box_mask, letterbox, letterbox_box, read_image
-from .study import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN, EvaluationStudy, Phrase, Study
+from .study import EvaluationStudy, Phrase, Study
 
 TABLE = "studies.csv"
 REGION_BOXES = "region_boxes.csv"
@@ -126,7 +127,9 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
 def data_fingerprint(root: Path | str) -> str:
     """Hex digest of the tables' contents and of the pictures' names and sizes."""
     root = Path(root)
-    tables = [[name, sha256_file(root / name)] for name in (TABLE, REGION_BOXES, PHRASE_BOXES) if (root / name).is_file()]
+    tables = [
+        [name, sha256_file(root / name)] for name in (TABLE, REGION_BOXES, PHRASE_BOXES) if (root / name).is_file()
+    ]
     pictures = [image_path(root, name) for name in read_csv(root / TABLE, ("image", "report"))["image"]]
     return sha256_json([tables, [[p.name, p.stat().st_size if p.is_file() else -1] for p in pictures]])
 

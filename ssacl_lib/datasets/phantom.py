@@ -11,11 +11,12 @@ import numpy as np
 from scipy import ndimage
 
 from ..anatomy import default_graph
+from ..observations import FINDINGS
 from ..phantom import draw_signs, organ_maps, render
 from ..phantom.reports import PhantomReport, write_report
-from ..phantom.truth import FINDINGS, Sign
+from ..phantom.truth import Sign
+from ..record.sources import modules_fingerprint, sha256_json
 from ..settings import Settings
-from ..sources import modules_fingerprint, sha256_json
 from ..text.labeler import label_array
 from .study import EvaluationStudy, Phrase, Study
 
@@ -40,7 +41,9 @@ def body_maps(settings: Settings):
         return organ_maps(settings.data.image_size)
     folders = sorted(path for path in Path(settings.data_root).glob("*") if path.is_dir())
     if not folders:
-        raise ValueError(f"{settings.data_root} holds no folder of a CT (each with an image and its TotalSegmentator labels)")
+        raise ValueError(
+            f"{settings.data_root} holds no folder of a CT (each with an image and its TotalSegmentator labels)"
+        )
     return organ_maps(settings.data.image_size, ct_folders=folders)
 
 
@@ -149,6 +152,9 @@ def boxes_around(mask: np.ndarray) -> np.ndarray:
     """
     parts, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     sizes = np.bincount(parts.ravel())[1:]
-    found = [(s[1].start, s[0].start, s[1].stop - s[1].start, s[0].stop - s[0].start)
-             for s, size in zip(ndimage.find_objects(parts), sizes, strict=True) if size >= 0.05 * sizes.max()]
+    found = [
+        (s[1].start, s[0].start, s[1].stop - s[1].start, s[0].stop - s[0].start)
+        for s, size in zip(ndimage.find_objects(parts), sizes, strict=True)
+        if size >= 0.05 * sizes.max()
+    ]
     return np.array(found, dtype=float).reshape(-1, 4)

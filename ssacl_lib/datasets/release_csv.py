@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 
 from ..anatomy import ANATOMIES, leaf_mask
+from ..images import read_image, squeeze
+from ..record.sources import modules_fingerprint, sha256_file, sha256_json
 from ..settings import Settings
-from ..sources import modules_fingerprint, sha256_file, sha256_json
 from ..text.labeler import label_array
 from .folder import read_csv
-from .image_files import read_image, squeeze
 from .shards import TrainingStudies
 from .study import EvaluationStudy, Study
 
@@ -66,7 +66,9 @@ def read_rows(root: Path | str, split: str) -> pd.DataFrame:
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; data_root should hold images/ and {', '.join(TABLES.values())}")
+        raise FileNotFoundError(
+            f"{root}: no such folder; data_root should hold images/ and {', '.join(TABLES.values())}"
+        )
     path = root / TABLES[split]
     table = read_csv(path, COLUMNS)[list(COLUMNS)]
     if table.empty:
@@ -97,7 +99,9 @@ def _pictures_hash(images: Path, table: Path, table_hash: str) -> str:
 def data_fingerprint(root: Path | str, splits: Sequence[str] = tuple(TABLES)) -> str:
     """Hex digest of the tables' contents and of the pictures' names and sizes."""
     tables = [Path(root) / TABLES[split] for split in splits]
-    present = [[path.name, _pictures_hash(Path(root) / "images", path, sha256_file(path))] for path in tables if path.is_file()]
+    present = [
+        [path.name, _pictures_hash(Path(root) / "images", path, sha256_file(path))] for path in tables if path.is_file()
+    ]
     return sha256_json(present)
 
 
@@ -125,7 +129,9 @@ class ReleaseSource:
             image = squeeze(read_image(self.root / "images" / row["image_path"]), self.image_size)
         except (ValueError, OSError) as error:
             return f"{row['image_path']}: {error}"
-        return Study(row["study"], row["patient"], image, row["report"], labels, row["prompt"], leaf_mask(row["anatomies"]))
+        return Study(
+            row["study"], row["patient"], image, row["report"], labels, row["prompt"], leaf_mask(row["anatomies"])
+        )
 
 
 class ReleaseEvaluation(Sequence[EvaluationStudy]):

@@ -21,8 +21,9 @@ from datasets.utils.logging import disable_progress_bar
 from tqdm import tqdm
 
 from .. import paths
+from ..observations import OBSERVATIONS
 from ..settings import Settings
-from .study import OBSERVATIONS, Study
+from .study import Study
 
 SHARD = 500
 """Studies per shard."""
@@ -138,11 +139,16 @@ def _build_in_processes(
     count = min(WORKERS, len(missing))
     search = os.pathsep.join([str(paths.PACKAGE.parent), *filter(None, sys.path)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": search}
-    command = [sys.executable, "-m", f"{paths.PACKAGE.name}.datasets.worker", settings.model_dump_json(), split, str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        f"{paths.PACKAGE.name}.datasets.worker",
+        settings.model_dump_json(),
+        split,
+        str(folder),
+    ]
     workers = [
-        subprocess.Popen(
-            [*command, json.dumps(missing[k::count])], stdout=subprocess.PIPE, text=True, env=environment
-        )
+        subprocess.Popen([*command, json.dumps(missing[k::count])], stdout=subprocess.PIPE, text=True, env=environment)
         for k in range(count)
     ]
     try:
@@ -155,6 +161,7 @@ def _build_in_processes(
 
 def _follow(workers: list[subprocess.Popen], step) -> None:
     """Read the workers' lines (studies done) until all have ended."""
+
     def read(worker: subprocess.Popen) -> None:
         for line in worker.stdout:
             if line.startswith("done "):
@@ -166,7 +173,9 @@ def _follow(workers: list[subprocess.Popen], step) -> None:
     for thread in threads:
         thread.join()
     if failed := [code for worker in workers if (code := worker.wait())]:
-        raise RuntimeError(f"a worker process that prepared studies ended with code {failed[0]}; its message stands above")
+        raise RuntimeError(
+            f"a worker process that prepared studies ended with code {failed[0]}; its message stands above"
+        )
 
 
 class TrainingStudies(Sequence[Study]):
@@ -183,7 +192,9 @@ class TrainingStudies(Sequence[Study]):
         self.folder = folder
         self.image_size = image_size
         parts = [load_from_disk(str(path)) for path in shards if (path / "state.json").is_file()]
-        table = concatenate_datasets(parts) if parts else Dataset.from_dict({n: [] for n in FEATURES}, features=FEATURES)
+        table = (
+            concatenate_datasets(parts) if parts else Dataset.from_dict({n: [] for n in FEATURES}, features=FEATURES)
+        )
         self._images = table.select_columns(["image"]).with_format("arrow")
         rest = table.remove_columns(["image"]).with_format("arrow")[:]
         self.study_ids = rest.column("study_id").to_pylist()
@@ -212,4 +223,6 @@ class TrainingStudies(Sequence[Study]):
         index = range(len(self))[index]
         guide = (None, None) if self.prompts is None else (self.prompts[index], self.leaf_open[index])
         image = self.images([index])[0]
-        return Study(self.study_ids[index], self.patient_ids[index], image, self.reports[index], self.labels[index], *guide)
+        return Study(
+            self.study_ids[index], self.patient_ids[index], image, self.reports[index], self.labels[index], *guide
+        )

@@ -8,27 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-OBSERVATIONS = (
-    "No Finding",
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
-"""The 14 CheXpert observations in CheXpert order."""
-
-POSITIVE, NEGATIVE, UNCERTAIN, BLANK = 1, 0, -1, -2
-"""Codes of an observation in arrays; the first three are those of CheXpert's tables."""
-
 
 @dataclass(frozen=True)
 class Study:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ..settings import validate_settings
-from .prepare import source_for
+from .registry import source_for
 from .shards import write_shard
 
 

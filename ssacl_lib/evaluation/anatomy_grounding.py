@@ -20,7 +20,8 @@ from tqdm import tqdm
 from .. import inference
 from ..anatomy import default_graph
 from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, pointing_game
-from .models import pixels_of, test_studies, weights_hash
+from ..model.precision import autocast
+from .inputs import pixels_of, test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
 
 PRIOR, CHANCE = "centre prior", "chance"
@@ -87,7 +88,7 @@ def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
             maps = with_parents(np.asarray(inference.leaf_maps(model, images)))
             for study, of_study in zip(chunk, maps, strict=True):
                 rows += node_scores(study, of_study)
-            with torch.no_grad(), inference.autocast(model):
+            with torch.no_grad(), autocast(model):
                 attention.append(with_parents(model.leaf_attention(pixels_of(model, images)).float().cpu().numpy()))
             bar.update(len(chunk))
     frame = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"]).astype({"pointing": float, "cnr": float})

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ..batches import TrainingBatches
-from ..datasets import load_training
+from ..datasets.registry import load_training
+from ..training.batches import TrainingBatches
 from .results import long_table, mean_rows
 
 FILMS = ("film", "blank film", "film of another patient")

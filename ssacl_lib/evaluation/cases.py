@@ -13,14 +13,15 @@ import torch
 
 from .. import inference
 from ..anatomy import ANATOMIES, anatomies_for, leaves_of
-from ..datasets.study import OBSERVATIONS, POSITIVE
 from ..metrics.clinical import clinical_scores
 from ..metrics.lexical import score_reports
 from ..model.encoder import keep_lowest, visible_pixels
+from ..model.maps import anatomy_maps_of_pixels, to_image
+from ..observations import OBSERVATIONS, POSITIVE
 from ..text.labeler import label_array
 from ..text.sections import sentences
 from .grounding import score_map
-from .models import pixels_of
+from .inputs import pixels_of
 from .reports import _NoMeteor
 
 AGREES, WRONG, MISSED, PLAIN = "agrees", "wrong", "missed", "plain"
@@ -97,7 +98,7 @@ def mark_sentences(report: str, others: set[str], disagreeing: str) -> list[tupl
 # ---- evidence behind a report
 def node_attention(model, images: np.ndarray, nodes: Sequence[str]) -> np.ndarray:
     """Prompt attention of nodes on images [n, S, S] as a multiple of the uniform one: [n, nodes, S, S]."""
-    maps = inference.anatomy_maps_of_pixels(model, pixels_of(model, images), list(nodes))
+    maps = anatomy_maps_of_pixels(model, pixels_of(model, images), list(nodes))
     return maps.float().cpu().numpy() * model.config.patches
 
 
@@ -118,7 +119,7 @@ def cls_attention(model, images: np.ndarray) -> np.ndarray:
     scores = (query[:, :, :1] * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     weights = scores.float().softmax(-1)[:, :, 0, 1:].mean(1)
     weights = weights / weights.sum(-1, keepdim=True) * model.config.patches
-    return inference.to_image(weights[:, None], model, sigma=0.0)[:, 0].cpu().numpy()
+    return to_image(weights[:, None], model, sigma=0.0)[:, 0].cpu().numpy()
 
 
 def report_cases(per_study: pd.DataFrame, method: str, model, studies: Sequence, count: int = 3) -> list[Case]:

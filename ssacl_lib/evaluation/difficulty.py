@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from ..baselines.small_cnn import predict_cnn, train_cnn
-from ..datasets import load_training
+from ..datasets.registry import load_training
+from ..observations import FINDINGS
 from ..phantom import draw_signs
-from ..phantom.truth import FINDINGS
 from .findings import auc_rows
-from .models import device_of, test_studies
+from .inputs import device_of, test_studies
 from .results import cached, code_hash, long_table, mean_rows, studies_hash
 
 METHOD = "supervised small CNN"

@@ -15,8 +15,8 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .. import inference
-from .models import pixels_of, test_studies, weights_hash
+from ..model.precision import autocast
+from .inputs import pixels_of, test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -95,7 +95,7 @@ def fit_of(model, images: np.ndarray, keep: np.ndarray | None, texts: torch.Tens
             part = slice(start, start + BATCH)
             pixels = pixels_of(model, images[part])
             kept = None if keep is None else torch.from_numpy(np.sort(keep[part], axis=1)).to(pixels.device)
-            with inference.autocast(model):
+            with autocast(model):
                 embedding = model.image_embedding(pixels, kept)
             embedding = F.normalize(embedding.float(), dim=-1).cpu()
             fits.append((embedding * texts[part]).sum(-1).numpy())

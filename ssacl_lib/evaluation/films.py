@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from .. import inference
 from ..anatomy import default_graph
-from ..datasets import load_evaluation
+from ..datasets.registry import load_evaluation
 from ..metrics.grounding import centre_prior
 from .anatomy_grounding import with_parents
 from .grounding import score_map
-from .models import test_studies, weights_hash
+from .inputs import test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key, studies_hash
 
 REGIONS = ("right lung", "left lung")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .. import inference
-from ..datasets.study import OBSERVATIONS, POSITIVE
 from ..metrics.intervals import mean_auc
-from .models import test_studies, weights_hash
+from ..observations import OBSERVATIONS, POSITIVE
+from .inputs import test_studies, weights_hash
 from .results import cached, long_table, results_key
 
 FINDINGS = OBSERVATIONS[1:]

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from .. import paths
-from ..datasets import load_evaluation
-from ..inference import load_model, positive_findings, predict_findings, write_reports
+from ..datasets.registry import load_evaluation
+from ..inference import predict_findings, write_reports
 from ..metrics.clinical import clinical_intervals
-from ..phantom.truth import FINDINGS
+from ..model.build import load_model
+from ..model.reporting import positive_findings
+from ..observations import FINDINGS
 from ..settings import Settings
 from ..text.labeler import label_array
 from . import findings, grounding
@@ -34,7 +36,9 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
         ValueError: seed 0, whose patients the checkpoint was trained and chosen on.
     """
     if settings.seed == 0:
-        raise ValueError("seed 0 is the one that the checkpoint was trained and chosen with; give another, such as --seed 1")
+        raise ValueError(
+            "seed 0 is the one that the checkpoint was trained and chosen with; give another, such as --seed 1"
+        )
     studies = list(load_evaluation(settings, "test"))
     model = load_model(paths.SHIPPED_CHECKPOINT, "cpu" if settings.device == "cpu" else "auto")
     with tempfile.TemporaryDirectory() as folder:  # the caches of evaluate_* are of no use to anybody here
@@ -45,7 +49,9 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
     phrases = phrases[(phrases["finding"] == "overall") & (phrases["control"] == "own") & phrases["metric"].isin(SHOWN)]
     phrases = phrases.assign(about="phrases, " + phrases["map"] + " map")
     rows = report_rows(model, studies, settings)
-    return pd.concat([long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases)], ignore_index=True)
+    return pd.concat(
+        [long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases)], ignore_index=True
+    )
 
 
 def report_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
@@ -55,10 +61,23 @@ def report_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
     positives = positive_findings(model, predict_findings(model, images, "findings"))
     head = np.array([[0, *(int(name in names) for name in FINDINGS)] for names in positives], np.int8)
     rows = []
-    for about, labels in (("reports with prompts", label_array(write_reports(model, images, positives, progress="reports"))),
-                          ("the head's own labels", head)):
-        value, low, high = clinical_intervals(labels, reference, settings.inference.uncertain_as_positive,
-                                              settings.evaluation.bootstrap, settings.seed)["micro_f1_13"]
-        rows.append({"about": about, "method": METHOD, "metric": "micro_f1_13", "value": value, "low": low, "high": high,
-                     "n": len(studies), "seed": settings.seed})
+    for about, labels in (
+        ("reports with prompts", label_array(write_reports(model, images, positives, progress="reports"))),
+        ("the head's own labels", head),
+    ):
+        value, low, high = clinical_intervals(
+            labels, reference, settings.inference.uncertain_as_positive, settings.evaluation.bootstrap, settings.seed
+        )["micro_f1_13"]
+        rows.append(
+            {
+                "about": about,
+                "method": METHOD,
+                "metric": "micro_f1_13",
+                "value": value,
+                "low": low,
+                "high": high,
+                "n": len(studies),
+                "seed": settings.seed,
+            }
+        )
     return pd.DataFrame(rows)

@@ -20,10 +20,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import inference
-from ..datasets.study import OBSERVATIONS
 from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_game
 from ..metrics.intervals import macro_interval
-from .models import test_studies, weights_hash
+from ..observations import OBSERVATIONS
+from .inputs import test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
 from .targets import Target, collect_targets, shift, shift_targets
 

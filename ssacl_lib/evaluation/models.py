@@ -5,32 +5,23 @@ this run    trained by notebook 02 in this rebuild
 shipped     the checkpoint that comes with the repository; left out where it is missing or takes another image size
 """
 
-import hashlib
 import json
-from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from .. import paths
-from ..anatomy_inference import fit_head
-from ..datasets import load_evaluation, load_training
-from ..inference import load_model
-from ..manifest import require_stage, write_json
+from ..datasets.registry import load_training
+from ..model.build import load_model
 from ..model.config import SSACLConfig
+from ..record.manifest import require_stage, write_json
+from ..record.sources import modules_fingerprint, sha256_json
 from ..settings import Settings, load_settings
-from ..sources import modules_fingerprint, sha256_json
-from ..training import pretrain, save_model, untrained
+from ..training.head import fit_head
+from ..training.loop import pretrain, save_model, untrained
+from .inputs import device_of
 
 STAGE = "02_pretraining"
-
-
-@lru_cache(maxsize=2)
-def test_studies(settings: Settings) -> Sequence:
-    """The evaluation view of the test split, kept in memory (the phantom's masks are rendered once)."""
-    return load_evaluation(settings, split="test")
 
 
 def evaluation_models(run) -> dict:
@@ -54,13 +45,6 @@ def evaluation_models(run) -> dict:
     return models
 
 
-def device_of(settings: Settings) -> torch.device:
-    """The device of the settings; "auto" takes a GPU where there is one."""
-    if settings.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(settings.device)
-
-
 def shipped_checkpoint(settings: Settings) -> Path | None:
     """The shipped checkpoint's folder, or None (and a printed line) where it can't be compared at this image size."""
     folder = paths.SHIPPED_CHECKPOINT
@@ -80,7 +64,7 @@ def untrained_model(run, device: torch.device):
     """The untrained model with a fitted head, saved under the run's folder and made again when the settings change."""
     settings, folder = run.settings, Path(run.runs) / "untrained"
     train = load_training(settings, "train")
-    code = modules_fingerprint("training", "anatomy_inference")
+    code = modules_fingerprint("training.loop", "training.head")
     key = {
         "made from": sha256_json(
             [settings.model_dump(include={"data", "model", "training", "seed"}), train.folder.name, code]
@@ -102,7 +86,7 @@ def small_model(run) -> Path:
     changes = {"images": few.images, "warmup_images": few.warmup_images}
     small = settings.model_copy(update={"training": settings.training.model_copy(update=changes)})
     key = {
-        "made from": sha256_json([small.model_dump(mode="json"), modules_fingerprint("training", "anatomy_inference")])
+        "made from": sha256_json([small.model_dump(mode="json"), modules_fingerprint("training.loop", "training.head")])
     }
     if not _same_key(folder / "key.json", key):
         for old in folder.glob("checkpoint*"):
@@ -117,25 +101,3 @@ def small_model(run) -> Path:
 
 def _same_key(path: Path, key: dict) -> bool:
     return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == key
-
-
-def weights_hash(model) -> str:
-    """SHA-256 of a model's tensors, configuration and vocabulary: what decides its answers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        tensor = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    config = model.config.to_dict() if hasattr(model.config, "to_dict") else vars(model.config)
-    told = {
-        name: value for name, value in config.items() if not name.startswith("_") and name != "transformers_version"
-    }
-    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-    tokenizer = getattr(model.processor, "text_tokenizer", None)
-    digest.update(json.dumps(sorted(tokenizer.get_vocab().items()) if tokenizer else []).encode())
-    return digest.hexdigest()
-
-
-def pixels_of(model, images: np.ndarray) -> torch.Tensor:
-    """Square uint8 images [n, S, S] as normalised pixels [n, 1, S, S] on the model's device."""
-    return model.processor.normalise(np.ascontiguousarray(images)).to(model.device)

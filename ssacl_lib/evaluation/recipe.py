@@ -15,18 +15,16 @@ import pandas as pd
 import torch
 
 from .. import paths
-from ..batches import TrainingBatches
-from ..checkpoints import make_checkpoint, make_start
-from ..datasets import load_evaluation, load_training
-from ..datasets.prepare import source_for
-from ..inference import load_model
-from ..manifest import atomic_write, package_versions, portable_settings, read_json, write_json
-from ..model.build import local_folder
+from ..datasets.registry import load_evaluation, load_training, source_for
+from ..model.build import load_model, local_folder
+from ..record.manifest import atomic_write, package_versions, portable_settings, read_json, write_json
+from ..record.sources import modules_fingerprint, sha256_file, sha256_json
 from ..settings import LossWeights, Settings, load_settings
-from ..sources import modules_fingerprint, sha256_file, sha256_json
+from ..training.batches import TrainingBatches
+from ..training.checkpoints import make_checkpoint, make_start
 from .findings import evaluate_findings, finding_table
 from .grounding import evaluate_phrases, phrase_table
-from .models import device_of
+from .inputs import device_of
 from .results import ENDING, long_table, mean_rows
 
 FOLDER = paths.CHECKPOINTS / "recipe"
@@ -49,10 +47,14 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 """Name -> settings that differ from the profile's (one choice each; a start fits only the stem it was made with)."""
 
-AUTOENCODER = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
+AUTOENCODER = {
+    f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields
+}
 
 
-def measure_recipe(profile: str = "cpu", images: int = 12000, only: Sequence[str] = (), out: Path | None = None) -> pd.DataFrame:
+def measure_recipe(
+    profile: str = "cpu", images: int = 12000, only: Sequence[str] = (), out: Path | None = None
+) -> pd.DataFrame:
     """Train and score the variants of a profile; `recipe.csv` and `manifest.json` in `out` are written after each.
 
     only: names of variants (default: all). A variant that is finished with the same settings, films and start is read
@@ -103,7 +105,10 @@ def variant_settings(profile: str, images: int, overrides: dict, make: bool = Fa
         if make and not (start / "encoder.safetensors").is_file():
             make_start(films, start, "ssacl recipe")
         inside = start.is_relative_to(paths.ROOT)
-        overrides = {**overrides, "model.encoder_weights": start.relative_to(paths.ROOT).as_posix() if inside else str(start)}
+        overrides = {
+            **overrides,
+            "model.encoder_weights": start.relative_to(paths.ROOT).as_posix() if inside else str(start),
+        }
     return load_settings(profile, **small, **overrides)
 
 
@@ -123,9 +128,15 @@ def measure(name: str, settings: Settings) -> None:
     make_checkpoint(settings, folder / "model", "ssacl recipe")
     model = load_model(folder / "model", device_of(settings))
     rows = score(model, settings, folder).to_dict("records")
-    write_json(folder / "result.json", {
-        "rows": rows, "films": source_for(settings, "train").fingerprint, "seconds of training":
-        read_json(folder / "model" / "manifest.json")["seconds"], "code": modules_fingerprint("checkpoints", "evaluation.recipe")})
+    write_json(
+        folder / "result.json",
+        {
+            "rows": rows,
+            "films": source_for(settings, "train").fingerprint,
+            "seconds of training": read_json(folder / "model" / "manifest.json")["seconds"],
+            "code": modules_fingerprint("training.checkpoints", "evaluation.recipe"),
+        },
+    )
 
 
 def score(model, settings: Settings, folder: Path) -> pd.DataFrame:
@@ -135,8 +146,11 @@ def score(model, settings: Settings, folder: Path) -> pd.DataFrame:
     auc = finding_table(evaluate_findings(run, {"head": model}, studies), settings)
     phrases = phrase_table(evaluate_phrases(run, {"model": model}, studies), settings)
     own = phrases[(phrases["method"] == "model") & (phrases["control"] == "own") & (phrases["finding"] == "overall")]
-    tables = (auc[auc["finding"] == "mean of findings"], own[own["metric"].isin(METRICS)].assign(method=own["map"] + " map"),
-              validation_losses(model, settings))
+    tables = (
+        auc[auc["finding"] == "mean of findings"],
+        own[own["metric"].isin(METRICS)].assign(method=own["map"] + " map"),
+        validation_losses(model, settings),
+    )
     return pd.concat([table[list(ENDING)] for table in tables], ignore_index=True)
 
 
@@ -167,9 +181,16 @@ def write_results(profile: str, images: int, known: dict, out: Path) -> pd.DataF
     with atomic_write(out / "recipe.csv") as handle:
         frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
     plain = variant_settings(profile, images, {})
-    write_json(out / "manifest.json", {
-        "command": f"ssacl recipe --profile {profile} --images {images}", "settings": portable_settings(plain),
-        "seed": plain.seed, "versions": package_versions(), "variants": told})
+    write_json(
+        out / "manifest.json",
+        {
+            "command": f"ssacl recipe --profile {profile} --images {images}",
+            "settings": portable_settings(plain),
+            "seed": plain.seed,
+            "versions": package_versions(),
+            "variants": told,
+        },
+    )
     if len({variant["code"] for variant in told.values()}) > 1:
         print("recipe: the variants were made by different versions of the code (see manifest.json)")
     return frame

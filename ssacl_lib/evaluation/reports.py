@@ -20,8 +20,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import inference
-from ..datasets import load_training
-from ..datasets.study import BLANK, OBSERVATIONS, POSITIVE
+from ..datasets.registry import load_training
 from ..metrics.clinical import clinical_intervals, positive_labels
 from ..metrics.intervals import bootstrap_sums
 from ..metrics.lexical import (
@@ -32,10 +31,11 @@ from ..metrics.lexical import (
     score_reports,
     tokenise,
 )
+from ..observations import BLANK, OBSERVATIONS, POSITIVE
 from ..text.entities import positives
 from ..text.labeler import label_array
 from .findings import probabilities_of
-from .models import test_studies, weights_hash
+from .inputs import test_studies, weights_hash
 from .results import cached, code_hash, long_table, results_key
 
 VARIANTS = ("with prompts", "without prompts", "reference findings")

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from .. import paths
-from ..manifest import atomic_write
 from ..metrics.intervals import mean_intervals
-from ..sources import files_fingerprint
+from ..record.manifest import atomic_write
+from ..record.sources import files_fingerprint
 
 ENDING = ("method", "metric", "value", "low", "high", "n", "seed")
 """The last columns of every table."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..datasets.study import OBSERVATIONS, POSITIVE
+from ..observations import OBSERVATIONS, POSITIVE
 
 SIDE = re.compile(r"\b(right|left)\b", re.IGNORECASE)
 

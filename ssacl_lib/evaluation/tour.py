@@ -8,12 +8,12 @@ import pandas as pd
 
 from ..anatomy import default_graph
 from ..datasets.phantom import body_maps
-from ..datasets.study import OBSERVATIONS, POSITIVE
+from ..observations import FINDINGS, OBSERVATIONS, POSITIVE
 from ..phantom import draw_signs, render
 from ..phantom.film_statistics import real_films, statistics
-from ..phantom.truth import FINDINGS, Sign
+from ..phantom.truth import Sign
 from ..settings import Settings
-from .models import test_studies
+from .inputs import test_studies
 
 FILMS = 200
 """At most so many test films are compared with real ones."""

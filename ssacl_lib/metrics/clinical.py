@@ -7,7 +7,7 @@ Where there is nothing to divide by (an observation that neither side ever names
 
 import numpy as np
 
-from ..datasets.study import OBSERVATIONS, POSITIVE, UNCERTAIN
+from ..observations import OBSERVATIONS, POSITIVE, UNCERTAIN
 from .intervals import Interval, bootstrap_sums
 
 FIVE = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")

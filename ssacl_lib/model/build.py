@@ -18,26 +18,71 @@ from .text import load_pretrained_text, pretrained_text_config
 def config_from_settings(settings: Settings, vocabulary: int) -> SSACLConfig:
     """Sizes and switches of `settings.model` (and what inference needs) as a model configuration."""
     m, i = settings.model, settings.inference
-    text = pretrained_text_config(m.text_weights) if m.text_weights else {
-        "vocab_size": vocabulary, "hidden_size": m.text_width, "num_hidden_layers": m.text_depth,
-        "num_attention_heads": m.text_heads, "intermediate_size": 4 * m.text_width,
-        "max_position_embeddings": m.text_tokens, "pad_token_id": 0,
-        "hidden_dropout_prob": m.dropout, "attention_probs_dropout_prob": m.dropout}
-    language = pretrained_language_config(m.language_weights) if m.language_weights else {
-        "vocab_size": vocabulary, "n_embd": m.language_width, "n_layer": m.language_depth, "n_head": m.language_heads,
-        "bos_token_id": 2, "eos_token_id": 4, "resid_pdrop": m.dropout, "embd_pdrop": m.dropout, "attn_pdrop": m.dropout}
+    text = (
+        pretrained_text_config(m.text_weights)
+        if m.text_weights
+        else {
+            "vocab_size": vocabulary,
+            "hidden_size": m.text_width,
+            "num_hidden_layers": m.text_depth,
+            "num_attention_heads": m.text_heads,
+            "intermediate_size": 4 * m.text_width,
+            "max_position_embeddings": m.text_tokens,
+            "pad_token_id": 0,
+            "hidden_dropout_prob": m.dropout,
+            "attention_probs_dropout_prob": m.dropout,
+        }
+    )
+    language = (
+        pretrained_language_config(m.language_weights)
+        if m.language_weights
+        else {
+            "vocab_size": vocabulary,
+            "n_embd": m.language_width,
+            "n_layer": m.language_depth,
+            "n_head": m.language_heads,
+            "bos_token_id": 2,
+            "eos_token_id": 4,
+            "resid_pdrop": m.dropout,
+            "embd_pdrop": m.dropout,
+            "attn_pdrop": m.dropout,
+        }
+    )
     return SSACLConfig(
-        image_size=settings.data.image_size, patch_size=m.patch_size, stem=m.stem, width=m.width, depth=m.depth,
-        channels=3 if m.stem == "patch" else 1, heads=m.heads, decoder_depth=m.decoder_depth,
-        decoder_heads=m.decoder_heads, attention=m.attention, hierarchy=m.hierarchy, prefix=m.prefix,
-        text_pooling=m.text_pooling, consistency_gradient=m.consistency_gradient, language_positions=m.language_positions,
-        cls_before_names=m.cls_before_names, start_temperature=settings.training.temperature, text=text, language=language,
+        image_size=settings.data.image_size,
+        patch_size=m.patch_size,
+        stem=m.stem,
+        width=m.width,
+        depth=m.depth,
+        channels=3 if m.stem == "patch" else 1,
+        heads=m.heads,
+        decoder_depth=m.decoder_depth,
+        decoder_heads=m.decoder_heads,
+        attention=m.attention,
+        hierarchy=m.hierarchy,
+        prefix=m.prefix,
+        text_pooling=m.text_pooling,
+        consistency_gradient=m.consistency_gradient,
+        language_positions=m.language_positions,
+        cls_before_names=m.cls_before_names,
+        start_temperature=settings.training.temperature,
+        text=text,
+        language=language,
         report_tokens=m.language_tokens,
-        generation={"num_beams": i.beams, "min_new_tokens": i.min_new_tokens, "max_new_tokens": i.max_new_tokens,
-                    "repetition_penalty": i.repetition_penalty, "length_penalty": i.length_penalty},
-        evidence={"masks": i.evidence_masks, "mask_ratio": i.evidence_mask_ratio,
-                  "smoothing_patches": i.smoothing_patches,
-                  "evidence_smoothing_patches": i.evidence_smoothing_patches})
+        generation={
+            "num_beams": i.beams,
+            "min_new_tokens": i.min_new_tokens,
+            "max_new_tokens": i.max_new_tokens,
+            "repetition_penalty": i.repetition_penalty,
+            "length_penalty": i.length_penalty,
+        },
+        evidence={
+            "masks": i.evidence_masks,
+            "mask_ratio": i.evidence_mask_ratio,
+            "smoothing_patches": i.smoothing_patches,
+            "evidence_smoothing_patches": i.evidence_smoothing_patches,
+        },
+    )
 
 
 def build_model(settings: Settings, tokenizer) -> SSACLModel:
@@ -75,8 +120,10 @@ def load_encoder(model: SSACLModel, name_or_path: str) -> None:
     wanted = model.encoder.state_dict()
     odd = [name for name in wanted if name not in source or source[name].shape != wanted[name].shape]
     if odd:
-        raise ValueError(f"{name_or_path}: does not fit this encoder at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
-                         "check model.stem, width, depth, patch_size and data.image_size")
+        raise ValueError(
+            f"{name_or_path}: does not fit this encoder at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
+            "check model.stem, width, depth, patch_size and data.image_size"
+        )
     model.encoder.load_state_dict({name: source[name].to(tensor.dtype) for name, tensor in wanted.items()})
 
 
@@ -90,8 +137,10 @@ def local_folder(name_or_path: str) -> Path | None:
         if folder.is_dir():
             return folder.resolve()
     if name_or_path.startswith((".", "/", "data/")):
-        raise FileNotFoundError(f"{name_or_path}: no such folder; make a start with `ssacl pretrain-start --profile cpu --out "
-                                f"{name_or_path}`, or set model.encoder_weights to null for random weights")
+        raise FileNotFoundError(
+            f"{name_or_path}: no such folder; make a start with `ssacl pretrain-start --profile cpu --out "
+            f"{name_or_path}`, or set model.encoder_weights to null for random weights"
+        )
     return None
 
 
@@ -103,20 +152,32 @@ def mae_encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
         "stem.proj.bias": state["embeddings.patch_embeddings.projection.bias"],
         "cls_token": state["embeddings.cls_token"] + state["embeddings.position_embeddings"][:, :1],
         "positions": state["embeddings.position_embeddings"][0, 1:],
-        "norm.weight": state["layernorm.weight"], "norm.bias": state["layernorm.bias"],
+        "norm.weight": state["layernorm.weight"],
+        "norm.bias": state["layernorm.bias"],
     }
     # transformers 5 names the projections q_proj, k_proj, v_proj; earlier ones query, key, value
-    plan = (("norm1", ("layernorm_before",)), ("norm2", ("layernorm_after",)), ("fc1", ("mlp.fc1", "intermediate.dense")),
-            ("fc2", ("mlp.fc2", "output.dense")), ("proj", ("attention.o_proj", "attention.output.dense")))
-    blocks = {name.split(".")[i + 1] for name in state for i, part in enumerate(name.split(".")[:-1])
-              if part in ("layer", "layers") and name.split(".")[i + 1].isdigit()}
+    plan = (
+        ("norm1", ("layernorm_before",)),
+        ("norm2", ("layernorm_after",)),
+        ("fc1", ("mlp.fc1", "intermediate.dense")),
+        ("fc2", ("mlp.fc2", "output.dense")),
+        ("proj", ("attention.o_proj", "attention.output.dense")),
+    )
+    blocks = {
+        name.split(".")[i + 1]
+        for name in state
+        for i, part in enumerate(name.split(".")[:-1])
+        if part in ("layer", "layers") and name.split(".")[i + 1].isdigit()
+    }
     for number in blocks:
         prefix = next(name.split(f".{number}.")[0] + f".{number}." for name in state if f".{number}." in name)
         for kind in ("weight", "bias"):
             for ours, theirs in plan:
                 renamed[f"blocks.{number}.{ours}.{kind}"] = _first(state, prefix, theirs, kind)
-            parts = [_first(state, prefix, (f"attention.{new}_proj", f"attention.attention.{old}"), kind)
-                     for new, old in (("q", "query"), ("k", "key"), ("v", "value"))]
+            parts = [
+                _first(state, prefix, (f"attention.{new}_proj", f"attention.attention.{old}"), kind)
+                for new, old in (("q", "query"), ("k", "key"), ("v", "value"))
+            ]
             renamed[f"blocks.{number}.qkv.{kind}"] = torch.cat(parts)
     return renamed
 
@@ -145,7 +206,9 @@ def load_model(folder: Path | None = None, device: str = "auto") -> SSACLModel:
     model, info = SSACLModel.from_pretrained(folder, output_loading_info=True)
     odd = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
     if odd:
-        raise ValueError(f"{folder}: tensors do not fit the model ({', '.join(odd[:3])}{' …' if odd[3:] else ''}); {HOW_TO_MAKE}")
+        raise ValueError(
+            f"{folder}: tensors do not fit the model ({', '.join(odd[:3])}{' …' if odd[3:] else ''}); {HOW_TO_MAKE}"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.to(device).eval()

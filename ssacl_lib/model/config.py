@@ -6,26 +6,53 @@ PIXEL_STATISTICS = (0.4978, 0.2449)  # mean and standard deviation of the releas
 
 
 DIFFERENCES = {
-    "attention": ("release", {
-        "paper": "CLS and patches see each other, queries or not; one mask per step serves all masked passes",
-        "release": "patches see patches only and CLS itself and patches where there are queries; L_ir and L_cl have a masked "
-                   "pass without queries, L_ar one of its own with another mask"}),
-    "text_pooling": ("cls_tanh", {
-        "mean": "a text's vector is the mean of its tokens", "cls_tanh": "it is a linear map and tanh of its first token"}),
-    "hierarchy": ("release", {
-        "recursive": "L_ar restores the lungs from the restored right and left lung, and so on up",
-        "release": "L_ar takes an inner node's own masked token as a child"}),
-    "consistency_gradient": ("queries", {
-        "both": "L_ac teaches both images of a pair", "queries": "it teaches the first; the second is a constant"}),
-    "prefix": ("prompts and patches", {
-        "prompts only": "the language decoder sees the leaf prompts alone",
-        "prompts and patches": "it sees the open leaf prompts and all patches"}),
-    "language_positions": ("release", {
-        "continued": "text is numbered on from the prefix, without its padding, in training as in generation",
-        "release": "training numbers every place, padding too; generation numbers the visible places only"}),
-    "cls_before_names": (False, {
-        True: "[CLS] stands before the names of anatomies as before reports",
-        False: "it does not, so that the first piece of a name is pooled"}),
+    "attention": (
+        "release",
+        {
+            "paper": "CLS and patches see each other, queries or not; one mask per step serves all masked passes",
+            "release": "patches see patches only and CLS itself and patches where there are queries; L_ir and L_cl have a masked "
+            "pass without queries, L_ar one of its own with another mask",
+        },
+    ),
+    "text_pooling": (
+        "cls_tanh",
+        {
+            "mean": "a text's vector is the mean of its tokens",
+            "cls_tanh": "it is a linear map and tanh of its first token",
+        },
+    ),
+    "hierarchy": (
+        "release",
+        {
+            "recursive": "L_ar restores the lungs from the restored right and left lung, and so on up",
+            "release": "L_ar takes an inner node's own masked token as a child",
+        },
+    ),
+    "consistency_gradient": (
+        "queries",
+        {"both": "L_ac teaches both images of a pair", "queries": "it teaches the first; the second is a constant"},
+    ),
+    "prefix": (
+        "prompts and patches",
+        {
+            "prompts only": "the language decoder sees the leaf prompts alone",
+            "prompts and patches": "it sees the open leaf prompts and all patches",
+        },
+    ),
+    "language_positions": (
+        "release",
+        {
+            "continued": "text is numbered on from the prefix, without its padding, in training as in generation",
+            "release": "training numbers every place, padding too; generation numbers the visible places only",
+        },
+    ),
+    "cls_before_names": (
+        False,
+        {
+            True: "[CLS] stands before the names of anatomies as before reports",
+            False: "it does not, so that the first piece of a name is pooled",
+        },
+    ),
 }
 """Switch -> (its value in the release, what each value means)."""
 
@@ -97,13 +124,24 @@ class SSACLConfig(PretrainedConfig):
         self.consistency_gradient, self.language_positions = consistency_gradient, language_positions
         self.cls_before_names = cls_before_names
         self.pixel_mean, self.pixel_std = pixel_mean, pixel_std
-        self.text = text or {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 6,
-                             "intermediate_size": 1536, "vocab_size": 30000, "max_position_embeddings": 100}
+        self.text = text or {
+            "hidden_size": 384,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 6,
+            "intermediate_size": 1536,
+            "vocab_size": 30000,
+            "max_position_embeddings": 100,
+        }
         self.language = language or {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
         self.report_tokens = report_tokens
         self.generation = generation or {}
-        self.evidence = {"masks": 200, "mask_ratio": 0.5, "smoothing_patches": 1.5,
-                         "evidence_smoothing_patches": 1.0, **(evidence or {})}
+        self.evidence = {
+            "masks": 200,
+            "mask_ratio": 0.5,
+            "smoothing_patches": 1.5,
+            "evidence_smoothing_patches": 1.0,
+            **(evidence or {}),
+        }
         kwargs.setdefault("tie_word_embeddings", True)  # the language decoder reads and writes with one table
         super().__init__(**kwargs)
 
@@ -111,7 +149,13 @@ class SSACLConfig(PretrainedConfig):
     def release(cls, **sizes) -> "SSACLConfig":
         """Every switch as the authors' code has it; sizes default to its ViT-B/16 at 224 px, BERT of 6 x 384 and GPT-2 small."""
         switches = {name: release for name, (release, _) in DIFFERENCES.items()}
-        generation = {"num_beams": 3, "min_new_tokens": 79, "max_new_tokens": 99, "repetition_penalty": 2.0, "length_penalty": 2.0}
+        generation = {
+            "num_beams": 3,
+            "min_new_tokens": 79,
+            "max_new_tokens": 99,
+            "repetition_penalty": 2.0,
+            "length_penalty": 2.0,
+        }
         return cls(**{**switches, "generation": generation, **sizes})
 
     @property

@@ -74,7 +74,9 @@ class VisualDecoder(nn.Module):
         tokens = nodes[:, children] * present[..., None]  # [B, 7, longest, D]
         mean = tokens.sum(2, keepdim=True) / present.sum(1)[:, None, None]
         visible = F.pad(present, (1, 0), value=True).repeat(len(nodes), 1)[:, None, None]
-        return self.read_first(torch.cat([mean, tokens], dim=2).flatten(0, 1), visible).view(len(nodes), len(children), -1)
+        return self.read_first(torch.cat([mean, tokens], dim=2).flatten(0, 1), visible).view(
+            len(nodes), len(children), -1
+        )
 
     def parent_targets(self, parents: torch.Tensor) -> torch.Tensor:
         """Pixels of the 7 parents from their own tokens alone: [B, 7, D] of the unmasked pass -> [B, 7, pixels]."""

@@ -64,14 +64,6 @@ def ready_mask(visible: torch.Tensor, implementation: str, dtype: torch.dtype) -
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)
 
 
-def has_fast_bfloat16(device: torch.device | str) -> bool:
-    """Does bfloat16 run in hardware there? A CPU without AVX-512 BF16 or AMX only emulates it, several times slower."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
-    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
-
-
 def attend(query, key, value, visible=None, dropout: float = 0.0) -> torch.Tensor:
     """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1 or queries, keys] bool hides keys.
 
@@ -101,7 +93,9 @@ class Block(nn.Module):
     def split(self, tokens: torch.Tensor) -> torch.Tensor:
         """Query, key and value of the normalised tokens: [3, B, heads, tokens, d]."""
         batch, length, width = tokens.shape
-        return self.qkv(self.norm1(tokens)).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        return (
+            self.qkv(self.norm1(tokens)).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        )
 
     def finish(self, tokens: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
         """Residual of the attention output [B, heads, tokens, d], then the MLP."""
@@ -129,8 +123,14 @@ class Block(nn.Module):
         mixed = weights[..., :1] * own_value + weights[..., 1:] @ value
         return self.finish(queries, mixed), weights
 
-    def step(self, tokens: torch.Tensor, queries: torch.Tensor | None, targets: torch.Tensor | None, has_cls: bool,
-             queries_only: bool = False):
+    def step(
+        self,
+        tokens: torch.Tensor,
+        queries: torch.Tensor | None,
+        targets: torch.Tensor | None,
+        has_cls: bool,
+        queries_only: bool = False,
+    ):
         """One block of the encoder: tokens [B, (1 +) N, D] among themselves; queries and targets look at the patches.
 
         Returns tokens (None with queries_only), queries, the queries' attention (see `look`) and targets; None stays None.
@@ -159,10 +159,18 @@ class ConvolutionalStem(nn.Module):
         layers, channels, factor = [], 2, patch_size
         out = 24
         while factor % 2 == 0:
-            layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
+            ]
             channels, out, factor = out, min(out * 2, width), factor // 2
         if factor > 1:
-            layers += [nn.Conv2d(channels, out, factor, stride=factor, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(channels, out, factor, stride=factor, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
+            ]
             channels = out
         layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
@@ -214,8 +222,14 @@ class VisionEncoder(nn.Module):
         visible = torch.ones_like(pixels) if keep is None else visible_pixels(keep, config, pixels.dtype)
         return take(self.stem(pixels, visible), keep) + positions
 
-    def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None, queries: torch.Tensor | None = None,
-                targets: torch.Tensor | None = None, queries_only: bool = False) -> Tokens:
+    def forward(
+        self,
+        pixels: torch.Tensor,
+        keep: torch.Tensor | None = None,
+        queries: torch.Tensor | None = None,
+        targets: torch.Tensor | None = None,
+        queries_only: bool = False,
+    ) -> Tokens:
         """Encode pixels [B, C, S, S] with queries [Q, D] or [B, Q, D]; keep [B, K] (indices of kept patches) or None.
 
         targets: more queries [Q', D], whose tokens nobody learns from: they are computed without gradient. queries_only: the
@@ -233,8 +247,9 @@ class VisionEncoder(nn.Module):
             queries = torch.cat([queries, cls[: len(queries)]], dim=1)
         weights = None
         for number, block in enumerate(self.blocks, start=1):
-            tokens, queries, weights, targets = recomputed(self, block.step, tokens, queries, targets, not hidden_cls,
-                                                           queries_only and number == len(self.blocks))
+            tokens, queries, weights, targets = recomputed(
+                self, block.step, tokens, queries, targets, not hidden_cls, queries_only and number == len(self.blocks)
+            )
         tokens, queries, targets = (None if part is None else self.norm(part) for part in (tokens, queries, targets))
         if hidden_cls:
             cls, queries, weights = queries[:, -1], queries[:, :-1], weights[:, :, :-1]
@@ -242,6 +257,7 @@ class VisionEncoder(nn.Module):
         if queries_only:
             return Tokens(None, None, queries, weights, targets)
         return Tokens(tokens[:, 1:], tokens[:, 0], queries, weights, targets)
+
 
 def recomputed(owner: nn.Module, step, *arguments):
     """A block's step; where `owner.recompute` is set, its activations are not kept but computed anew in the backward pass."""

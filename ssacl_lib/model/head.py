@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..phantom.truth import FINDINGS
+from ..observations import FINDINGS
 from .encoder import Tokens
 
 

@@ -36,10 +36,14 @@ class LanguageDecoder(nn.Module):
         self.prefix_length = LEAVES + 1 + (config.patches if config.prefix == "prompts and patches" else 0)
         language = {"n_positions": max(256, self.prefix_length + 2 * config.report_tokens + 8), **config.language}
         if language.setdefault("activation_function", "gelu_new") == "gelu_new":
-            language["activation_function"] = "gelu_pytorch_tanh"  # the same function in one kernel: less time and memory
+            language["activation_function"] = (
+                "gelu_pytorch_tanh"  # the same function in one kernel: less time and memory
+            )
         if language.get("scale_attn_by_inverse_layer_idx") or language.get("reorder_and_upcast_attn"):
-            raise ValueError("this GPT-2 scales its attention by layer or computes it in float32, which `look_back` does not; "
-                             "use one of the usual kind, such as gpt2")
+            raise ValueError(
+                "this GPT-2 scales its attention by layer or computes it in float32, which `look_back` does not; "
+                "use one of the usual kind, such as gpt2"
+            )
         self.gpt = GPT2LMHeadModel(GPT2Config(**language, attn_implementation=fastest_attention()))
         self.to_width = nn.Linear(config.width, self.gpt.config.n_embd)
 
@@ -85,8 +89,9 @@ class LanguageDecoder(nn.Module):
 
         prompt_* [B, Tp], padded on the processor's prompt_side (may have no column); report_* [B, T], right-padded.
         """
-        embedded, mask = self.embed(tokens, leaf_open, torch.cat([prompt_ids, report_ids], dim=1),
-                                    torch.cat([prompt_mask, report_mask], dim=1))
+        embedded, mask = self.embed(
+            tokens, leaf_open, torch.cat([prompt_ids, report_ids], dim=1), torch.cat([prompt_mask, report_mask], dim=1)
+        )
         return self.run(embedded, mask, False, report_ids.shape[1] + 1)[:, :-1]
 
     def forward(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
@@ -95,13 +100,29 @@ class LanguageDecoder(nn.Module):
 
     def continuation_logits(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, new_ids) -> torch.Tensor:
         """Logits [B, T + 1, vocabulary] before, between and after generated ids [B, T], numbered as in generation."""
-        embedded, mask = self.embed(tokens, leaf_open, torch.cat([prompt_ids, new_ids], dim=1),
-                                    torch.cat([prompt_mask, torch.ones_like(new_ids)], dim=1))
+        embedded, mask = self.embed(
+            tokens,
+            leaf_open,
+            torch.cat([prompt_ids, new_ids], dim=1),
+            torch.cat([prompt_mask, torch.ones_like(new_ids)], dim=1),
+        )
         return self.gpt.lm_head(self.run(embedded, mask, True, new_ids.shape[1] + 1))
 
     @torch.no_grad()
-    def generate(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, newline: int, pad: int, num_beams: int = 1,
-                 repetition_penalty: float = 1.0, length_penalty: float = 1.0, use_cache: bool = True, **options) -> torch.Tensor:
+    def generate(
+        self,
+        tokens: Tokens,
+        leaf_open,
+        prompt_ids,
+        prompt_mask,
+        newline: int,
+        pad: int,
+        num_beams: int = 1,
+        repetition_penalty: float = 1.0,
+        length_penalty: float = 1.0,
+        use_cache: bool = True,
+        **options,
+    ) -> torch.Tensor:
         """New token ids [B, T'] by transformers' `generate` (greedy or beam search with a key-value cache).
 
         options: min_new_tokens, max_new_tokens. A newline ends a report. What the mask hides is moved to the left and cut
@@ -109,8 +130,11 @@ class LanguageDecoder(nn.Module):
         """
         embedded, mask = self.embed(tokens, leaf_open, prompt_ids, prompt_mask)
         order = mask.argsort(dim=1, stable=True)[:, mask.shape[1] - int(mask.sum(1).max()) :]
-        read = {"inputs_embeds": embedded.gather(1, order[..., None].expand(-1, -1, embedded.shape[-1])),
-                "attention_mask": mask.gather(1, order), "position_ids": self.positions(mask, True).gather(1, order)}
+        read = {
+            "inputs_embeds": embedded.gather(1, order[..., None].expand(-1, -1, embedded.shape[-1])),
+            "attention_mask": mask.gather(1, order),
+            "position_ids": self.positions(mask, True).gather(1, order),
+        }
         processors = LogitsProcessorList()
         if self.config.language_positions == "release" and prompt_mask.shape[1] and not prompt_mask[:, -1].all():
             first = self.continuation_logits(tokens, leaf_open, prompt_ids, prompt_mask, prompt_ids[:, :0])[:, 0]
@@ -124,8 +148,16 @@ class LanguageDecoder(nn.Module):
                 options["cache"] = DynamicCache(config=self.gpt.config)
                 self.gpt.transformer(**{name: value[:, :-1] for name, value in read.items()}, cache=options["cache"])
                 options["cache"].batch_repeat_interleave(num_beams)
-        return self.gpt.generate(**read, logits_processor=processors, do_sample=False, num_beams=num_beams, use_cache=use_cache,
-                                 eos_token_id=newline, pad_token_id=pad, **options)
+        return self.gpt.generate(
+            **read,
+            logits_processor=processors,
+            do_sample=False,
+            num_beams=num_beams,
+            use_cache=use_cache,
+            eos_token_id=newline,
+            pad_token_id=pad,
+            **options,
+        )
 
 
 def look_back(block: nn.Module, hidden: torch.Tensor, visible: torch.Tensor, last: int) -> torch.Tensor:
@@ -137,8 +169,10 @@ def look_back(block: nn.Module, hidden: torch.Tensor, visible: torch.Tensor, las
     (batch, length, width), weight, bias = hidden.shape, attention.c_attn.weight, attention.c_attn.bias
     query = torch.addmm(bias[:width], normal[:, length - last :].reshape(-1, width), weight[:, :width])
     both = torch.addmm(bias[width:], normal.reshape(-1, width), weight[:, width:])
-    query, key, value = (part.reshape(batch, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
-                         for part in (query, *both.chunk(2, dim=-1)))
+    query, key, value = (
+        part.reshape(batch, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
+        for part in (query, *both.chunk(2, dim=-1))
+    )
     dropout = attention.attn_dropout.p if block.training else 0.0
     mixed = attend(query, key, value, visible[:, :, length - last :], dropout).transpose(1, 2).flatten(2)
     tail = hidden[:, length - last :] + attention.resid_dropout(attention.c_proj(mixed))
@@ -153,7 +187,9 @@ class FirstScores(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Replace the scores [B, vocabulary] while no id has been generated; what `generate` forbade stays forbidden."""
-        return torch.where(scores.isneginf(), scores, self.scores.to(scores.dtype)) if input_ids.shape[1] == 0 else scores
+        return (
+            torch.where(scores.isneginf(), scores, self.scores.to(scores.dtype)) if input_ids.shape[1] == 0 else scores
+        )
 
 
 class RepetitionPenalty(LogitsProcessor):

@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..anatomy import default_graph
-from ..datasets.image_files import letterbox, read_image
+from ..images import letterbox, read_image
 from ..text.tokenizer import detokenize
 from .config import SSACLConfig
 
@@ -59,8 +59,10 @@ class SSACLProcessor:
         """The id that ends a report. Raises ValueError where the language tokenizer has none."""
         ids = self.language_tokenizer.encode("\n", add_special_tokens=False)
         if not ids:
-            raise ValueError("this checkpoint's language tokenizer has no newline, so it can neither read nor write reports; give "
-                             "its own one (GPT-2's for the authors' weights: ssacl convert-release --language-tokenizer DIR)")
+            raise ValueError(
+                "this checkpoint's language tokenizer has no newline, so it can neither read nor write reports; give "
+                "its own one (GPT-2's for the authors' weights: ssacl convert-release --language-tokenizer DIR)"
+            )
         return ids[-1]
 
     @property
@@ -75,15 +77,24 @@ class SSACLProcessor:
     def text(self, texts: list[str], start: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
         """E_t's ids and mask [B, T] of lower-cased texts, with "[CLS]" in front where `start`."""
         cls = (self.text_tokenizer.cls_token or "") if start else ""
-        batch = self.text_tokenizer([f"{cls} {text.lower()}" for text in texts], add_special_tokens=False, padding=True,
-                                    truncation=True, max_length=self.config.text.get("max_position_embeddings", 100),
-                                    return_tensors="pt")
+        batch = self.text_tokenizer(
+            [f"{cls} {text.lower()}" for text in texts],
+            add_special_tokens=False,
+            padding=True,
+            truncation=True,
+            max_length=self.config.text.get("max_position_embeddings", 100),
+            return_tensors="pt",
+        )
         return batch["input_ids"], batch["attention_mask"]
 
     def report_ids(self, reports: list[str]) -> list[list[int]]:
         """Language token ids of reports, cut to `report_tokens`, each ended by a newline."""
-        encoded = self.language_tokenizer([report.replace("\n", " ").strip() for report in reports], add_special_tokens=False,
-                                          truncation=True, max_length=self.config.report_tokens - 1)["input_ids"]
+        encoded = self.language_tokenizer(
+            [report.replace("\n", " ").strip() for report in reports],
+            add_special_tokens=False,
+            truncation=True,
+            max_length=self.config.report_tokens - 1,
+        )["input_ids"]
         return [ids + [self.newline] for ids in encoded]
 
     def pad_ids(self, sequences: list[list[int]], side: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -119,8 +130,10 @@ class SSACLProcessor:
         """Read a folder written by `save_pretrained` of the model and the processor."""
         folder = Path(folder)
         if not (folder / "tokenizer").is_dir():
-            raise FileNotFoundError(f"{folder}: no tokenizer/ folder, so this is no SS-ACL checkpoint; "
-                                    "make one with `ssacl pretrain --out FOLDER`")
+            raise FileNotFoundError(
+                f"{folder}: no tokenizer/ folder, so this is no SS-ACL checkpoint; "
+                "make one with `ssacl pretrain --out FOLDER`"
+            )
         text = AutoTokenizer.from_pretrained(folder / "tokenizer")
         second = folder / "language_tokenizer"
         language = AutoTokenizer.from_pretrained(second) if second.is_dir() else None

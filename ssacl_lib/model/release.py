@@ -55,27 +55,47 @@ def read_release(path: Path | str) -> dict[str, torch.Tensor]:
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):
                 content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile,
-            AttributeError, IndexError) as error:
+    except (
+        pickle.UnpicklingError,
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        zipfile.BadZipFile,
+        AttributeError,
+        IndexError,
+    ) as error:
         found = re.search(r"(?:GLOBAL|class|global) ([\w.]+(?:\.\w+))", str(error))
         if isinstance(error, pickle.UnpicklingError) and found:
-            raise ValueError(f"{path}: refused, for it holds {found[1]}, which would run code on loading; a checkpoint needs tensors, "
-                             "numbers and argparse.Namespace only") from None
-        raise ValueError(f"{path}: not readable as a checkpoint of torch.save (cut off, another kind of file, or a pickle that holds "
-                         f"more than tensors: {type(error).__name__})") from None
+            raise ValueError(
+                f"{path}: refused, for it holds {found[1]}, which would run code on loading; a checkpoint needs tensors, "
+                "numbers and argparse.Namespace only"
+            ) from None
+        raise ValueError(
+            f"{path}: not readable as a checkpoint of torch.save (cut off, another kind of file, or a pickle that holds "
+            f"more than tensors: {type(error).__name__})"
+        ) from None
     if isinstance(content, dict):
         for name in ("model", "state_dict"):
             if isinstance(content.get(name), dict):
                 content = content[name]
                 break
-    if not isinstance(content, dict) or not content or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(value, torch.Tensor) for value in content.values())
+    ):
         raise ValueError(f"{path}: no state dict; expected tensors by name under 'model' or 'state_dict'")
     return content
 
 
 def unused_tensors(state: dict[str, torch.Tensor]) -> dict[str, str]:
     """The release's tensors that are left out, with the reason."""
-    return {name: why for name in state for pattern, why in UNUSED if re.fullmatch(pattern, name.removeprefix("module."))}
+    return {
+        name: why for name in state for pattern, why in UNUSED if re.fullmatch(pattern, name.removeprefix("module."))
+    }
 
 
 def convert_release(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
@@ -92,12 +112,24 @@ def convert_release(state: dict[str, torch.Tensor], model: nn.Module) -> dict[st
     _refuse("missing", [name for name in origin.values() if name not in state], "the checkpoint is incomplete")
     renamed = {ours: state[theirs] for ours, theirs in origin.items()}
     place_positions(renamed)
-    renamed["position_weight"], renamed["position_bias"] = renamed["position_weight"].flatten(), renamed["position_bias"].squeeze()
-    _refuse("misshapen", [f"{origin[name]} {list(state[origin[name]].shape)}" for name, value in renamed.items()
-                          if value.shape != wanted[name].shape], "check the sizes of the configuration")
+    renamed["position_weight"], renamed["position_bias"] = (
+        renamed["position_weight"].flatten(),
+        renamed["position_bias"].squeeze(),
+    )
+    _refuse(
+        "misshapen",
+        [
+            f"{origin[name]} {list(state[origin[name]].shape)}"
+            for name, value in renamed.items()
+            if value.shape != wanted[name].shape
+        ],
+        "check the sizes of the configuration",
+    )
     head = state.get("opt_model.lm_head.weight")
     if head is not None and not torch.equal(head, state["opt_model.transformer.wte.weight"]):
-        raise ValueError("opt_model.lm_head.weight differs from opt_model.transformer.wte.weight; expected one table for both")
+        raise ValueError(
+            "opt_model.lm_head.weight differs from opt_model.transformer.wte.weight; expected one table for both"
+        )
     return renamed
 
 
@@ -109,7 +141,11 @@ def place_positions(renamed: dict[str, torch.Tensor]) -> None:
     for part in ("encoder", "decoder"):
         table = renamed[f"{part}.positions"]
         if table.dim() != 3 or table.shape[0] != 1:
-            _refuse("misshapen", [f"{'' if part == 'encoder' else 'decoder_'}pos_embed {list(table.shape)}"], "expected [1, 1 + N, D]")
+            _refuse(
+                "misshapen",
+                [f"{'' if part == 'encoder' else 'decoder_'}pos_embed {list(table.shape)}"],
+                "expected [1, 1 + N, D]",
+            )
         renamed[f"{part}.positions"] = table[0, 1:]
         if part == "encoder" and renamed["encoder.cls_token"].shape == table[:, :1].shape:
             renamed["encoder.cls_token"] = renamed["encoder.cls_token"] + table[:, :1]

@@ -14,7 +14,9 @@ class TextEncoder(nn.Module):
     def __init__(self, config: SSACLConfig):
         super().__init__()
         self.pooling = config.text_pooling
-        self.bert = BertModel(BertConfig(**config.text, attn_implementation=fastest_attention()), add_pooling_layer=True)
+        self.bert = BertModel(
+            BertConfig(**config.text, attn_implementation=fastest_attention()), add_pooling_layer=True
+        )
 
     @property
     def width(self) -> int:
@@ -24,7 +26,9 @@ class TextEncoder(nn.Module):
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Pool ids [B, T] (mask 1 = token) into [B, width]: dense + tanh of position 0, or the mean of all tokens."""
         visible = mask[:, None, None].bool().expand(-1, -1, mask.shape[1], -1)
-        output = self.bert(input_ids=ids, attention_mask=ready_mask(visible, self.bert.config._attn_implementation, self.bert.dtype))
+        output = self.bert(
+            input_ids=ids, attention_mask=ready_mask(visible, self.bert.config._attn_implementation, self.bert.dtype)
+        )
         if self.pooling == "cls_tanh":
             return output.pooler_output
         weight = mask[..., None].to(output.last_hidden_state.dtype)

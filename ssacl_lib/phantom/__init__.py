@@ -3,7 +3,7 @@
 from .ct import get_ct
 from .findings import draw_signs
 from .organs import OrganMaps, organ_maps
-from .truth import FINDINGS, Sign
+from .truth import Sign
 from .xray import RenderedBatch, render
 
-__all__ = ["FINDINGS", "OrganMaps", "RenderedBatch", "Sign", "draw_signs", "get_ct", "organ_maps", "render"]
+__all__ = ["OrganMaps", "RenderedBatch", "Sign", "draw_signs", "get_ct", "organ_maps", "render"]

@@ -158,7 +158,9 @@ def load_ct(folder: Path) -> LabelledCT:
     image = nibabel.as_closest_canonical(nibabel.load(image_file))
     labels = nibabel.as_closest_canonical(nibabel.load(label_file))
     if image.shape != labels.shape:
-        raise ValueError(f"{folder}: the CT has {image.shape} voxels, its label map {labels.shape}; resample one of them")
+        raise ValueError(
+            f"{folder}: the CT has {image.shape} voxels, its label map {labels.shape}; resample one of them"
+        )
     with open(name_file, encoding="utf-8", newline="") as handle:
         names = {row["structure"]: int(row["id"]) for row in csv.DictReader(handle)}
     ct = LabelledCT(

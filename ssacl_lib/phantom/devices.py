@@ -59,7 +59,13 @@ def _endotracheal_tube(chest, sign, generator) -> None:
     tip = carina[1] - sign.tip_mm
     heights = np.linspace(-40, tip, 6)
     middle = np.interp(heights, track[:, 1], track[:, 0])
-    _draw(chest, np.stack([middle + generator.uniform(-2, 2), heights], axis=1), 4.5, 0.16 + 0.20 * sign.severity, hollow=True)
+    _draw(
+        chest,
+        np.stack([middle + generator.uniform(-2, 2), heights], axis=1),
+        4.5,
+        0.16 + 0.20 * sign.severity,
+        hollow=True,
+    )
     _draw(chest, np.stack([middle + 3, heights], axis=1), 0.8, 0.14 + 0.2 * sign.severity)
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .truth import FINDINGS, Sign
+from ..observations import FINDINGS
+from .truth import Sign
 
 SPLIT_CODES = {"train": 0, "validation": 1, "test": 2}
 
@@ -12,7 +13,9 @@ NORMAL = 0.28
 COUNTS = (0.36, 0.32, 0.21, 0.11)
 """Shares of 1, 2, 3 and 4 findings among the others."""
 
-WEIGHTS = dict(zip(FINDINGS, (0.55, 0.85, 0.85, 0.55, 0.55, 0.60, 0.75, 0.70, 0.65, 0.80, 0.50, 0.65, 0.90), strict=True))
+WEIGHTS = dict(
+    zip(FINDINGS, (0.55, 0.85, 0.85, 0.55, 0.55, 0.60, 0.75, 0.70, 0.65, 0.80, 0.50, 0.65, 0.90), strict=True)
+)
 """How often a finding is drawn first; what is drawn next depends on the first (`COMPANIONS`)."""
 
 COMPANIONS = {
@@ -100,7 +103,9 @@ def lung_regions(side: str, *zones: str) -> tuple[str, ...]:
 
 
 def _mediastinum(generator, signs, chosen):
-    return [Sign("Enlarged Cardiomediastinum", severity=_severity(generator), regions=("upper mediastinum", "mediastinum"))]
+    return [
+        Sign("Enlarged Cardiomediastinum", severity=_severity(generator), regions=("upper mediastinum", "mediastinum"))
+    ]
 
 
 def _cardiomegaly(generator, signs, chosen):
@@ -121,11 +126,23 @@ def _lesion(generator, signs, chosen):
     size = 32 + 24 * severity if mass else 12 + 18 * severity
     side, zone = _free_place(generator, signs, (*ZONES, "apical"), (0.35, 0.3, 0.25, 0.1))
     regions = lung_regions(side, "apical", "upper") if zone == "apical" else lung_regions(side, zone)
-    return [Sign("Lung Lesion", side, zone, severity, round(float(size)), kind="mass" if mass else "nodule", regions=regions)]
+    return [
+        Sign(
+            "Lung Lesion", side, zone, severity, round(float(size)), kind="mass" if mass else "nodule", regions=regions
+        )
+    ]
 
 
 def _edema(generator, signs, chosen):
-    return [Sign("Edema", "bilateral", "hilar", _severity(generator), regions=lung_regions("bilateral", "hilar", "mid", "lower"))]
+    return [
+        Sign(
+            "Edema",
+            "bilateral",
+            "hilar",
+            _severity(generator),
+            regions=lung_regions("bilateral", "hilar", "mid", "lower"),
+        )
+    ]
 
 
 def _consolidation(generator, signs, chosen):
@@ -142,7 +159,11 @@ def _atelectasis(generator, signs, chosen):
     severity, kind = _severity(generator), _pick(generator, ("linear", "lobar"), (0.6, 0.4))
     if kind == "lobar":
         side = _pick(generator, ("right", "left"))
-        return [Sign("Atelectasis", side, "lower", severity, kind=kind, regions=lung_regions(side, "lower", "hemidiaphragm"))]
+        return [
+            Sign(
+                "Atelectasis", side, "lower", severity, kind=kind, regions=lung_regions(side, "lower", "hemidiaphragm")
+            )
+        ]
     side = _pick(generator, ("right", "left", "bilateral"), (0.35, 0.35, 0.3))
     zone = _pick(generator, ("lower", "mid"), (0.8, 0.2))
     return [Sign("Atelectasis", side, zone, severity, kind=kind, regions=lung_regions(side, zone))]
@@ -152,7 +173,11 @@ def _pneumothorax(generator, signs, chosen):
     severity = _severity(generator)
     side = _pick(generator, ("right", "left"))
     zones = ("apical", "upper") if severity < 0.5 else ("apical", "upper", "mid")
-    return [Sign("Pneumothorax", side, "apical", severity, round(7 + 38 * severity**1.3), regions=lung_regions(side, *zones))]
+    return [
+        Sign(
+            "Pneumothorax", side, "apical", severity, round(7 + 38 * severity**1.3), regions=lung_regions(side, *zones)
+        )
+    ]
 
 
 def _effusion(generator, signs, chosen):
@@ -162,7 +187,11 @@ def _effusion(generator, signs, chosen):
                if side not in air and not (side == "bilateral" and air)]  # fmt: skip
     side = _pick(generator, [o[0] for o in options], [o[1] for o in options])
     zone = "costophrenic" if severity < 0.45 else "lower"
-    zones = ("costophrenic", "hemidiaphragm", "lower") if severity < 0.75 else ("costophrenic", "hemidiaphragm", "lower", "mid")
+    zones = (
+        ("costophrenic", "hemidiaphragm", "lower")
+        if severity < 0.75
+        else ("costophrenic", "hemidiaphragm", "lower", "mid")
+    )
     depth = round(9 + 112 * severity**1.7)
     return [Sign("Pleural Effusion", side, zone, severity, depth, regions=lung_regions(side, *zones))]
 
@@ -221,7 +250,9 @@ def _device(generator, kind, drained) -> Sign:
         return Sign("Support Devices", side, "upper", severity, kind=kind, tip="cardiac silhouette",
                     regions=(f"{side} upper lung zone", "cardiac silhouette", "superior vena cava", "mediastinum"))  # fmt: skip
     if kind == "enteric tube":
-        return Sign("Support Devices", None, None, severity, kind=kind, tip="stomach", regions=("abdomen", "mediastinum"))
+        return Sign(
+            "Support Devices", None, None, severity, kind=kind, tip="stomach", regions=("abdomen", "mediastinum")
+        )
     side = drained[0] if drained else side
     zone = _pick(generator, ("apical", "lower"), (0.7, 0.3))
     regions = lung_regions(side, zone, "mid")

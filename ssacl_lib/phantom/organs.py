@@ -15,7 +15,7 @@ import torch
 from scipy import interpolate
 
 from .. import paths
-from ..manifest import atomic_write
+from ..record.manifest import atomic_write
 from .ct import FILES, LabelledCT, find_files, get_ct, load_ct, sha256
 from .regions import node_regions, wall_distance
 from .volumes import LOBES, halved, landmarks, volumes
@@ -37,6 +37,7 @@ LAYERS = ("solid", "ribs", "girdle", "spine", "clavicle right", "clavicle left",
 """Order of the layers. Path lengths in mm of water: `solid` is the body with its air spaces filled, the bones are what
 they attenuate above soft tissue, lobes and airway are lengths of the path, vessels what the lungs' vessels attenuate
 above parenchyma, gas the length through gas in the bowel. `wall` is the distance in mm to the chest wall."""
+
 
 @dataclass(frozen=True)
 class OrganMaps:
@@ -130,8 +131,9 @@ class _Frame:
         heights, targets = self._heights(ct, lung)
         self.to_v = interpolate.PchipInterpolator(heights, targets)
         fine = np.linspace(heights[0], heights[-1], 4000)
-        self.to_z = interpolate.interp1d(self.to_v(fine)[::-1], fine[::-1], bounds_error=False,
-                                         fill_value=(heights[-1], heights[0]))
+        self.to_z = interpolate.interp1d(
+            self.to_v(fine)[::-1], fine[::-1], bounds_error=False, fill_value=(heights[-1], heights[0])
+        )
 
     def _heights(self, ct: LabelledCT, lung: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Heights in slices and where they stand in the frame: apex, dome of the diaphragm, costophrenic angle."""
@@ -162,7 +164,9 @@ class _Frame:
         y = (across * np.sin(angle) + depth * np.cos(angle)) / self.spacing[1] + self.axis[1]
         grid = np.stack([2 * y / (self.shape[1] - 1) - 1, 2 * x / (self.shape[0] - 1) - 1], axis=-1)
         source = torch.from_numpy(np.ascontiguousarray(volume.transpose(2, 0, 1), dtype=np.float32))[None]
-        rays = torch.nn.functional.grid_sample(source, torch.from_numpy(grid.astype(np.float32))[None], align_corners=True)
+        rays = torch.nn.functional.grid_sample(
+            source, torch.from_numpy(grid.astype(np.float32))[None], align_corners=True
+        )
         integral = rays[0].sum(dim=-1).numpy() * step  # [Z, U]
         return self._vertical(extend) @ integral @ self._lateral(u).T
 

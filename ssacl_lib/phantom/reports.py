@@ -13,7 +13,8 @@ from itertools import chain
 import numpy as np
 
 from ..anatomy import leaves_of
-from .truth import FINDINGS, Sign
+from ..observations import FINDINGS
+from .truth import Sign
 from .wording import Draws, listed, unfold, with_articles, wording
 
 PHRASE_FINDINGS = (
@@ -246,7 +247,9 @@ def _touched(sign: Sign) -> frozenset:
 def _normals(signs, draws: Draws):
     """Normal statements that no sign contradicts, in random order; none about leaves that earlier ones covered."""
     touched = [(sign.finding, _touched(sign)) for sign in signs]
-    order = sorted(((draws.number() ** rarity, i) for i, (_, _, rarity, _) in enumerate(_normal_statements())), reverse=True)
+    order = sorted(
+        ((draws.number() ** rarity, i) for i, (_, _, rarity, _) in enumerate(_normal_statements())), reverse=True
+    )
     covered: set[str] = set()
     for _, i in order:
         leaves, unless, _, say = _normal_statements()[i]
@@ -269,7 +272,11 @@ def _compose(said: list[str], impression: list[str], denials: list[str], normals
     """Put the sentences into sections; optional ones fill up to a length drawn at random."""
     words = wording()
     style = draws.number()
-    opening = [unfold(draws.pick(words[name]), {}, draws) for name, p in (("technique", 0.25), ("history", 0.12)) if draws.chance(p)]
+    opening = [
+        unfold(draws.pick(words[name]), {}, draws)
+        for name, p in (("technique", 0.25), ("history", 0.12))
+        if draws.chance(p)
+    ]
     opening, said, impression = ([_sentence(s) for s in part] for part in (opening, said, impression))
     if style >= 0.6:
         impression = impression if style < 0.7 or not said else []
@@ -295,4 +302,3 @@ def _compose(said: list[str], impression: list[str], denials: list[str], normals
         return f"{' '.join(opening + body)}\n{' '.join(impression)}" if impression else " ".join(whole)
     heading = "" if style < 0.82 else ("FINDINGS: " if style < 0.92 else "IMPRESSION: ")
     return heading + " ".join(whole)
-

@@ -71,7 +71,9 @@ class Chest:
         top, bottom = points[f"apex {side}"][0, 1], points[f"bottom {side}"][0, 1]
         third = (bottom - top) / 3
         low = {"apical": (0.12, 0.38), "upper": (0.35, 0.9), "mid": (1.1, 1.9), "lower": (2.1, 2.6)}[zone]
-        across = generator.uniform(*{"apical": (0.5, 0.75), "upper": (0.4, 0.8), "mid": (0.25, 0.8), "lower": (0.3, 0.8)}[zone])
+        across = generator.uniform(
+            *{"apical": (0.5, 0.75), "upper": (0.4, 0.8), "mid": (0.25, 0.8), "lower": (0.3, 0.8)}[zone]
+        )
         if side == "left" and zone == "lower":
             across = generator.uniform(0.2, 0.5)  # beside the heart, not behind it
         return angle + across * (hilum - angle), top + third * generator.uniform(*low)
@@ -183,7 +185,9 @@ def atelectasis(chest: Chest, sign: Sign, generator) -> None:
             along, off = u - middle[0], v - middle[1]
             bend = 0.004 * generator.uniform(-1, 1) * along**2
             stroke = np.exp(-0.5 * ((off - slope * along - bend) / (2.6 + 2.0 * sign.severity)) ** 2)
-            stroke = stroke * (1 - smooth_step(np.abs(along), length - 8, length + 6)) * smooth_step(chest.air[side], 8, 40)
+            stroke = (
+                stroke * (1 - smooth_step(np.abs(along), length - 8, length + 6)) * smooth_step(chest.air[side], 8, 40)
+            )
             chest.water += ((12 + 28 * sign.severity) * stroke).astype(np.float32)
 
 

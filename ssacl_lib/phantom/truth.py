@@ -5,11 +5,6 @@ Only the phantom package and the evaluation view of a study may hold these objec
 
 from dataclasses import dataclass
 
-from ..datasets.study import OBSERVATIONS
-
-FINDINGS = OBSERVATIONS[1:]
-"""The 13 CheXpert findings in CheXpert order ("No Finding" is the absence of all)."""
-
 
 @dataclass(frozen=True)
 class Sign:

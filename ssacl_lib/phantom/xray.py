@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..anatomy import default_graph
+from ..observations import FINDINGS
 from .body import Body, Patient, draw_patient, node_masks, pose_body, smooth_step
 from .devices import support_device
 from .findings import draw_signs, generator_of
 from .fractures import fracture
 from .organs import OrganMaps, organ_maps
 from .signs import LUNG_SIGNS, Chest
-from .truth import FINDINGS, Sign
+from .truth import Sign
 
 APPLY = {**LUNG_SIGNS, "Fracture": fracture, "Support Devices": support_device}
 
@@ -141,7 +142,9 @@ def add_soft_tissue(chest: Chest, patient: Patient) -> None:
         for side in (-1, 1):
             a, b = (u - side * 78) / (58 * wide), (v - 232 - low) / (52 * wide)
             distance = np.hypot(a, np.where(b > 0, b, b * 0.55))
-            chest.water += (thick * np.sqrt(np.clip(1 - distance**2, 0, 1)) * smooth_step(1 - distance, 0, 0.25)).astype(np.float32)
+            chest.water += (
+                thick * np.sqrt(np.clip(1 - distance**2, 0, 1)) * smooth_step(1 - distance, 0, 0.25)
+            ).astype(np.float32)
     shoulder = 12 + patient.shoulders + 0.28 * np.maximum(np.abs(u) - 50, 0)
     neck = 0.8 * np.sqrt(np.clip(1 - (u / 64) ** 2, 0, 1))
     chest.solid = chest.solid * np.maximum(smooth_step(v - shoulder, -16, 20), neck)

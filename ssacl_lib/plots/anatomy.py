@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..anatomy import ANATOMIES, default_graph, findings_for
-from ..phantom.truth import FINDINGS
+from ..observations import FINDINGS
 from . import style
 
 RING = (0.0, 0.6, 1.12, 1.62)

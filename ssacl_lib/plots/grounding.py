@@ -235,7 +235,9 @@ def likeness(
     ax = left.subplots()
     methods = style.methods_in_order(table["method"]) if len(table) else list(maps)
     for number, method in enumerate(methods):
-        part = table[(table["method"] == method) & table["node"].isin(scored_nodes(table, "similarity_across_patients"))]
+        part = table[
+            (table["method"] == method) & table["node"].isin(scored_nodes(table, "similarity_across_patients"))
+        ]
         spread = np.linspace(-0.25, 0.25, len(part))
         ax.plot(
             part["value"],

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..manifest import atomic_write
+from ..record.manifest import atomic_write
 from .style import DOUBLE, colour_bar, heat_over_film, new_figure, scaled, show_film, wrap
 
 

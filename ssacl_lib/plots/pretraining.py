@@ -252,8 +252,16 @@ def difference_panels(panels: Mapping[str, Mapping[str, object]], marks: Mapping
 def _dependence(ax, panel) -> None:
     """A bool matrix as filled cells, with names or parts of the sequence below."""
     rows, columns = panel.values.shape
-    ax.pcolormesh(np.arange(columns + 1), np.arange(rows + 1), np.where(panel.values, 1.0, 0.0), cmap="Blues", vmin=0, vmax=1.5,
-                  edgecolors="white", linewidth=0.6)
+    ax.pcolormesh(
+        np.arange(columns + 1),
+        np.arange(rows + 1),
+        np.where(panel.values, 1.0, 0.0),
+        cmap="Blues",
+        vmin=0,
+        vmax=1.5,
+        edgecolors="white",
+        linewidth=0.6,
+    )
     ax.invert_yaxis()
     ax.tick_params(length=0)
     ax.set_yticks([])
@@ -262,8 +270,18 @@ def _dependence(ax, panel) -> None:
 
 def _numbers(ax, panel) -> None:
     """Position numbers over the place in the sequence, one line per kind of pass."""
-    for values, label, colour, marker in zip(panel.values, panel.labels, (style.BLUE, style.RED), ("o", "x"), strict=True):
-        ax.plot(np.arange(len(values)) + 0.5, values, marker, color=colour, label=label, markersize=3.5, markerfacecolor="none")
+    for values, label, colour, marker in zip(
+        panel.values, panel.labels, (style.BLUE, style.RED), ("o", "x"), strict=True
+    ):
+        ax.plot(
+            np.arange(len(values)) + 0.5,
+            values,
+            marker,
+            color=colour,
+            label=label,
+            markersize=3.5,
+            markerfacecolor="none",
+        )
     ax.set_xlim(0, panel.values.shape[1])
     ax.legend(loc="upper left", fontsize=6)
     _name_columns(ax, panel, None)
@@ -275,7 +293,12 @@ def _name_columns(ax, panel, labels) -> None:
         places = [np.mean([i for i, label in enumerate(labels) if label == kind]) + 0.5 for kind in kinds]
         ax.set_xticks(places, kinds)
     elif panel.regions:
-        ax.set_xticks([(first + last + 1) / 2 for first, last in panel.regions.values()], list(panel.regions), fontsize=6, rotation=20)
+        ax.set_xticks(
+            [(first + last + 1) / 2 for first, last in panel.regions.values()],
+            list(panel.regions),
+            fontsize=6,
+            rotation=20,
+        )
         for first, _ in list(panel.regions.values())[1:]:
             ax.axvline(first, color=style.INK, linewidth=0.5)
     else:

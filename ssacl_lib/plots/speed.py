@@ -1,6 +1,6 @@
 """Figures of notebook 07: ours against the reference formulation, the cost of each term, cost curves, inference.
 
-Every function takes the long table of `ssacl_lib/speed.py` (what, metric, value, low, high). Where something was not measured
+Every function takes the long table of `evaluation/speed.py` (what, metric, value, low, high). Where something was not measured
 (another device, a quick run), its rows are absent and so are its marks.
 """
 
@@ -50,11 +50,17 @@ def by_size(table: pd.DataFrame, start: str, metric: str, end: str = "") -> pd.D
 
 def ratios(table: pd.DataFrame) -> Figure:
     """How many times faster, and with which part of the memory: one row per comparison and precision."""
-    rows = [(name + ending, words + (", float32" if ending else ""))
-            for name, words in COMPARISONS.items() for ending in ("", "_fp32")]
+    rows = [
+        (name + ending, words + (", float32" if ending else ""))
+        for name, words in COMPARISONS.items()
+        for ending in ("", "_fp32")
+    ]
     labels = dict(row for row in rows if row[0] in set(table["what"]))
     figure = style.new_figure(style.DOUBLE, 22 + 8 * len(labels))
-    panels = (("throughput_ratio", "images per second, ours / reference"), ("peak_memory_ratio", "peak memory, ours / reference"))
+    panels = (
+        ("throughput_ratio", "images per second, ours / reference"),
+        ("peak_memory_ratio", "peak memory, ours / reference"),
+    )
     for ax, (metric, words) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
         part = pick(table, metric, labels)
         places = [list(labels).index(name) for name in part.index]
@@ -109,8 +115,10 @@ def curves(table: pd.DataFrame) -> Figure:
     """Images per second by batch and image size, time and memory of L_ac by the number of images compared."""
     figure = style.new_figure(style.DOUBLE, 104)
     (batch, image), (time, memory) = figure.subplots(2, 2)
-    for ax, start, words in ((batch, "training_step_batch_", "images in a batch"),
-                             (image, "training_step_image_", "side of the image (pixels)")):
+    for ax, start, words in (
+        (batch, "training_step_batch_", "images in a batch"),
+        (image, "training_step_image_", "side of the image (pixels)"),
+    ):
         _line(ax, by_size(table, start, "images_per_second"), OURS, "ours, paper mode", "o-")
         _line(ax, by_size(table, start, "images_per_second_reference"), REFERENCE, "four passes", "s--")
         sizes = by_size(table, start, "images_per_second").index
@@ -121,7 +129,10 @@ def curves(table: pd.DataFrame) -> Figure:
         ax.grid(axis="y")
     batch.legend()
     seconds = [by_size(table, f"consistency_{kind}batch_", "milliseconds") for kind in ("", "naive_")]
-    for part, colour, label, mark in ((seconds[0], CHUNKED, "in chunks", "o-"), (seconds[1], NAIVE, "all at once", "s--")):
+    for part, colour, label, mark in (
+        (seconds[0], CHUNKED, "in chunks", "o-"),
+        (seconds[1], NAIVE, "all at once", "s--"),
+    ):
         _line(time, part.assign(**part[["value", "low", "high"]] / 1000), colour, label, mark)
     for kind, colour, label, mark in (("", CHUNKED, "in chunks", "o-"), ("naive_", NAIVE, "all at once", "s--")):
         part = by_size(table, f"consistency_{kind}batch_", "peak_megabytes")
@@ -161,8 +172,15 @@ def inference(table: pd.DataFrame) -> Figure:
     for shift, (metric, label, colour) in zip((-0.19, 0.19), kinds, strict=True):
         part = pick(table, metric, searches)
         reach = np.abs(np.stack([part["value"] - part["low"], part["high"] - part["value"]]))
-        left.bar(np.arange(len(part)) + shift, part["value"], 0.36, yerr=reach, color=colour, label=label,
-                 error_kw={"elinewidth": 0.9})
+        left.bar(
+            np.arange(len(part)) + shift,
+            part["value"],
+            0.36,
+            yerr=reach,
+            color=colour,
+            label=label,
+            error_kw={"elinewidth": 0.9},
+        )
     ratio = pick(table, "throughput_ratio", searches)
     tops = pick(table, "tokens_per_second", searches)["high"]
     for place, (value, top) in enumerate(zip(ratio["value"], tops, strict=True)):

@@ -16,7 +16,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..manifest import Run, atomic_write
+from ..record.manifest import Run, atomic_write
 
 STYLE = Path(__file__).with_name("ssacl.mplstyle")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..datasets.study import NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ..observations import NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 
 
 def label_agreement(labels: np.ndarray, truth: np.ndarray, names: tuple[str, ...] = OBSERVATIONS[1:]) -> pd.DataFrame:

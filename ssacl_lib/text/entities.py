@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..datasets.study import OBSERVATIONS, POSITIVE, UNCERTAIN
+from ..observations import OBSERVATIONS, POSITIVE, UNCERTAIN
 
 
 def entity_text(findings: Sequence[str]) -> str:

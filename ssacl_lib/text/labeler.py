@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 import yaml
 
-from ..datasets.study import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from .sections import read_sections
 
 CLEAR = ("Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis")
@@ -121,7 +121,7 @@ def _tree() -> dict:
     root: dict = {}
     for kind, content in lexicon.items():
         groups = content.items() if isinstance(content, dict) else [("", content)]
-        for (name, patterns) in groups:
+        for name, patterns in groups:
             for words in {w for pattern in patterns for w in expand(pattern)}:
                 node = root
                 for word in words:
@@ -155,7 +155,9 @@ def _sentence_labels(words: list[str]) -> list[tuple[str, str]]:
             continue
         if clause:
             states = _states(clause, words)
-            labels += [(m.name, s) for m, s in states.items() if m.kind in ("findings", "borderline_findings") and s != "skip"]
+            labels += [
+                (m.name, s) for m, s in states.items() if m.kind in ("findings", "borderline_findings") and s != "skip"
+            ]
             labels += _structure_labels(clause, states, words)
         clause = []
     return labels
@@ -218,7 +220,9 @@ def _structure_labels(clause: list[_Mark], states: dict[_Mark, str], words: list
     labels = []
     structures = [m for m in clause if m.kind == "structures"]
     predicates = [m for m in clause if m.kind in _PREDICATES]
-    attached = {p: s for p in predicates for s in structures if 0 <= s.start - p.end <= 1 and words[p.end] not in (",", "and")}
+    attached = {
+        p: s for p in predicates for s in structures if 0 <= s.start - p.end <= 1 and words[p.end] not in (",", "and")
+    }
     for structure in structures:
         denied, stated, abnormal = _OF_STRUCTURE[structure.name]
         predicate = _predicate(structure, predicates, attached)

@@ -46,7 +46,9 @@ def train_tokenizer(reports: Iterable[str], vocab_size: int = 4000) -> PreTraine
     """
     reports = list(reports)
     if not reports or vocab_size <= len(SPECIAL_TOKENS):
-        raise ValueError(f"{len(reports)} reports and vocab_size {vocab_size}: needs reports and more than {len(SPECIAL_TOKENS)} entries")
+        raise ValueError(
+            f"{len(reports)} reports and vocab_size {vocab_size}: needs reports and more than {len(SPECIAL_TOKENS)} entries"
+        )
     tokenizer = Tokenizer(WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     newline = normalizers.Replace("\n", " [NEWLINE] ")
     tokenizer.normalizer = normalizers.Sequence(
@@ -54,8 +56,12 @@ def train_tokenizer(reports: Iterable[str], vocab_size: int = 4000) -> PreTraine
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
-    tokenizer.model = WordPiece(_pieces(tokenizer, reports, vocab_size), unk_token="[UNK]", max_input_chars_per_word=100)
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=name == "[NEWLINE]") for name in SPECIAL_TOKENS])
+    tokenizer.model = WordPiece(
+        _pieces(tokenizer, reports, vocab_size), unk_token="[UNK]", max_input_chars_per_word=100
+    )
+    tokenizer.add_special_tokens(
+        [AddedToken(name, special=True, normalized=name == "[NEWLINE]") for name in SPECIAL_TOKENS]
+    )
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
@@ -80,12 +86,18 @@ def _pieces(tokenizer: Tokenizer, reports: Sequence[str], vocab_size: int) -> di
     the letters are handed to it in sorted order, as if they were special tokens.
     """
     texts = [report.replace("\n", " ") for report in reports]
-    words = (word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)))
+    words = (
+        word
+        for text in texts
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+    )
     letters = sorted({letter for word in set(words) for letter in word})
     first = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)]
     scratch = Tokenizer(WordPiece(unk_token="[UNK]"))
     scratch.normalizer, scratch.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
-    trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=first, show_progress=False, continuing_subword_prefix="##")
+    trainer = WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=first, show_progress=False, continuing_subword_prefix="##"
+    )
     scratch.train_from_iterator(texts, trainer)
     return scratch.get_vocab()
 
@@ -105,8 +117,12 @@ def read_wordpiece(path: Path | str) -> PreTrainedTokenizerFast:
         raise FileNotFoundError(f"{path}: no such file; give the WordPiece file (JSON, or one piece a line)")
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if text.lstrip().startswith("{") else {p: i for i, p in enumerate(text.splitlines()) if p}
-        tokenizer = Tokenizer.from_str(text) if "model" in content and isinstance(content["model"], dict) else _bare(content)
+        content = (
+            json.loads(text) if text.lstrip().startswith("{") else {p: i for i, p in enumerate(text.splitlines()) if p}
+        )
+        tokenizer = (
+            Tokenizer.from_str(text) if "model" in content and isinstance(content["model"], dict) else _bare(content)
+        )
     except Exception as error:  # noqa: BLE001 - the tokenizers library raises no other class
         raise ValueError(f"{path}: no WordPiece vocabulary ({str(error).splitlines()[0][:100]})") from None
     if absent := [token for token in SPECIAL_TOKENS[:4] if tokenizer.token_to_id(token) is None]:
@@ -120,7 +136,9 @@ def read_wordpiece(path: Path | str) -> PreTrainedTokenizerFast:
 
 def _bare(vocabulary: dict[str, int]) -> Tokenizer:
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKD(), normalizers.StripAccents(), normalizers.Lowercase()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=False)]
     )

@@ -20,8 +20,12 @@ def whole_sequences(language: LanguageDecoder) -> Iterator[None]:
 
     def inputs(input_ids, next_sequence_length=None, inputs_embeds=None, attention_mask=None, position_ids=None, **_):
         words = gpt.transformer.wte(input_ids).to(inputs_embeds.dtype)
-        return {"inputs_embeds": torch.cat([inputs_embeds, words], dim=1), "attention_mask": attention_mask,
-                "position_ids": position_ids, "use_cache": False}
+        return {
+            "inputs_embeds": torch.cat([inputs_embeds, words], dim=1),
+            "attention_mask": attention_mask,
+            "position_ids": position_ids,
+            "use_cache": False,
+        }
 
     gpt.prepare_inputs_for_generation = inputs
     try:

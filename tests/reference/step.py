@@ -40,8 +40,10 @@ def encode(model: SSACLModel, pixels, keep=None, queries=None):
 def transformer_block(block, tokens, see):
     """Pre-norm block with a dense mask [T, T]."""
     batch, length, width = tokens.shape
-    query, key, value = (part.view(batch, length, block.heads, -1).transpose(1, 2)
-                         for part in block.qkv(block.norm1(tokens)).chunk(3, dim=-1))
+    query, key, value = (
+        part.view(batch, length, block.heads, -1).transpose(1, 2)
+        for part in block.qkv(block.norm1(tokens)).chunk(3, dim=-1)
+    )
     scores = query @ key.transpose(-2, -1) / (width // block.heads) ** 0.5
     mixed = scores.masked_fill(~see, float("-inf")).softmax(-1) @ value
     tokens = tokens + block.proj(mixed.transpose(1, 2).reshape(batch, length, width))
@@ -152,20 +154,25 @@ def report_generation(model, batch, leaves, cls, patches):
         start = prefix.shape[1]
         places = torch.cat([places[:, :start], start + (mask[:, start:].cumsum(1) - 1).clamp(min=0)], dim=1)
     words = language.gpt.transformer.wte(ids).to(prefix.dtype)
-    logits = language.gpt(inputs_embeds=torch.cat([prefix, words], dim=1), attention_mask=mask, position_ids=places,
-                          use_cache=False).logits
+    logits = language.gpt(
+        inputs_embeds=torch.cat([prefix, words], dim=1), attention_mask=mask, position_ids=places, use_cache=False
+    ).logits
     targets = torch.full_like(mask, -100)
     targets[:, -batch.report_ids.shape[1] :] = batch.report_ids.masked_fill(batch.report_mask == 0, -100)
     logits = logits.to(model.inverse_temperature.dtype)
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
 
 
-def four_pass_terms(model: SSACLModel, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1) -> dict[str, torch.Tensor]:
+def four_pass_terms(
+    model: SSACLModel, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1
+) -> dict[str, torch.Tensor]:
     """The release's step (config.attention "release")."""
     return _terms(model, batch, mask_ratio, mixing, batch.graph_noise, prompted=False)
 
 
-def dense_mask_terms(model: SSACLModel, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1) -> dict[str, torch.Tensor]:
+def dense_mask_terms(
+    model: SSACLModel, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1
+) -> dict[str, torch.Tensor]:
     """The paper's figure with a naive dense mask (config.attention "paper")."""
     return _terms(model, batch, mask_ratio, mixing, batch.noise, prompted=True)
 

@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import paths
-from .datasets.prepare import SPLITS, outside_data, source_for
-from .manifest import REBUILD_VARIABLE, Run, output_problems, portable_settings, read_json, write_json
-from .settings import Settings
-from .sources import (
+from .. import paths
+from ..datasets.registry import SPLITS, outside_data, source_for
+from ..record.manifest import REBUILD_VARIABLE, Run, output_problems, portable_settings, read_json, write_json
+from ..record.sources import (
     files_fingerprint,
     modules_fingerprint,
     notebook_fingerprint,
@@ -26,6 +25,7 @@ from .sources import (
     sha256_json,
     stage_modules,
 )
+from ..settings import Settings
 
 PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
@@ -61,7 +61,7 @@ STAGES = (
         "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
     ),
     Stage(
-        "02_pretraining", (), (), ("model",), ("checkpoints",),
+        "02_pretraining", (), (), ("model",), ("training.checkpoints",),
         "the architecture, the attention matrices, the five losses, the pretraining of this profile",
     ),
     Stage(
@@ -101,7 +101,9 @@ def select_stages(only: Sequence[str]) -> list[Stage]:
 def _folder_hash(folder: Path) -> str:
     """Of the weights and tables in a folder, by name and content."""
     files = sorted(path for pattern in ("*.safetensors", "*.csv") for path in folder.rglob(pattern))
-    return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files]) if files else "absent"
+    return (
+        sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files]) if files else "absent"
+    )
 
 
 def _inputs(settings: Settings) -> dict[str, str]:
@@ -153,7 +155,9 @@ def check_before(stages: Sequence[Stage], settings: Settings) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise ValueError(f"the profile {settings.profile!r} needs a CUDA device and there is none: use --profile cpu")
+            raise ValueError(
+                f"the profile {settings.profile!r} needs a CUDA device and there is none: use --profile cpu"
+            )
     for split in SPLITS:
         source_for(settings, split)
     import papermill
@@ -168,7 +172,9 @@ def check_before(stages: Sequence[Stage], settings: Settings) -> None:
 
 def clean_notebook(content: dict) -> dict:
     """Drop what differs from run to run or breaks a viewer: widget state, times, progress bars and warnings."""
-    content["metadata"] = {key: content["metadata"][key] for key in ("kernelspec", "language_info") if key in content["metadata"]}
+    content["metadata"] = {
+        key: content["metadata"][key] for key in ("kernelspec", "language_info") if key in content["metadata"]
+    }
     for cell in content["cells"]:
         tags = cell["metadata"].get("tags", [])
         cell["metadata"] = {"tags": tags} if tags else {}
@@ -230,7 +236,9 @@ def run_stage(stage: Stage, settings: Settings) -> None:
                 extra_arguments=["--IPKernelApp.log_level=40"],
             )  # fmt: skip
     except papermill.PapermillExecutionError as error:
-        raise StageError(f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})") from None
+        raise StageError(
+            f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})"
+        ) from None
     except DeadKernelError:
         raise StageError(f"stage {stage.name}: the kernel died, most likely for want of memory") from None
     missing = [str(path) for path in _promised(stage, settings) if not path.exists()]

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .datasets.study import POSITIVE, UNCERTAIN
-from .inference import BATCH, autocast, predict_findings
-from .losses import report_label_loss
-from .model import SSACLModel
-from .model.encoder import Tokens
-from .model.head import FindingHead
+from ..inference import predict_findings
+from ..losses import report_label_loss
+from ..model import SSACLModel
+from ..model.encoder import Tokens
+from ..model.head import FindingHead
+from ..model.precision import autocast
+from ..model.reporting import BATCH
+from ..observations import POSITIVE, UNCERTAIN
 
 HEAD_STUDIES = 8192  # at most so many training studies: their tokens are held in memory
 EPOCHS, FEWEST_STEPS = 12, 200  # a small data set is seen more often, so that the head is trained on it too
@@ -61,8 +63,13 @@ def fit_head(model: SSACLModel, studies, validation, seed: int, progress: bool =
             optimizer.step()
             schedule.step()
     model.head = head.eval()
-    model.head.thresholds.copy_(torch.from_numpy(best_thresholds(
-        predict_findings(model, validation.images(np.arange(len(validation)))), np.asarray(validation.labels))))
+    model.head.thresholds.copy_(
+        torch.from_numpy(
+            best_thresholds(
+                predict_findings(model, validation.images(np.arange(len(validation)))), np.asarray(validation.labels)
+            )
+        )
+    )
     return model
 
 

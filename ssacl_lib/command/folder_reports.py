@@ -17,15 +17,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from . import paths
-from .datasets.image_files import letterbox, read_image
-from .inference import Report, reports_of_pixels
-from .manifest import atomic_write
-from .model import SSACLModel
-from .model.build import load_model
-from .phantom.truth import FINDINGS
-from .plots.overlays import overlay_figure, save_overlay
-from .sources import sha256_file, sha256_json
+from .. import paths
+from ..images import letterbox, read_image
+from ..model import SSACLModel
+from ..model.build import load_model
+from ..model.reporting import Report, reports_of_pixels
+from ..observations import FINDINGS
+from ..plots.overlays import overlay_figure, save_overlay
+from ..record.manifest import atomic_write
+from ..record.sources import sha256_file, sha256_json
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 BATCH = 32
@@ -106,8 +106,11 @@ def read_lines(path: Path) -> Iterator[dict]:
 
 def _done(lines: Path, checkpoint: str, pictures: bool) -> dict[str, list[int]]:
     """Film -> its stamp, of the reports by this checkpoint (and with a picture, where pictures are wanted)."""
-    return {line["image"]: line["file"] for line in read_lines(lines)
-            if line["checkpoint_hash"] == checkpoint and (not pictures or Path(line.get("picture") or "-").is_file())}
+    return {
+        line["image"]: line["file"]
+        for line in read_lines(lines)
+        if line["checkpoint_hash"] == checkpoint and (not pictures or Path(line.get("picture") or "-").is_file())
+    }
 
 
 def _drop_cut_line(path: Path) -> None:
@@ -129,7 +132,9 @@ def read_ahead(films: Sequence[tuple[Path, Path]], size: int) -> Iterator[list[t
     with ThreadPoolExecutor(READERS) as readers:
         coming = None
         for start in range(0, len(films) + 1, BATCH):
-            following = [(path, name, readers.submit(_square, path, size)) for path, name in films[start : start + BATCH]]
+            following = [
+                (path, name, readers.submit(_square, path, size)) for path, name in films[start : start + BATCH]
+            ]
             if coming:
                 yield [(path, name, square.result()) for path, name, square in coming]
             coming = following
@@ -137,8 +142,13 @@ def read_ahead(films: Sequence[tuple[Path, Path]], size: int) -> Iterator[list[t
             yield [(path, name, square.result()) for path, name, square in coming]
 
 
-def report_folders(sources: Sequence[Path], weights: Path | None = None, out: Path | None = None,
-                   pictures: bool = False, progress: bool = True) -> FolderReports:
+def report_folders(
+    sources: Sequence[Path],
+    weights: Path | None = None,
+    out: Path | None = None,
+    pictures: bool = False,
+    progress: bool = True,
+) -> FolderReports:
     """Report all films of folders (and single files) into OUT/reports.jsonl and reports.csv, pictures into OUT/pictures.
 
     Films that this very checkpoint has reported before are passed over, those that can't be read are listed in skipped.csv.
@@ -156,8 +166,10 @@ def report_folders(sources: Sequence[Path], weights: Path | None = None, out: Pa
     done = _done(lines, checkpoint, pictures)
     todo = [film for film in films if done.get(str(film[0])) != _stamp(film[0])]
     before, written, skipped = len(films) - len(todo), 0, []
-    with (open(lines, "a", encoding="utf-8") as handle,
-          tqdm(total=len(films), initial=before, desc="reports", unit="film", disable=not progress, mininterval=1) as bar):
+    with (
+        open(lines, "a", encoding="utf-8") as handle,
+        tqdm(total=len(films), initial=before, desc="reports", unit="film", disable=not progress, mininterval=1) as bar,
+    ):
         for batch in read_ahead(todo, model.config.image_size):
             good = [film for film in batch if not isinstance(film[2], str)]
             skipped += [(str(path), reason) for path, _, reason in batch if isinstance(reason, str)]
@@ -196,7 +208,9 @@ def _report_batch(model: SSACLModel, films: list[tuple], pictures: Path | None) 
 
 def _write_table(lines: Path, table: Path, checkpoint: str, films: set[str]) -> None:
     """The newest report of each of the films by this checkpoint: image, report, positives, anatomies, 13 probabilities."""
-    newest = {line["image"]: number for number, line in enumerate(read_lines(lines)) if line["checkpoint_hash"] == checkpoint}
+    newest = {
+        line["image"]: number for number, line in enumerate(read_lines(lines)) if line["checkpoint_hash"] == checkpoint
+    }
     with atomic_write(table) as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["image", "report", "positives", "anatomies", *FINDINGS, "checkpoint"])

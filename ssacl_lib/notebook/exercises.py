@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anatomy import anatomies_for, default_graph, leaf_mask
-from .metrics.grounding import contrast_to_noise_ratio
+from ..anatomy import anatomies_for, default_graph, leaf_mask
+from ..metrics.grounding import contrast_to_noise_ratio
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def check_restore(restore: Callable[[dict, str], float]) -> Verdict:
 
     nodes = ("abdomen", "cardiac silhouette", "mediastinum", "chest")
     return _check(
-        restore, right,
+        restore,
+        right,
         {f"leaves numbered 1 to 25 in leaf order; the number of “{node}”": (values, node) for node in nodes},
         {"that is the mean of all leaves below: each CHILD counts once, however many leaves it holds": leaf_mean},
         "a leaf has its own number; any other node is the mean of restore(values, child) over its children",
@@ -109,10 +110,13 @@ def check_open_leaves(count_open: Callable[[list], int]) -> Verdict:
 
     asked = (["Cardiomegaly"], ["No Finding"], ["Pleural Effusion"], ["Pneumonia", "Edema"])
     return _check(
-        count_open, right,
+        count_open,
+        right,
         {f"leaves opened by {', '.join(findings)}": (findings,) for findings in asked},
-        {"a leaf that two findings open counts once": twice,
-         "those are children; a selected anatomy stands for its LEAVES": children},
+        {
+            "a leaf that two findings open counts once": twice,
+            "those are children; a selected anatomy stands for its LEAVES": children,
+        },
         "anatomies_for(findings), then default_graph().leaves_below(anatomy); count leaves without repetition",
     )
 
@@ -132,7 +136,8 @@ def check_masked_error(masked_error: Callable) -> Verdict:
 
     errors = "3 patches of 2 pixels, errors (81, 81), (0, 4), (0, 16); the last two are hidden"
     return _check(
-        masked_error, right,
+        masked_error,
+        right,
         {errors: (prediction, target, mask)},
         {"the kept patch counts, too: only hidden patches may": everywhere},
         "mean over the pixels first, then sum(mask * error) / sum(mask)",
@@ -150,7 +155,8 @@ def check_contrast(contrast: Callable) -> Verdict:
         return (one_way(s, t) + one_way(s.T, t)) / 2
 
     return _check(
-        contrast, right,
+        contrast,
+        right,
         {f"similarity [[1, 0], [0.5, 0.5]], temperature {t}": (similarity, t) for t in (0.5, 1.0)},
         {
             "the logits are multiplied by the temperature; they are divided by it": lambda s, t: right(s, 1 / t),
@@ -174,7 +180,8 @@ def check_consistency_target(target: Callable) -> Verdict:
         return right(s, m, 1 - mixing)
 
     return _check(
-        target, right,
+        target,
+        right,
         {"report similarity 0.5, 3 leaves, mixing 0.1": (0.5, 3, 0.1)},
         {
             "the rows are made to sum to 1; the paper's target keeps them as they are": normalised,
@@ -203,10 +210,13 @@ def check_asserts_effusion(asserts: Callable[[str], bool]) -> Verdict:
         return "effusion" in lower and "no " not in lower and "without" not in lower
 
     return _check(
-        asserts, due.get,
+        asserts,
+        due.get,
         {f"“{sentence}”": (sentence,) for sentence in due},
-        {"the word is there, and denied: look for a negation in front of it": by_word,
-         "a negation AFTER the finding belongs to something else": any_negation},
+        {
+            "the word is there, and denied: look for a negation in front of it": by_word,
+            "a negation AFTER the finding belongs to something else": any_negation,
+        },
         "cut the sentence at the finding's name and look for no, without in what stands before it",
     )
 
@@ -227,7 +237,8 @@ def check_micro_f1(micro_f1: Callable) -> Verdict:
         return score
 
     return _check(
-        micro_f1, right,
+        micro_f1,
+        right,
         {f"generated [[1, 1, 0], [0, 0, 1]], reference {r.astype(int).tolist()}": (generated, r) for r in references},
         {
             "that is macro F1: one F1 per finding, then the mean": mean_of(0),
@@ -251,14 +262,17 @@ def check_cnr(cnr: Callable) -> Verdict:
         return h[m].mean() - h[~m].mean()
 
     return _check(
-        cnr, contrast_to_noise_ratio,
+        cnr,
+        contrast_to_noise_ratio,
         {f"map {heatmap.tolist()}, mask the upper row": (heatmap, mask) for heatmap, mask in (first, second)},
         {
-            "those are sample variances (n - 1); the protocol takes population variances":
-                lambda h, m: contrast(h, m) / np.sqrt(noise(h, m, 1)),
+            "those are sample variances (n - 1); the protocol takes population variances": lambda h, m: (
+                contrast(h, m) / np.sqrt(noise(h, m, 1))
+            ),
             "the root of the variances is missing": lambda h, m: contrast(h, m) / noise(h, m),
-            "the sign is lost: a map that avoids the mask must be negative":
-                lambda h, m: abs(contrast(h, m)) / np.sqrt(noise(h, m)),
+            "the sign is lost: a map that avoids the mask must be negative": lambda h, m: (
+                abs(contrast(h, m)) / np.sqrt(noise(h, m))
+            ),
         },
         "(mean inside - mean outside) / sqrt(variance inside + variance outside)",
     )
@@ -276,7 +290,8 @@ def check_visibility_effect(effect: Callable) -> Verdict:
         return seen_only(s, v) - seen_only(s, ~v)
 
     return _check(
-        effect, right,
+        effect,
+        right,
         {"4 masks with scores 0.9, 0.5, 0.1, 0.3 over 3 patches": (scores, visible)},
         {"that is the mean when visible; take off the mean when hidden, or every patch looks good": seen_only},
         "for patch n: scores[visible[:, n]].mean() minus scores[~visible[:, n]].mean()",
@@ -288,10 +303,13 @@ def check_speedup(speedup: Callable) -> Verdict:
     """speedup(reference [rounds], ours [rounds]): how many times faster ours is, by the seconds of rounds in turns."""
     seconds = np.array([2.0, 2.2, 9.0, 2.1, 2.0]), np.array([1.0, 1.1, 3.0, 1.5, 1.0])
     return _check(
-        speedup, lambda r, o: float(np.median(r / o)),
+        speedup,
+        lambda r, o: float(np.median(r / o)),
         {f"reference {seconds[0].tolist()}, ours {seconds[1].tolist()} seconds": seconds},
         {
-            "that is below 1 where ours is faster: divide the reference's seconds by ours": lambda r, o: float(np.median(o / r)),
+            "that is below 1 where ours is faster: divide the reference's seconds by ours": lambda r, o: float(
+                np.median(o / r)
+            ),
             "a round is a pair: divide first, then take the median": lambda r, o: float(np.median(r) / np.median(o)),
             "one odd round moves a mean; take the median": lambda r, o: float(np.mean(r / o)),
         },

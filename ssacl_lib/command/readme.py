@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import paths
-from .manifest import atomic_write, read_json
+from .. import paths
+from ..record.manifest import atomic_write, read_json
 from .rebuild import STAGES
 
-FILES = ("README.md", "notebooks/README.md")
+FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md")
 PROFILES = ("cpu", "gpu")
 
 PAPER = (
@@ -59,10 +59,18 @@ RESULTS = (
 SPEED = (
     ("training step in paper mode: images per second, times the reference's", "training_step", "throughput_ratio"),
     ("the same: peak memory, share of the reference's", "training_step", "peak_memory_ratio"),
-    ("training step in release mode: images per second, times the reference's", "training_step_release", "throughput_ratio"),
+    (
+        "training step in release mode: images per second, times the reference's",
+        "training_step_release",
+        "throughput_ratio",
+    ),
     ("the same: peak memory, share of the reference's", "training_step_release", "peak_memory_ratio"),
     ("grounding: time of 100 phrases on one image, times that of one", "ground_100_phrases", "time_ratio"),
-    ("beam search with key-value cache: words per second, times those without", "beam_search_cache", "throughput_ratio"),
+    (
+        "beam search with key-value cache: words per second, times those without",
+        "beam_search_cache",
+        "throughput_ratio",
+    ),
 )
 """Rows of the speed table: in words, and the row of speed.csv."""
 
@@ -120,7 +128,9 @@ def paper_table(base: Path) -> str:
             rows.append([what, "not rebuilt yet", ""])
             continue
         cell = _cell_of(paths.NOTEBOOKS / f"{notebook}.ipynb", Path(outputs[0]).stem)
-        rows.append([what, f"[{notebook}]({_link(paths.NOTEBOOKS / f'{notebook}.ipynb', base)}){cell}", ", ".join(files)])
+        rows.append(
+            [what, f"[{notebook}]({_link(paths.NOTEBOOKS / f'{notebook}.ipynb', base)}){cell}", ", ".join(files)]
+        )
     return _table(["in the paper", "notebook, cell", "here"], rows)
 
 
@@ -147,7 +157,9 @@ def results_table(base: Path) -> str:
         cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
         cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")
         counts = [found[method].n for method in MODELS if method in found]
-        fewer = [f"{method} {found[method].n}" for method in MODELS if method in found and found[method].n < max(counts)]
+        fewer = [
+            f"{method} {found[method].n}" for method in MODELS if method in found and found[method].n < max(counts)
+        ]
         rows.append([what, *cells, " ".join([str(max(counts)), *([f"({', '.join(fewer)})"] if fewer else [])])])
     if not rows:
         return "No results yet: `make paper` makes them."
@@ -179,13 +191,34 @@ def _estimate(row) -> str:
     return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
+READING_ORDER = (
+    "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "chunked_consistency.py", "model", "training", "inference.py",
+    "metrics", "text", "evaluation", "baselines", "datasets", "images.py", "phantom", "plots", "notebook", "command",
+    "record", "distributed.py", "settings.py", "profiles", "paths.py", "__main__.py", "__init__.py",
+)  # fmt: skip
+"""The method first, then what it is measured by, then where the films come from, then the doors and the book-keeping."""
+
+
 def layout(base: Path) -> str:
-    """One line per file of the library: the first sentence of its docstring, or of its first comment."""
+    """One line per file of the library, in reading order: the first sentence of its docstring, or of its first comment.
+
+    Raises:
+        ValueError: a file or folder that has no place in the reading order.
+    """
     lines = []
-    for path in sorted(paths.PACKAGE.rglob("*")):
-        if path.suffix in {".py", ".yaml", ".json", ".mplstyle"} and (path.name != "__init__.py" or path.parent == paths.PACKAGE):
-            lines.append(f"{path.relative_to(paths.PACKAGE.parent).as_posix():<44} {_first_sentence(path)}")
+    for path in sorted(paths.PACKAGE.rglob("*"), key=_reading_place):
+        name = path.relative_to(paths.PACKAGE).as_posix()
+        if path.suffix in {".py", ".yaml", ".json", ".mplstyle"} and (path.name != "__init__.py" or name == path.name):
+            lines.append(f"{name:<38} {_first_sentence(path)}")
     return "```\n" + "\n".join(lines) + "\n```"
+
+
+def _reading_place(path: Path) -> tuple[int, str]:
+    name = path.relative_to(paths.PACKAGE).as_posix()
+    room = name.split("/")[0]
+    if room not in READING_ORDER and path.is_file() and path.suffix not in {".md", ".pyc"}:
+        raise ValueError(f"{name} has no place in READING_ORDER of {Path(__file__).name}")
+    return READING_ORDER.index(room) if room in READING_ORDER else len(READING_ORDER), name
 
 
 def _first_sentence(path: Path) -> str:
@@ -201,7 +234,13 @@ def _first_sentence(path: Path) -> str:
     return lines[0] + (" …" if len(lines) > 1 else "")
 
 
-BLOCKS = {"notebooks": notebook_table, "paper": paper_table, "results": results_table, "speed": speed_table, "layout": layout}
+BLOCKS = {
+    "notebooks": notebook_table,
+    "paper": paper_table,
+    "results": results_table,
+    "speed": speed_table,
+    "layout": layout,
+}
 
 
 def generated(name: str) -> str:

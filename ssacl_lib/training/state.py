@@ -17,9 +17,9 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from .distributed import first_alone, rank, shared, world_size
-from .model import SSACLModel
-from .settings import Settings
+from ..distributed import first_alone, rank, shared, world_size
+from ..model import SSACLModel
+from ..settings import Settings
 
 FREE_TO_CHANGE = ("batch_size", "accumulation", "sharding", "compile", "recompute", "checkpoint_images")
 """Training settings in which a resumed run may differ: how the images are shared out and computed, not which and how many."""
@@ -89,7 +89,9 @@ def restore(path: Path, model: SSACLModel, optimizer) -> None:
     options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=world_size() > 1)
     set_model_state_dict(model, weights, options=options)
     groups = get_optimizer_state_dict(model, optimizer)["param_groups"]
-    set_optimizer_state_dict(model, optimizer, {} if rank() else {"state": state, "param_groups": groups}, options=options)
+    set_optimizer_state_dict(
+        model, optimizer, {} if rank() else {"state": state, "param_groups": groups}, options=options
+    )
 
 
 def save_whole(model: SSACLModel, out: Path, history: pd.DataFrame) -> None:
@@ -110,8 +112,12 @@ def save_model(model: SSACLModel, out: Path, dtype: torch.dtype | None = None) -
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        model.save_pretrained(aside, state_dict={n: v.to(dtype) if dtype and v.is_floating_point() else v
-                                                 for n, v in model.state_dict().items()})
+        model.save_pretrained(
+            aside,
+            state_dict={
+                n: v.to(dtype) if dtype and v.is_floating_point() else v for n, v in model.state_dict().items()
+            },
+        )
         for item in sorted(aside.iterdir()):
             target = out / item.name
             if target.is_dir():

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .settings import LossWeights, profile_names
+from ..settings import LossWeights, profile_names
 
 DESCRIPTION = """\
 SS-ACL companion: chest X-ray reports with visual evidence, learnt from images and reports alone.
@@ -67,8 +67,12 @@ models stay under runs/recipe. Killed and started again, it goes on where it was
 
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
 MAE_ONLY["model.encoder_weights"] = None
-START = {**{f"training.loss_weights.{name}": 0.0 for name in LossWeights.model_fields}, "model.encoder_weights": None,
-         "training.loss_weights.report_labels": 1.0, "training.loss_weights.global_contrastive": 1.0}
+START = {
+    **{f"training.loss_weights.{name}": 0.0 for name in LossWeights.model_fields},
+    "model.encoder_weights": None,
+    "training.loss_weights.report_labels": 1.0,
+    "training.loss_weights.global_contrastive": 1.0,
+}
 
 DATASETS = "phantom (default), folder or release-csv (see data/README.md)"
 
@@ -100,8 +104,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _rebuild(command) -> None:
     """`ssacl rebuild`."""
     rebuild = command("rebuild", "run_rebuild", "rebuild figures, tables and notebooks", REBUILD)
-    rebuild.add_argument("--profile", default="cpu", help=f"size of everything: {', '.join(profile_names())} (default cpu)")
-    rebuild.add_argument("--only", action="append", default=[], metavar="03", help="this notebook only; may be repeated")
+    rebuild.add_argument(
+        "--profile", default="cpu", help=f"size of everything: {', '.join(profile_names())} (default cpu)"
+    )
+    rebuild.add_argument(
+        "--only", action="append", default=[], metavar="03", help="this notebook only; may be repeated"
+    )
     rebuild.add_argument("--dataset", default="phantom", help=DATASETS)
     rebuild.add_argument("--data-root", metavar="DIR", help="folder of the data set's tables and pictures; or of CTs")
     rebuild.add_argument("--out", metavar="DIR", help="where results go (default figures/PROFILE)")
@@ -113,8 +121,12 @@ def _images(command) -> None:
     """`ssacl report` and `ssacl ground`."""
     report = command("report", "run_report", "findings, report and evidence of images", REPORT)
     report.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
-    report.add_argument("--pictures", action=argparse.BooleanOptionalAction, default=None,
-                        help="draw each film with its evidence, or not (default: for image files, not for folders)")
+    report.add_argument(
+        "--pictures",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="draw each film with its evidence, or not (default: for image files, not for folders)",
+    )
     ground = command("ground", "run_ground", "where on an image a phrase is", GROUND)
     ground.add_argument("image", type=Path, metavar="IMAGE")
     ground.add_argument("phrase", metavar="PHRASE", help='a few words, such as "right pleural effusion"')
@@ -125,7 +137,9 @@ def _images(command) -> None:
 
 def _data(command) -> None:
     """`ssacl data`."""
-    data = command("data", "run_data", "fetch data", "Fetch data, check its sum and place it in data/. Only what is missing.")
+    data = command(
+        "data", "run_data", "fetch data", "Fetch data, check its sum and place it in data/. Only what is missing."
+    )
     data.add_argument("action", choices=["get"])
     data.add_argument("name", choices=["ct"], help="ct: the labelled chest CT behind the phantom")
 
@@ -135,7 +149,9 @@ def _training(command) -> None:
     pretrain = command("pretrain", "run_pretrain", "train a checkpoint", PRETRAIN)
     pretrain.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
     mae = command("pretrain-mae", "run_pretrain_mae", "train a masked autoencoder as a start", PRETRAIN_MAE)
-    start = command("pretrain-start", "run_pretrain_mae", "train an encoder as a start, by report labels", PRETRAIN_START)
+    start = command(
+        "pretrain-start", "run_pretrain_mae", "train an encoder as a start, by report labels", PRETRAIN_START
+    )
     mae.set_defaults(fixed=MAE_ONLY)
     start.set_defaults(fixed=START)
     for added in (pretrain, mae, start):
@@ -144,7 +160,9 @@ def _training(command) -> None:
         added.add_argument("--dataset", default="phantom", help=DATASETS)
         added.add_argument("--data-root", metavar="DIR")
         added.add_argument("--seed", type=int, default=0)
-        added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated")
+        added.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; may be repeated"
+        )
 
 
 def _release(command) -> None:
@@ -152,9 +170,15 @@ def _release(command) -> None:
     convert = command("convert-release", "run_convert_release", "read the authors' checkpoint", CONVERT_RELEASE)
     convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="the authors' file")
     convert.add_argument("out", type=Path, metavar="OUT", help="folder of the converted model")
-    convert.add_argument("--tokenizer", type=Path, metavar="FILE", help="their WordPiece file, data/mimic_wordpiece.json")
-    convert.add_argument("--language-tokenizer", metavar="DIR", help="a GPT-2 tokenizer: a folder, or a name on the hub (gpt2)")
-    convert.add_argument("--config", type=Path, metavar="JSON", help="fields of SSACLConfig (default: ViT-B/16 at 224 px)")
+    convert.add_argument(
+        "--tokenizer", type=Path, metavar="FILE", help="their WordPiece file, data/mimic_wordpiece.json"
+    )
+    convert.add_argument(
+        "--language-tokenizer", metavar="DIR", help="a GPT-2 tokenizer: a folder, or a name on the hub (gpt2)"
+    )
+    convert.add_argument(
+        "--config", type=Path, metavar="JSON", help="fields of SSACLConfig (default: ViT-B/16 at 224 px)"
+    )
 
 
 def _bench(command) -> None:
@@ -162,7 +186,9 @@ def _bench(command) -> None:
     bench = command("bench", "run_bench", "time this library against the plain formulation", BENCH)
     bench.add_argument("--profile", default="cpu", help="whose model and batch are timed (default cpu)")
     bench.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    bench.add_argument("--only", action="append", default=[], metavar="NAME", help="this benchmark only; may be repeated")
+    bench.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this benchmark only; may be repeated"
+    )
     bench.add_argument("--json", type=Path, metavar="OUT", help="write the rows to this file, too")
     bench.add_argument("--seed", type=int, default=0, help="seed of weights, texts and pixels (default 0)")
     bench.add_argument("--quick", action="store_true", help="few repetitions: a look, not a measurement")
@@ -173,7 +199,9 @@ def _studies(command) -> None:
     recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
     recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
     recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
-    recipe.add_argument("--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated")
+    recipe.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated"
+    )
     recipe.add_argument("--out", type=Path, metavar="DIR", help="folder of the table (default data/checkpoints/recipe)")
 
     confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
@@ -183,5 +211,7 @@ def _studies(command) -> None:
 
 def _readme(command) -> None:
     """`ssacl readme`."""
-    readme = command("readme", "run_readme", "write the generated tables of the READMEs", "Write the tables between the markers.")
+    readme = command(
+        "readme", "run_readme", "write the generated tables of the READMEs", "Write the tables between the markers."
+    )
     readme.add_argument("--check", action="store_true", help="only say whether they are up to date")

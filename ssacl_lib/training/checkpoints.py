@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .anatomy_inference import fit_head
-from .datasets import load_training
-from .distributed import join, rank, shared
-from .manifest import package_versions, portable_settings, read_json, write_json
-from .model import SSACLModel
-from .model.build import load_model
-from .settings import Settings
-from .training import TrainingResult, on_cpu, pretrain, save_model, write_tensors
+from ..datasets.registry import load_training
+from ..distributed import join, rank, shared
+from ..model import SSACLModel
+from ..model.build import load_model
+from ..record.manifest import package_versions, portable_settings, read_json, write_json
+from ..settings import Settings
+from .head import fit_head
+from .loop import TrainingResult, on_cpu, pretrain, save_model, write_tensors
 
 CARD = """# SS-ACL companion checkpoint
 
@@ -33,7 +33,9 @@ reports and maps say nothing about patients.
 """
 
 
-def make_checkpoint(settings: Settings, out: Path, command: str = "", half: bool = False, progress: bool = True) -> TrainingResult:
+def make_checkpoint(
+    settings: Settings, out: Path, command: str = "", half: bool = False, progress: bool = True
+) -> TrainingResult:
     """Pretrain by the settings, fit the finding head on the frozen encoder, write the folder; a finished one is returned.
 
     half: weights as float16 (half the file). command: what to type to make it again, for the manifest and the card.
@@ -54,13 +56,31 @@ def make_checkpoint(settings: Settings, out: Path, command: str = "", half: bool
     model = model.cpu()
     save_model(model, out, torch.float16 if half else None)
     parameters = sum(p.numel() for p in model.parameters())
-    (out / "README.md").write_text(CARD.format(
-        dataset=settings.dataset, profile=settings.profile, seed=settings.seed, images=settings.training.images,
-        size=settings.data.image_size, parameters=parameters, command=command or "ssacl pretrain"), encoding="utf-8")
-    write_json(out / "manifest.json", {
-        "command": command, "settings": portable_settings(settings), "seed": settings.seed, "parameters": parameters,
-        "training_studies": len(studies), "seconds": round(time.perf_counter() - started), "versions": package_versions(),
-        "thresholds": np.round(model.head.thresholds.numpy().astype(float), 4).tolist()})
+    (out / "README.md").write_text(
+        CARD.format(
+            dataset=settings.dataset,
+            profile=settings.profile,
+            seed=settings.seed,
+            images=settings.training.images,
+            size=settings.data.image_size,
+            parameters=parameters,
+            command=command or "ssacl pretrain",
+        ),
+        encoding="utf-8",
+    )
+    write_json(
+        out / "manifest.json",
+        {
+            "command": command,
+            "settings": portable_settings(settings),
+            "seed": settings.seed,
+            "parameters": parameters,
+            "training_studies": len(studies),
+            "seconds": round(time.perf_counter() - started),
+            "versions": package_versions(),
+            "thresholds": np.round(model.head.thresholds.numpy().astype(float), 4).tolist(),
+        },
+    )
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
 
@@ -74,11 +94,23 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
     if rank():
         return out
     model = SSACLModel.from_pretrained(work)
-    write_tensors(out / "encoder.safetensors", {name: value.half() if value.is_floating_point() else value
-                                                for name, value in model.encoder.state_dict().items()})
+    write_tensors(
+        out / "encoder.safetensors",
+        {
+            name: value.half() if value.is_floating_point() else value
+            for name, value in model.encoder.state_dict().items()
+        },
+    )
     result.history.to_csv(out / "history.csv", index=False)
-    write_json(out / "manifest.json", {
-        "command": command, "settings": portable_settings(settings), "seed": settings.seed,
-        "config": json.loads(model.config.to_json_string()), "seconds": round(time.perf_counter() - started),
-        "versions": package_versions()})
+    write_json(
+        out / "manifest.json",
+        {
+            "command": command,
+            "settings": portable_settings(settings),
+            "seed": settings.seed,
+            "config": json.loads(model.config.to_json_string()),
+            "seconds": round(time.perf_counter() - started),
+            "versions": package_versions(),
+        },
+    )
     return out

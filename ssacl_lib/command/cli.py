@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from . import paths
-from .cli_parser import build_parser
-from .settings import Settings, load_settings
+from .. import paths
+from ..settings import Settings, load_settings
+from .parser import build_parser
 
 QUIET = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 """Variables that keep the libraries' own progress bars (of loading a file) away from ours."""
@@ -70,7 +70,7 @@ def _say_checkpoint(weights: Path | None) -> None:
 def run_report(arguments: argparse.Namespace) -> int:
     """ssacl report."""
     _say_checkpoint(arguments.weights)
-    from .commands import report_files
+    from .files import report_files
     from .folder_reports import report_folders
 
     if any(path.is_dir() for path in arguments.images):
@@ -82,7 +82,9 @@ def run_report(arguments: argparse.Namespace) -> int:
             print(f"{len(done.skipped)} files can't be read (listed in {done.skips}):\n{shown}{more}")
         return 0
     for answer in report_files(arguments.images, arguments.weights, arguments.out, arguments.pictures is not False):
-        findings = ", ".join(f"{name} {p:.2f}" for name, p in sorted(answer["findings"].items(), key=lambda item: -item[1]))
+        findings = ", ".join(
+            f"{name} {p:.2f}" for name, p in sorted(answer["findings"].items(), key=lambda item: -item[1])
+        )
         print(f"{answer['image']} (checkpoint {answer['checkpoint']})\n{answer['report'].strip()}")
         print(f"  found: {', '.join(answer['positives']) or 'nothing'}; probabilities: {findings}")
         print(f"  written: {', '.join(answer['files'])}")
@@ -92,7 +94,7 @@ def run_report(arguments: argparse.Namespace) -> int:
 def run_ground(arguments: argparse.Namespace) -> int:
     """ssacl ground."""
     _say_checkpoint(arguments.weights)
-    from .commands import ground_file
+    from .files import ground_file
 
     answer = ground_file(arguments.image, arguments.phrase, arguments.weights, arguments.out)
     x, y = answer["peak"]
@@ -104,7 +106,7 @@ def run_ground(arguments: argparse.Namespace) -> int:
 
 def run_data(arguments: argparse.Namespace) -> int:
     """ssacl data get ct."""
-    from .phantom.ct import get_ct
+    from ..phantom.ct import get_ct
 
     print(f"CT: {get_ct()}")
     return 0
@@ -113,7 +115,7 @@ def run_data(arguments: argparse.Namespace) -> int:
 def run_pretrain(arguments: argparse.Namespace) -> int:
     """ssacl pretrain."""
     settings = _settings(arguments, **dict(parse_override(text) for text in arguments.set))
-    from .checkpoints import make_checkpoint
+    from ..training.checkpoints import make_checkpoint
 
     result = make_checkpoint(settings, arguments.out, _retype("pretrain", arguments), half=arguments.half)
     last = result.history[result.history["images"] == result.history["images"].max()]
@@ -125,7 +127,7 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
 def run_pretrain_mae(arguments: argparse.Namespace) -> int:
     """ssacl pretrain-mae and ssacl pretrain-start: the two differ in their terms only."""
     settings = _settings(arguments, **{**arguments.fixed, **dict(parse_override(text) for text in arguments.set)})
-    from .checkpoints import make_start
+    from ..training.checkpoints import make_start
 
     folder = make_start(settings, arguments.out, _retype(arguments.name, arguments))
     print(f"encoder: {folder}; train from it with --set model.encoder_weights={folder}")
@@ -134,10 +136,11 @@ def run_pretrain_mae(arguments: argparse.Namespace) -> int:
 
 def run_convert_release(arguments: argparse.Namespace) -> int:
     """ssacl convert-release."""
-    from .commands import convert_release_file
+    from .files import convert_release_file
 
-    unused, notes = convert_release_file(arguments.checkpoint, arguments.out, arguments.tokenizer, arguments.language_tokenizer,
-                                         arguments.config)
+    unused, notes = convert_release_file(
+        arguments.checkpoint, arguments.out, arguments.tokenizer, arguments.language_tokenizer, arguments.config
+    )
     print(f"written: {arguments.out}", *notes, sep="\n  ")
     print(f"not used ({len(unused)}):", *(f"{name}: {why}" for name, why in unused.items()), sep="\n  ")
     return 0
@@ -145,9 +148,11 @@ def run_convert_release(arguments: argparse.Namespace) -> int:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     """ssacl bench."""
-    from .speed import run_benchmarks
+    from ..evaluation.speed import run_benchmarks
 
-    table = run_benchmarks(arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed)
+    table = run_benchmarks(
+        arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed
+    )
     print(table.to_string(index=False))
     return 0
 
@@ -161,7 +166,7 @@ def _retype(name: str, arguments: argparse.Namespace) -> str:
 
 def run_recipe(arguments: argparse.Namespace) -> int:
     """ssacl recipe."""
-    from .evaluation.recipe import FOLDER, measure_recipe, recipe_table
+    from ..evaluation.recipe import FOLDER, measure_recipe, recipe_table
 
     measure_recipe(arguments.profile, arguments.images, arguments.only, arguments.out)
     print(recipe_table(arguments.out).to_string(index=False))
@@ -171,14 +176,21 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 
 def run_confirm(arguments: argparse.Namespace) -> int:
     """ssacl confirm."""
-    from .evaluation.fresh import fresh_patients
-    from .manifest import start_run
-    from .tables import write_table
+    from ..evaluation.fresh import fresh_patients
+    from ..record.manifest import start_run
+    from ..record.tables import write_table
 
     table = fresh_patients(load_settings("cpu", seed=arguments.seed))
-    run = start_run("confirm", "cpu", seed=arguments.seed, out_dir=str((arguments.out or paths.FIGURES / "confirm").resolve()))
-    write_table(run, table, "fresh_patients", f"The shipped checkpoint on the test patients of seed {arguments.seed} (profile cpu), "
-                "whom nobody looked at while its recipe was searched.")
+    run = start_run(
+        "confirm", "cpu", seed=arguments.seed, out_dir=str((arguments.out or paths.FIGURES / "confirm").resolve())
+    )
+    write_table(
+        run,
+        table,
+        "fresh_patients",
+        f"The shipped checkpoint on the test patients of seed {arguments.seed} (profile cpu), "
+        "whom nobody looked at while its recipe was searched.",
+    )
     print(table.to_string(index=False), f"written: {run.tables}", sep="\n")
     return 0
 
@@ -189,7 +201,9 @@ def run_readme(arguments: argparse.Namespace) -> int:
 
     if arguments.check:
         names = outdated()
-        print("\n".join(f"{name}: a generated table is out of date, run `ssacl readme`" for name in names) or "up to date")
+        print(
+            "\n".join(f"{name}: a generated table is out of date, run `ssacl readme`" for name in names) or "up to date"
+        )
         return int(bool(names))
     print("\n".join(f"written: {name}" for name in write_generated()) or "up to date")
     return 0

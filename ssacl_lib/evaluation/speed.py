@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from . import paths
-from .manifest import Run, atomic_write, start_run, write_json
-from .settings import Settings, load_settings
-from .tables import to_markdown
+from .. import paths
+from ..record.manifest import Run, atomic_write, start_run, write_json
+from ..record.tables import to_markdown
+from ..settings import Settings, load_settings
 
 COLUMNS = ("what", "metric", "value", "low", "high", "n", "seed", "machine")
 
@@ -28,8 +28,10 @@ PARTS = {
 }
 """Script in `benchmarks/` -> how the names of its rows begin."""
 
-CAPTION = ("How fast, and how much memory. Medians with the 95 % interval of repeated measurements in one run; ratios are paired "
-           "within a round; a row with n = 1 was counted or measured once. The names of the rows are told in benchmarks/.")
+CAPTION = (
+    "How fast, and how much memory. Medians with the 95 % interval of repeated measurements in one run; ratios are paired "
+    "within a round; a row with n = 1 was counted or measured once. The names of the rows are told in benchmarks/."
+)
 
 
 def load_part(name: str) -> Callable[..., list[dict]]:
@@ -48,15 +50,17 @@ def script(name: str):
     """A module of `benchmarks/` (timing and workload, which the parts share, are modules there as well)."""
     folder = paths.ROOT / "benchmarks"
     if not (folder / f"{name}.py").is_file():
-        raise FileNotFoundError(f"{folder / f'{name}.py'} is missing: benchmarks are run from a checkout of the repository "
-                                "(git clone, then pip install -e .)")
+        raise FileNotFoundError(
+            f"{folder / f'{name}.py'} is missing: benchmarks are run from a checkout of the repository "
+            "(git clone, then pip install -e .)"
+        )
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     return importlib.import_module(name)
 
 
 def device_for(settings: Settings, device: str | None = None) -> str:
-    """"cpu" or "cuda": what was asked for, else the profile's.
+    """ "cpu" or "cuda": what was asked for, else the profile's.
 
     Raises:
         ValueError: another name, or CUDA where there is none.
@@ -73,8 +77,13 @@ def device_for(settings: Settings, device: str | None = None) -> str:
     return wanted
 
 
-def measure(settings: Settings, device: str, parts: Iterable[str], quick: bool = False,
-            after: Callable[[str, pd.DataFrame], None] | None = None) -> pd.DataFrame:
+def measure(
+    settings: Settings,
+    device: str,
+    parts: Iterable[str],
+    quick: bool = False,
+    after: Callable[[str, pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
     """Run the parts, one after the other, with a progress bar; returns their rows as a table.
 
     after: called with the name and the rows of each part as soon as it is done.
@@ -93,8 +102,14 @@ def measure(settings: Settings, device: str, parts: Iterable[str], quick: bool =
     return pd.concat(done, ignore_index=True)
 
 
-def run_benchmarks(profile: str = "cpu", device: str | None = None, only: Sequence[str] | None = None,
-                   json_path: Path | str | None = None, quick: bool = False, seed: int = 0) -> pd.DataFrame:
+def run_benchmarks(
+    profile: str = "cpu",
+    device: str | None = None,
+    only: Sequence[str] | None = None,
+    json_path: Path | str | None = None,
+    quick: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
     """`ssacl bench`: measure with a profile's sizes and write its table (CSV and Markdown), part by part.
 
     only: names of parts (default: all); the rows of the others stay as they are in the table. json_path: the measured rows
@@ -112,7 +127,9 @@ def run_benchmarks(profile: str = "cpu", device: str | None = None, only: Sequen
     for name in parts:
         load_part(name)
     run = None if quick else start_run("bench", profile, seed=seed)
-    table = measure(settings, device, parts, quick, None if run is None else lambda name, frame: save_part(run, name, frame))
+    table = measure(
+        settings, device, parts, quick, None if run is None else lambda name, frame: save_part(run, name, frame)
+    )
     if json_path:
         write_json(json_path, {"profile": profile, "device": device, "rows": table.to_dict("records")})
     return table
@@ -165,8 +182,10 @@ def saved_or_measured(run: Run) -> pd.DataFrame:
         print(f"measured before, on {machines(table)}")
         return table
     table = measure(run.settings, device_for(run.settings), PARTS, quick=True)
-    print(f"no saved measurement of {run.settings.name}: measured just now in few rounds, on {machines(table)}. For more: "
-          f"ssacl bench --profile {run.settings.profile}")
+    print(
+        f"no saved measurement of {run.settings.name}: measured just now in few rounds, on {machines(table)}. For more: "
+        f"ssacl bench --profile {run.settings.profile}"
+    )
     return table
 
 
@@ -187,8 +206,10 @@ def dearest_term(table: pd.DataFrame) -> str:
         return "The terms were not measured."
     most = alone.loc[alone["value"].idxmax()]
     name = most["what"].removeprefix("term_").replace("_", " ")
-    return (f"Of the five terms computed alone, {name} costs most: {most['value']:.0f} ms, where the whole step with all five "
-            f"takes {step.iloc[0]:.0f} ms.")
+    return (
+        f"Of the five terms computed alone, {name} costs most: {most['value']:.0f} ms, where the whole step with all five "
+        f"takes {step.iloc[0]:.0f} ms."
+    )
 
 
 def attention_kinds(table: pd.DataFrame) -> str:
@@ -209,8 +230,11 @@ def largest_consistency(table: pd.DataFrame) -> str:
     count = of_loss["what"].str.removeprefix("consistency_batch_").astype(int)
     found = of_loss[count == count.max()].set_index("metric")["value"]
     whole = "peak_megabytes_of_process"
-    memory = (f"their process never held more than {found[whole]:.0f} MB" if whole in found
-              else f"the allocator never gave more than {found['peak_megabytes']:.0f} MB")
+    memory = (
+        f"their process never held more than {found[whole]:.0f} MB"
+        if whole in found
+        else f"the allocator never gave more than {found['peak_megabytes']:.0f} MB"
+    )
     return f"L_ac of {count.max()} images takes {found['milliseconds'] / 1000:.3g} s, and {memory}."
 
 

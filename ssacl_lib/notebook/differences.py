@@ -10,19 +10,36 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import losses
-from .anatomy import default_graph, leaf_mask
-from .distributed import gather_rows
-from .model import SSACLConfig, SSACLModel, SSACLProcessor
-from .model.config import DIFFERENCES
-from .teaching import who_sees_whom
-from .text.tokenizer import train_tokenizer
+from .. import losses
+from ..anatomy import default_graph, leaf_mask
+from ..distributed import gather_rows
+from ..model import SSACLConfig, SSACLModel, SSACLProcessor
+from ..model.config import DIFFERENCES
+from ..text.tokenizer import train_tokenizer
+from .show import who_sees_whom
 
-SIZES = {"image_size": 16, "patch_size": 8, "channels": 1, "width": 8, "depth": 1, "heads": 2, "decoder_depth": 1, "decoder_heads": 2,
-         "report_tokens": 8,
-         "text": {"vocab_size": 200, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
-                  "max_position_embeddings": 16, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
-         "language": {"vocab_size": 200, "n_embd": 8, "n_layer": 1, "n_head": 2, "bos_token_id": 2, "eos_token_id": 4}}
+SIZES = {
+    "image_size": 16,
+    "patch_size": 8,
+    "channels": 1,
+    "width": 8,
+    "depth": 1,
+    "heads": 2,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
+    "report_tokens": 8,
+    "text": {
+        "vocab_size": 200,
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 8,
+        "max_position_embeddings": 16,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    },
+    "language": {"vocab_size": 200, "n_embd": 8, "n_layer": 1, "n_head": 2, "bos_token_id": 2, "eos_token_id": 4},
+}
 NAME = "Right apical zone"
 
 
@@ -46,24 +63,45 @@ def differences_table() -> pd.DataFrame:
     ours, rows = SSACLConfig(), []
     for name, (release, meanings) in DIFFERENCES.items():
         other = next(value for value in meanings if value != release)
-        rows.append({"switch": f"`{name}`", "the paper's figure, or ours": f"**{other}**: {meanings[other]}",
-                     "the release": f"**{release}**: {meanings[release]}", "default": str(getattr(ours, name))})
+        rows.append(
+            {
+                "switch": f"`{name}`",
+                "the paper's figure, or ours": f"**{other}**: {meanings[other]}",
+                "the release": f"**{release}**: {meanings[release]}",
+                "default": str(getattr(ours, name)),
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def marks() -> dict[str, dict[str, str]]:
     """Switch -> value -> "default", "release" or "default, release", for the titles of the figure."""
     ours = SSACLConfig()
-    return {name: {str(value): ", ".join(word for word, it in (("default", getattr(ours, name)), ("release", release)) if it == value)
-                   for value in meanings} for name, (release, meanings) in DIFFERENCES.items()}
+    return {
+        name: {
+            str(value): ", ".join(
+                word for word, it in (("default", getattr(ours, name)), ("release", release)) if it == value
+            )
+            for value in meanings
+        }
+        for name, (release, meanings) in DIFFERENCES.items()
+    }
 
 
 def difference_panels() -> dict[str, dict[str, Panel]]:
     """Switch -> value -> what it changes, measured; for every switch of `DIFFERENCES`."""
-    measures = {"attention": attention, "text_pooling": text_pooling, "hierarchy": hierarchy,
-                "consistency_gradient": consistency_gradient, "prefix": prefix, "language_positions": language_positions,
-                "cls_before_names": cls_before_names}
-    return {name: {str(value): measures[name](value) for value in meanings} for name, (_, meanings) in DIFFERENCES.items()}
+    measures = {
+        "attention": attention,
+        "text_pooling": text_pooling,
+        "hierarchy": hierarchy,
+        "consistency_gradient": consistency_gradient,
+        "prefix": prefix,
+        "language_positions": language_positions,
+        "cls_before_names": cls_before_names,
+    }
+    return {
+        name: {str(value): measures[name](value) for value in meanings} for name, (_, meanings) in DIFFERENCES.items()
+    }
 
 
 def tiny_model(**switches) -> SSACLModel:
@@ -108,7 +146,9 @@ def text_pooling(value: str) -> Panel:
     """A text's vector by the tokens of the last layer."""
     model = tiny_model(text_pooling=value)
     ids = model.processor.text([NAME])[0][0]
-    return Panel(pooled(model, ids), "vector", "token", tuple(model.processor.text_tokenizer.convert_ids_to_tokens(ids.tolist())))
+    return Panel(
+        pooled(model, ids), "vector", "token", tuple(model.processor.text_tokenizer.convert_ids_to_tokens(ids.tolist()))
+    )
 
 
 def cls_before_names(value: bool) -> Panel:
@@ -117,7 +157,9 @@ def cls_before_names(value: bool) -> Panel:
     ids, mask = model.processor.leaf_names()
     number = [name.lower() for name in default_graph().leaves].index(NAME.lower())
     ids = ids[number][mask[number].bool()]
-    return Panel(pooled(model, ids), "query", "token", tuple(model.processor.text_tokenizer.convert_ids_to_tokens(ids.tolist())))
+    return Panel(
+        pooled(model, ids), "query", "token", tuple(model.processor.text_tokenizer.convert_ids_to_tokens(ids.tolist()))
+    )
 
 
 def hierarchy(value: str) -> Panel:
@@ -125,7 +167,9 @@ def hierarchy(value: str) -> Panel:
     model = tiny_model(hierarchy=value)
     nodes = torch.randn(1, 32, model.config.width, dtype=torch.float64).requires_grad_()
     turned = nodes.transpose(0, 1)  # nodes first
-    return Panel(depends(model.decoder.restored_parents(turned.transpose(0, 1))[0], turned), "restored parent", "masked node")
+    return Panel(
+        depends(model.decoder.restored_parents(turned.transpose(0, 1))[0], turned), "restored parent", "masked node"
+    )
 
 
 def consistency_gradient(value: str) -> Panel:
@@ -134,8 +178,10 @@ def consistency_gradient(value: str) -> Panel:
     leaves = torch.randn(4, 3, 5, generator=draw, dtype=torch.float64).requires_grad_()
     reports = torch.randn(4, 6, generator=draw, dtype=torch.float64)
     keys = gather_rows(leaves, gradient=value == "both")
-    parts = [losses.anatomical_consistency_loss(leaves[i : i + 1], reports[i : i + 1], 0.3, keys=keys, key_reports=reports)
-             for i in range(len(leaves))]
+    parts = [
+        losses.anatomical_consistency_loss(leaves[i : i + 1], reports[i : i + 1], 0.3, keys=keys, key_reports=reports)
+        for i in range(len(leaves))
+    ]
     return Panel(depends(torch.stack(parts)[:, None], leaves), "loss of image", "gradient to image")
 
 
@@ -143,14 +189,22 @@ def sequence(model: SSACLModel, prompt: tuple[int, ...] = (1, 1, 1), report: int
     """A made-up sequence of the language decoder: embeddings, mask and the columns of its parts; the abdomen's leaf is open."""
     config = model.config
     draw = torch.Generator().manual_seed(0)
-    tokens = model.encoder(torch.randn(1, 1, config.image_size, config.image_size, generator=draw, dtype=torch.float64), None,
-                           torch.randn(25, config.width, generator=draw, dtype=torch.float64))
+    tokens = model.encoder(
+        torch.randn(1, 1, config.image_size, config.image_size, generator=draw, dtype=torch.float64),
+        None,
+        torch.randn(25, config.width, generator=draw, dtype=torch.float64),
+    )
     opened = torch.from_numpy(leaf_mask(["abdomen"]))[None]
     text_mask = torch.tensor([[*prompt, *([1] * report)]])
     embedded, mask = model.language.embed(tokens, opened, torch.full_like(text_mask, 7), text_mask)
     start = model.language.prefix_length
-    regions = {"leaves": (0, 24), "CLS": (25, 25), "patches": (26, start - 1), "entities": (start, start + len(prompt) - 1),
-               "report": (start + len(prompt), mask.shape[1] - 1)}
+    regions = {
+        "leaves": (0, 24),
+        "CLS": (25, 25),
+        "patches": (26, start - 1),
+        "entities": (start, start + len(prompt) - 1),
+        "report": (start + len(prompt), mask.shape[1] - 1),
+    }
     return embedded, mask, {name: span for name, span in regions.items() if span[0] <= span[1]}
 
 
@@ -170,5 +224,10 @@ def language_positions(value: str) -> Panel:
     padded = (1, 1, 0, 0) if model.processor.prompt_side == "right" else (0, 0, 1, 1)
     _, mask, regions = sequence(model, padded)
     numbers = torch.cat([model.language.positions(mask, generating=flag) for flag in (False, True)]).double()
-    return Panel(numbers.masked_fill(mask == 0, torch.nan).numpy(), "position number", "place in the sequence",
-                 ("training", "generation"), regions)
+    return Panel(
+        numbers.masked_fill(mask == 0, torch.nan).numpy(),
+        "position number",
+        "place in the sequence",
+        ("training", "generation"),
+        regions,
+    )

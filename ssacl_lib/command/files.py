@@ -8,20 +8,23 @@ from pathlib import Path
 import numpy as np
 from transformers import AutoTokenizer
 
-from . import paths
-from .datasets.image_files import letterbox, letterbox_geometry, read_image
+from .. import paths
+from ..images import letterbox, letterbox_geometry, read_image
+from ..model import SSACLConfig, SSACLModel, SSACLProcessor
+from ..model.build import load_model
+from ..model.maps import phrase_maps_of_pixels
+from ..model.release import read_release, unused_tensors
+from ..model.reporting import reports_of_pixels
+from ..plots.overlays import overlay_figure, save_overlay
+from ..record.manifest import write_json
+from ..text.tokenizer import read_wordpiece
+from ..training.loop import save_model
 from .folder_reports import draw_report, facts
-from .inference import phrase_maps_of_pixels, reports_of_pixels
-from .manifest import write_json
-from .model import SSACLConfig, SSACLModel, SSACLProcessor
-from .model.build import load_model
-from .model.release import read_release, unused_tensors
-from .plots.overlays import overlay_figure, save_overlay
-from .text.tokenizer import read_wordpiece
-from .training import save_model
 
 
-def report_files(images: list[Path], weights: Path | None = None, out: Path | None = None, pictures: bool = True) -> list[dict]:
+def report_files(
+    images: list[Path], weights: Path | None = None, out: Path | None = None, pictures: bool = True
+) -> list[dict]:
     """Report each image file (PNG, JPEG, DICOM); writes `<name>_report.json` and `.png` to `out` (default: here).
 
     pictures=False leaves the PNG, and the evidence that it would show, out.
@@ -46,19 +49,34 @@ def ground_file(image: Path, phrase: str, weights: Path | None = None, out: Path
     Returns a dict: image, checkpoint, phrase, evidence, peak (x, y of the masked map's maximum in pixels of the file), files.
     """
     if not phrase.strip():
-        raise ValueError("the phrase is empty; give a few words such as \"left pleural effusion\"")
+        raise ValueError('the phrase is empty; give a few words such as "left pleural effusion"')
     model, out, image = load_model(weights), _folder(out), Path(image)
     film = read_image(image)
     square = letterbox(film, model.config.image_size)
     scale, left, top = letterbox_geometry(*film.shape, model.config.image_size)
     pixels = model.pixels([film])
-    maps = {kind: phrase_maps_of_pixels(model, pixels, [phrase], kind)[0, 0].cpu().numpy() for kind in ("masked", "similarity")}
+    maps = {
+        kind: phrase_maps_of_pixels(model, pixels, [phrase], kind)[0, 0].cpu().numpy()
+        for kind in ("masked", "similarity")
+    }
     row, column = np.unravel_index(int(maps["masked"].argmax()), square.shape)
-    figure = overlay_figure(square, {"masked evidence (ours)": maps["masked"], "similarity": maps["similarity"]}, title=phrase)
+    figure = overlay_figure(
+        square, {"masked evidence (ours)": maps["masked"], "similarity": maps["similarity"]}, title=phrase
+    )
     peak = [round((float(v) + 0.5 - shift) / scale, 1) for v, shift in ((column, left), (row, top))]
-    return _write(out, f"{image.stem}_ground", figure, {
-        "image": str(image), "checkpoint": str(weights or paths.SHIPPED_CHECKPOINT), "phrase": phrase, "evidence": "masked",
-        "masks": model.config.evidence["masks"], "peak": peak})
+    return _write(
+        out,
+        f"{image.stem}_ground",
+        figure,
+        {
+            "image": str(image),
+            "checkpoint": str(weights or paths.SHIPPED_CHECKPOINT),
+            "phrase": phrase,
+            "evidence": "masked",
+            "masks": model.config.evidence["masks"],
+            "peak": peak,
+        },
+    )
 
 
 def _folder(out: Path | None) -> Path:
@@ -80,8 +98,13 @@ NEVER = 2.0
 """A threshold that no probability reaches: the converted model's finding head has not been fitted."""
 
 
-def convert_release_file(checkpoint: Path, out: Path, tokenizer: Path | None = None, language_tokenizer: str | None = None,
-                         sizes: Path | None = None) -> tuple[dict[str, str], list[str]]:
+def convert_release_file(
+    checkpoint: Path,
+    out: Path,
+    tokenizer: Path | None = None,
+    language_tokenizer: str | None = None,
+    sizes: Path | None = None,
+) -> tuple[dict[str, str], list[str]]:
     """Write the authors' checkpoint as a folder of ours; returns the unused tensors with the reasons, and notes to print.
 
     tokenizer: their WordPiece file. language_tokenizer: a GPT-2 tokenizer, a folder or a name on the hub. sizes: a JSON with
@@ -92,7 +115,9 @@ def convert_release_file(checkpoint: Path, out: Path, tokenizer: Path | None = N
     language = AutoTokenizer.from_pretrained(language_tokenizer) if language_tokenizer else None
     for read, name, sizes_of in ((words, tokenizer, config.text), (language, language_tokenizer, config.language)):
         if read is not None and len(read) > (most := sizes_of.get("vocab_size", GPT2_PIECES)):
-            raise ValueError(f"{name}: {len(read)} entries, and the model has {most}; this is the tokenizer of another model")
+            raise ValueError(
+                f"{name}: {len(read)} entries, and the model has {most}; this is the tokenizer of another model"
+            )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
         state = read_release(checkpoint)
@@ -107,7 +132,9 @@ def convert_release_file(checkpoint: Path, out: Path, tokenizer: Path | None = N
         words.save_pretrained(out / "tokenizer")
         notes.append("without a language tokenizer: it writes no reports (give --language-tokenizer, a folder or gpt2)")
     if words is None:
-        notes.append("without the texts' tokenizer: no phrase can be asked for (give --tokenizer, their WordPiece file)")
+        notes.append(
+            "without the texts' tokenizer: no phrase can be asked for (give --tokenizer, their WordPiece file)"
+        )
     if words is None and language is not None:
         language.save_pretrained(out / "language_tokenizer")
     return unused_tensors(state), notes

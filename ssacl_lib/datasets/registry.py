@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..manifest import atomic_write
+from ..record.manifest import atomic_write
 from ..settings import Settings
 from . import folder, release_csv
 from .folder import FolderEvaluation, FolderSource
@@ -54,8 +54,12 @@ def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
         with atomic_write(prepared / "skipped.csv") as handle:
             pd.DataFrame({"reason": reasons}).to_csv(handle, index=False)
         if not len(studies):
-            raise ValueError(f"none of the {source.count} pictures of the split {split!r} can be read; first: {reasons[0]}")
-        print(f"{len(reasons)} of {source.count} pictures ({split}) can't be read; listed in {prepared / 'skipped.csv'}")
+            raise ValueError(
+                f"none of the {source.count} pictures of the split {split!r} can be read; first: {reasons[0]}"
+            )
+        print(
+            f"{len(reasons)} of {source.count} pictures ({split}) can't be read; listed in {prepared / 'skipped.csv'}"
+        )
     return studies
 
 

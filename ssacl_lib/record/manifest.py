@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from . import paths
-from .settings import Settings, load_settings
+from .. import paths
+from ..settings import Settings, load_settings
 from .sources import all_sources, sha256_file
 
 PACKAGES = (
@@ -192,9 +192,7 @@ def start_run(
     settings = load_settings(profile, dataset=dataset, data_root=data_root, seed=seed, out_dir=out_dir)
     run = Run(settings, notebook)
     content = read_json(run.figures / "manifest.json")
-    content.update(
-        settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources()
-    )
+    content.update(settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources())
     content.setdefault("notebooks", {})[notebook] = {"outputs": {}}
     write_json(run.figures / "manifest.json", content)
     record = read_json(run.figures / "run.json")

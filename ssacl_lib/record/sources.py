@@ -9,10 +9,10 @@ import json
 from functools import cache
 from pathlib import Path
 
-from . import paths
+from .. import paths
 
 DATA_FILES = ("*.yaml", "*.json", "*.mplstyle")
-BOOKKEEPING = ("paths.py", "settings.py", "manifest.py", "sources.py")
+BOOKKEEPING = ("paths.py", "settings.py", "record/manifest.py", "record/sources.py")
 
 
 def sha256_file(path: Path) -> str:
@@ -134,5 +134,7 @@ def stage_modules(notebook: Path) -> set[Path]:
 def all_sources() -> str:
     """Hex digest of the whole library and of all notebooks, as written into every manifest."""
     library = files_fingerprint(_with_data(set(paths.PACKAGE.rglob("*.py"))))
-    notebooks = [part for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")) for part in (path.name, notebook_fingerprint(path))]
+    notebooks = [
+        part for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")) for part in (path.name, notebook_fingerprint(path))
+    ]
     return sha256_text(library, *notebooks)

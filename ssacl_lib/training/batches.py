@@ -14,12 +14,12 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from .anatomy import anatomies_for, leaf_mask
-from .distributed import rank, world_size
-from .model import Batch, SSACLProcessor
-from .settings import Settings
-from .text.entities import entity_text, positives
-from .text.sections import shuffle_sentences
+from ..distributed import rank, world_size
+from ..model import Batch, SSACLProcessor
+from ..model.prompts import open_leaves, prompt_ids
+from ..settings import Settings
+from ..text.entities import positives
+from ..text.sections import shuffle_sentences
 
 
 class TrainingBatches(Dataset):
@@ -33,8 +33,16 @@ class TrainingBatches(Dataset):
     that train together.
     """
 
-    def __init__(self, settings: Settings, studies, processor: SSACLProcessor, count: int, shuffle: bool = True,
-                 start: int = 0, place: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        studies,
+        processor: SSACLProcessor,
+        count: int,
+        shuffle: bool = True,
+        start: int = 0,
+        place: tuple[int, int] | None = None,
+    ):
         self.settings, self.studies, self.processor = settings, studies, processor
         self.count, self.shuffle, self.start = count, shuffle, start
         self.rank, self.ranks = place or (rank(), world_size())
@@ -55,7 +63,9 @@ class TrainingBatches(Dataset):
         epochs, within = np.divmod(places, len(self.studies))
         if not self.shuffle:
             return epochs, within
-        orders = {e: np.random.default_rng([self.settings.seed, 11, e]).permutation(len(self.studies)) for e in set(epochs)}
+        orders = {
+            e: np.random.default_rng([self.settings.seed, 11, e]).permutation(len(self.studies)) for e in set(epochs)
+        }
         return epochs, np.array([orders[e][i] for e, i in zip(epochs, within, strict=True)])
 
     def part(self, values):
@@ -71,24 +81,43 @@ class TrainingBatches(Dataset):
         settings, studies, processor = self.settings, self.studies, self.processor
         epochs, everyone = self.rows(step)
         rows = self.part(everyone)
-        draws = [np.random.default_rng([settings.seed, 12, epoch, i, int(self.shuffle)])
-                 for epoch, i in zip(self.part(epochs), rows, strict=True)]
+        draws = [
+            np.random.default_rng([settings.seed, 12, epoch, i, int(self.shuffle)])
+            for epoch, i in zip(self.part(epochs), rows, strict=True)
+        ]
         noise = torch.from_numpy(np.stack([d.random((2, processor.config.patches), np.float32) for d in draws]))
-        text_ids, text_mask = processor.text([shuffle_sentences(studies.reports[i], d) for i, d in zip(rows, draws, strict=True)])
+        text_ids, text_mask = processor.text(
+            [shuffle_sentences(studies.reports[i], d) for i, d in zip(rows, draws, strict=True)]
+        )
         pixels = processor.normalise(studies.images(rows))
         if self.shuffle and (settings.training.augmentation or settings.training.flip):
             pixels = augment(pixels, settings.training.augmentation, settings.training.flip, draws)
         report_ids, report_mask = processor.pad_ids([self.report_ids[i] for i in rows], "right")
         # one coin per step: the whole batch or none. Padded to the longest of all processes, for the release counts padding
-        coin = np.random.default_rng([settings.seed, 14, self.start + step * self.size, int(self.shuffle)]).random() < 0.5
-        prompts, prompt_mask = processor.pad_ids([self.prompt_ids[i] if coin else [] for i in everyone], processor.prompt_side)
+        coin = (
+            np.random.default_rng([settings.seed, 14, self.start + step * self.size, int(self.shuffle)]).random() < 0.5
+        )
+        prompts, prompt_mask = processor.pad_ids(
+            [self.prompt_ids[i] if coin else [] for i in everyone], processor.prompt_side
+        )
         leaf_open = getattr(studies, "leaf_open", None)
         return Batch(
-            pixels=pixels, noise=noise[:, 0].contiguous(), graph_noise=noise[:, 1].contiguous(),
-            text_ids=text_ids, text_mask=text_mask, name_ids=self.names[0], name_mask=self.names[1],
-            prompt_ids=self.part(prompts), prompt_mask=self.part(prompt_mask), report_ids=report_ids, report_mask=report_mask,
-            leaf_open=open_leaves([self.findings[i] for i in rows]) if leaf_open is None else torch.from_numpy(leaf_open[rows]),
-            labels=torch.from_numpy(np.asarray(studies.labels[rows], dtype=np.int8)))
+            pixels=pixels,
+            noise=noise[:, 0].contiguous(),
+            graph_noise=noise[:, 1].contiguous(),
+            text_ids=text_ids,
+            text_mask=text_mask,
+            name_ids=self.names[0],
+            name_mask=self.names[1],
+            prompt_ids=self.part(prompts),
+            prompt_mask=self.part(prompt_mask),
+            report_ids=report_ids,
+            report_mask=report_mask,
+            leaf_open=open_leaves([self.findings[i] for i in rows])
+            if leaf_open is None
+            else torch.from_numpy(leaf_open[rows]),
+            labels=torch.from_numpy(np.asarray(studies.labels[rows], dtype=np.int8)),
+        )
 
     def loader(self) -> DataLoader:
         """Batches 0, 1, … in order; where there is a GPU they are prefetched by workers and pinned.
@@ -98,8 +127,15 @@ class TrainingBatches(Dataset):
         gpu = torch.cuda.is_available() and self.settings.device != "cpu"
         cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         workers = max(1, min(8, cores - 1)) if gpu else 0
-        return DataLoader(self, batch_size=None, sampler=range(self.count), num_workers=workers, pin_memory=gpu,
-                          persistent_workers=gpu, prefetch_factor=4 if gpu else None)
+        return DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(self.count),
+            num_workers=workers,
+            pin_memory=gpu,
+            persistent_workers=gpu,
+            prefetch_factor=4 if gpu else None,
+        )
 
 
 def global_size(settings: Settings, studies: int, ranks: int) -> int:
@@ -114,28 +150,6 @@ def global_size(settings: Settings, studies: int, ranks: int) -> int:
     return ranks * own
 
 
-def prompt_ids(processor: SSACLProcessor, findings: list) -> list[list[int]]:
-    """Token ids of the entity texts, each ended by a newline; an item is a list of findings' names, or the text itself."""
-    texts = [names if isinstance(names, str) else entity_text(names) for names in findings]
-    encoded = processor.language_tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    return [row + [processor.newline] for row in encoded]
-
-
-def entity_prompts(processor: SSACLProcessor, findings: list | None, count: int):
-    """Entity text and a newline as padded ids and mask [B, T]; without findings two tensors without a column.
-
-    findings: a list of findings' names per image, or the text itself. Padding goes to `processor.prompt_side`.
-    """
-    if findings is None:
-        return torch.zeros(count, 0, dtype=torch.long), torch.zeros(count, 0, dtype=torch.long)
-    return processor.pad_ids(prompt_ids(processor, findings), processor.prompt_side)
-
-
-def open_leaves(findings: list[list[str]]) -> torch.Tensor:
-    """Leaves [B, 25] bool of the anatomies that each study's findings map to (none: all closed)."""
-    return torch.from_numpy(np.stack([leaf_mask(anatomies_for(names)) for names in findings]))
-
-
 def augment(pixels: torch.Tensor, strength: float, flip: bool, draws: list[np.random.Generator]) -> torch.Tensor:
     """Rotation up to 20 degrees and scale 0.8 to 1.2, both times `strength`; one generator per image [B, 1, S, S].
 
@@ -145,7 +159,16 @@ def augment(pixels: torch.Tensor, strength: float, flip: bool, draws: list[np.ra
     angle = torch.deg2rad(20 * strength * drawn[:, 0]).float()
     scale = (1 / (1 + 0.2 * strength * drawn[:, 1])).float()
     side = torch.where((drawn[:, 2] < 0) & flip, -1.0, 1.0)
-    rows = torch.stack([side * scale * angle.cos(), -scale * angle.sin(), 0 * scale,
-                        side * scale * angle.sin(), scale * angle.cos(), 0 * scale], dim=1).view(len(pixels), 2, 3)
+    rows = torch.stack(
+        [
+            side * scale * angle.cos(),
+            -scale * angle.sin(),
+            0 * scale,
+            side * scale * angle.sin(),
+            scale * angle.cos(),
+            0 * scale,
+        ],
+        dim=1,
+    ).view(len(pixels), 2, 3)
     grid = F.affine_grid(rows, list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)

@@ -11,24 +11,28 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from .batches import TrainingBatches, global_size
-from .datasets import load_training
-from .distributed import (
+from ..datasets.registry import load_training
+from ..distributed import (
     check_processes,
     clip_gradients,
     distribute,
     first_alone,
+    gather_rows,
     join,
     mean_over_processes,
     rank,
+    share_of_mean,
     world_size,
 )
-from .model import Batch, SSACLModel
-from .model.build import build_model
-from .model.encoder import has_fast_bfloat16, keep_lowest
-from .settings import Settings
-from .text.tokenizer import train_tokenizer
-from .training_state import read_progress, restore, save_checkpoint, save_model, save_whole, write_tensors
+from ..model import Batch, SSACLModel
+from ..model.build import build_model
+from ..model.encoder import keep_lowest
+from ..model.network import Processes
+from ..model.precision import has_fast_bfloat16
+from ..settings import Settings
+from ..text.tokenizer import train_tokenizer
+from .batches import TrainingBatches, global_size
+from .state import read_progress, restore, save_checkpoint, save_model, save_whole, write_tensors
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 
@@ -87,8 +91,9 @@ def wanted_terms(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name, weight in settings.training.loss_weights.model_dump().items() if weight)
 
 
-def pretrain(settings: Settings, out: Path, studies=None, validation=None, progress: bool = True,
-             stop_after: int | None = None) -> TrainingResult:
+def pretrain(
+    settings: Settings, out: Path, studies=None, validation=None, progress: bool = True, stop_after: int | None = None
+) -> TrainingResult:
     """Train SS-ACL for `settings.training.images` images and write the model to `out`.
 
     Started by torchrun, all processes train one model; `out` must be a folder that all of them see. Resumes from
@@ -114,8 +119,14 @@ def pretrain(settings: Settings, out: Path, studies=None, validation=None, progr
     first, total = seen // size, seen + left * size
     update, meter = accelerator.prepare(optimizer), Meter()
     every = max(1, t.checkpoint_images // (size * t.accumulation)) * t.accumulation
-    bar = tqdm(total=first + left, initial=first, unit="step", desc="pretraining", disable=not progress or rank() > 0,
-               mininterval=2)
+    bar = tqdm(
+        total=first + left,
+        initial=first,
+        unit="step",
+        desc="pretraining",
+        disable=not progress or rank() > 0,
+        mininterval=2,
+    )
     for step, batch in enumerate(batches.loader(), start=first):
         for group in optimizer.param_groups:
             group["lr"] = t.learning_rate * group["scale"] * learning_rate_scale(seen, t.warmup_images, total)
@@ -125,8 +136,10 @@ def pretrain(settings: Settings, out: Path, studies=None, validation=None, progr
         if meter.count == LOG_EVERY or seen == total:
             history += meter.rows(seen, "train")
             if not math.isfinite(history[-1]["value"]):
-                raise FloatingPointError(f"the loss is not finite near step {step + 1}; lower training.learning_rate or use "
-                                         "bf16 instead of fp16; the last checkpoint is kept")
+                raise FloatingPointError(
+                    f"the loss is not finite near step {step + 1}; lower training.learning_rate or use "
+                    "bf16 instead of fp16; the last checkpoint is kept"
+                )
             bar.set_postfix(total=f"{history[-1]['value']:.3f}", refresh=False)
         if (step + 1) % every == 0 or seen == total:
             history += validate(accelerator, wrapped, checks, settings, seen)
@@ -144,8 +157,11 @@ def pretrain(settings: Settings, out: Path, studies=None, validation=None, progr
 def start(settings: Settings) -> Accelerator:
     """Meet the other processes, if torchrun started several, and refuse a launch in which each would train alone."""
     join(on_cpu(settings))
-    accelerator = Accelerator(cpu=on_cpu(settings), mixed_precision=mixed_precision(settings),
-                              gradient_accumulation_steps=settings.training.accumulation)
+    accelerator = Accelerator(
+        cpu=on_cpu(settings),
+        mixed_precision=mixed_precision(settings),
+        gradient_accumulation_steps=settings.training.accumulation,
+    )
     check_processes(accelerator.num_processes)
     if accelerator.device.type == "cuda" and settings.training.precision != "fp32":
         # the contrasts compute in float32, also within mixed precision; TF32 products are many times faster there, and finer
@@ -168,9 +184,15 @@ def lay_out(model: SSACLModel, batch: Batch, settings: Settings, accelerator: Ac
     if t.compile:  # the texts' lengths change from step to step, so what reads them would be compiled again and again
         model.encoder.compile()
         model.decoder.run = torch.compile(model.decoder.run)
-    layers = [*model.text.bert.encoder.layer, *model.language.gpt.transformer.h[:-1]]  # the last block is not called as such
+    layers = [
+        *model.text.bert.encoder.layer,
+        *model.language.gpt.transformer.h[:-1],
+    ]  # the last block is not called as such
+    model.processes = Processes(gather_rows, share_of_mean)
     wrapped = distribute(model, t.sharding, layers, accelerator.device)
-    return wrapped, torch.optim.AdamW(parameter_groups(model, settings), lr=t.learning_rate, betas=(0.9, 0.95), fused=True)
+    return wrapped, torch.optim.AdamW(
+        parameter_groups(model, settings), lr=t.learning_rate, betas=(0.9, 0.95), fused=True
+    )
 
 
 def freeze_unread(model: SSACLModel, batch: Batch, settings: Settings) -> None:
@@ -178,10 +200,17 @@ def freeze_unread(model: SSACLModel, batch: Batch, settings: Settings) -> None:
 
     Found by one backward pass over two images, without dropout.
     """
-    few = Batch(**{name: value if name.startswith("name_") else value[:2] for name, value in vars(batch).items()
-                   if name != "report_places"})
+    few = Batch(
+        **{
+            name: value if name.startswith("name_") else value[:2]
+            for name, value in vars(batch).items()
+            if name != "report_places"
+        }
+    )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    terms = model.eval()(few.to(model.device), settings.training.mask_ratio, settings.training.mixing, wanted_terms(settings))
+    terms = model.eval()(
+        few.to(model.device), settings.training.mask_ratio, settings.training.mixing, wanted_terms(settings)
+    )
     gradients = torch.autograd.grad(weighted_sum(terms, settings), parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)
@@ -224,8 +253,10 @@ class Meter:
     def rows(self, images: int, split: str) -> list[dict]:
         """Mean of every term over steps and processes as rows of the history, "total" last; starts anew."""
         means = mean_over_processes(torch.stack(list(self.sums.values())) / self.count).tolist()
-        rows = [{"images": images, "split": split, "term": name, "value": value}
-                for name, value in zip(self.sums, means, strict=True)]
+        rows = [
+            {"images": images, "split": split, "term": name, "value": value}
+            for name, value in zip(self.sums, means, strict=True)
+        ]
         self.sums, self.count = {}, 0
         return rows
 
@@ -237,8 +268,12 @@ def validate(accelerator, model, checks: TrainingBatches, settings: Settings, im
     meter = Meter()
     for batch in checks.loader():
         with accelerator.autocast():
-            terms = model(batch.to(accelerator.device), settings.training.mask_ratio, settings.training.mixing,
-                          wanted_terms(settings))
+            terms = model(
+                batch.to(accelerator.device),
+                settings.training.mask_ratio,
+                settings.training.mixing,
+                wanted_terms(settings),
+            )
         meter.add({**terms, "total": weighted_sum(terms, settings)})
     return meter.rows(images, "validation")
 
@@ -256,7 +291,9 @@ def untrained(settings: Settings, studies=None) -> SSACLModel:
     batches = TrainingBatches(plain, studies, model.processor, 40, place=(0, 1))
     for step in range(len(batches)):
         rows = batches.indices(step)
-        noise = torch.from_numpy(np.random.default_rng([settings.seed, 13, step]).random((len(rows), model.config.patches)))
+        noise = torch.from_numpy(
+            np.random.default_rng([settings.seed, 13, step]).random((len(rows), model.config.patches))
+        )
         keep = keep_lowest(noise, settings.training.mask_ratio) if step % 2 else None
         model.encoder(model.processor.normalise(studies.images(rows)), keep)
     return model.eval()

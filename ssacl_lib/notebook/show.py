@@ -12,17 +12,17 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from .anatomy import default_graph
-from .evaluation.blind import FILMS
-from .evaluation.models import shipped_checkpoint
-from .model import SSACLConfig, SSACLModel
-from .model.encoder import VisionEncoder
-from .plots.anatomy import node_explorer
-from .plots.pretraining import TERMS
-from .plots.style import png_bytes
-from .settings import Settings, load_settings
-from .tables import to_markdown, write_table
-from .training import untrained
+from ..anatomy import default_graph
+from ..evaluation.blind import FILMS
+from ..evaluation.models import shipped_checkpoint
+from ..model import SSACLConfig, SSACLModel
+from ..model.encoder import VisionEncoder
+from ..plots.anatomy import node_explorer
+from ..plots.pretraining import TERMS
+from ..plots.style import png_bytes
+from ..record.tables import to_markdown, write_table
+from ..settings import Settings, load_settings
+from ..training.loop import untrained
 
 QUERIES, PATCHES = 3, 4
 """Tokens of the toy encoder whose attention is measured."""

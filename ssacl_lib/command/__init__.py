@@ -1,0 +1,1 @@
+"""The doors: what `ssacl` understands, and one file per kind of work."""

@@ -1,0 +1,1 @@
+"""What ran and what came out: manifest, fingerprints of the sources, tables."""

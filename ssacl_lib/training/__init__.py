@@ -1,0 +1,1 @@
+"""Pretraining: batches, the loop, its state on disk, the finding head, checkpoint folders."""
