@@ -43,6 +43,20 @@ def test_save_figure_writes_two_files_and_records_them(run):
     assert all(entry["caption"] == "The message first." for entry in outputs.values())
 
 
+def test_alternative_text_is_stored_and_shown(run, monkeypatch):
+    """In the manifest and in the notebook's output, where readers of web pages and of notebooks look for it."""
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure = anatomy.anatomy_graph()
+    style.save_figure(run, figure, "fig14_graph", "Names suffice. Lines are edges.", alt="A tree\nof names.")
+    style.save_figure(run, figure, "fig15_graph", "Names suffice. Lines are edges.")
+    outputs = read_json(run.figures / "manifest.json")["notebooks"]["01_anatomy_graph"]["outputs"]
+    texts = [outputs[f"fig{n}_graph.png"]["alt"] for n in (14, 15)]
+    assert texts == ["A tree of names.", "Names suffice."]
+    assert [picture._repr_mimebundle_()[1]["image/png"]["alt"] for picture in shown[::2]] == texts
+
+
 def test_a_figure_is_the_same_file_twice(run):
     hashes = []
     for _ in range(2):

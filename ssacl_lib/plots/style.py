@@ -6,6 +6,7 @@ shows it.
 """
 
 import io
+import re
 import textwrap
 from pathlib import Path
 
@@ -183,10 +184,11 @@ def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
-def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> None:
+def save_figure(run: Run, figure: Figure | str, name: str, caption: str, alt: str = "") -> None:
     """Save a figure as PNG (200 dpi) and PDF in the run's folder, enter both in the manifest, show it with its caption.
 
-    name: "figNN_subject": the notebook's number, then the figure's place in it. caption: opens with the message.
+    name: "figNN_subject": the notebook's number, then the figure's place in it. caption: opens with the message, as a
+    sentence. alt: what the picture shows, for a reader who doesn't see it; the caption's first sentence where none is given.
     A sentence in place of a figure (the data set lacks what it needs) is shown and nothing is saved.
 
     Raises:
@@ -201,21 +203,22 @@ def save_figure(run: Run, figure: Figure | str, name: str, caption: str) -> None
     caption = " ".join(caption.split())
     if not caption:
         raise ValueError(f"{name} has no caption; open it with the figure's message")
+    alt = " ".join(alt.split()) or re.split(r"(?<=[.?!]) (?=[A-Z])", caption)[0]
     for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
         path = run.figures / f"{name}.{suffix}"
         with atomic_write(path, "wb") as handle:
             figure.savefig(handle, format=suffix, metadata=metadata)
-        run.record(path, caption)
-    show_picture(run.figures / f"{name}.png", caption, figure.get_figwidth())
+        run.record(path, caption, alt)
+    show_picture(run.figures / f"{name}.png", caption, figure.get_figwidth(), alt)
 
 
-def show_picture(path: Path, caption: str, inches: float) -> None:
-    """In a notebook: the saved picture, and its caption below. Elsewhere nothing happens."""
+def show_picture(path: Path, caption: str, inches: float, alt: str) -> None:
+    """In a notebook: the saved picture with its alternative text, and its caption below. Elsewhere nothing happens."""
     try:
         from IPython import get_ipython
         from IPython.display import Image, Markdown, display
     except ImportError:
         return
     if get_ipython() is not None:
-        display(Image(filename=str(path), width=round(inches * 125)))
+        display(Image(filename=str(path), width=round(inches * 125), alt=alt))
         display(Markdown(f"**{path.stem.split('_')[0].replace('fig', 'Figure ')}.** {caption}"))

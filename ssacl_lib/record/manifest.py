@@ -138,8 +138,8 @@ class Run:
         """Folder of trained weights and per-study results, which can be made again and are not committed."""
         return self.settings.runs
 
-    def record(self, path: Path | str, caption: str | None = None) -> Path:
-        """Enter an output (a file below `figures`) with its hash, and its caption where it has one.
+    def record(self, path: Path | str, caption: str | None = None, alt: str | None = None) -> Path:
+        """Enter an output (a file below `figures`) with its hash, and its caption and alternative text where it has them.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -150,7 +150,7 @@ class Run:
             raise FileNotFoundError(f"can't record {path}: no such file")
         if not path.is_relative_to(self.figures.resolve()):
             raise ValueError(f"can't record {path}: it lies outside of {self.figures}")
-        entry = {"sha256": sha256_file(path), **({"caption": caption} if caption else {})}
+        entry = {"sha256": sha256_file(path)} | {k: v for k, v in (("caption", caption), ("alt", alt)) if v}
         name = path.relative_to(self.figures.resolve()).as_posix()
         self._update("manifest.json", lambda stage: stage.setdefault("outputs", {}).update({name: entry}))
         return path
