@@ -47,7 +47,8 @@ encoder is a start for `ssacl pretrain` (setting model.encoder_weights)."""
 
 PRETRAIN_START = """\
 The same loop with two terms alone: the global contrast, and the findings that the labeler reads in the training reports
-(ours, not the paper's; no annotation is used). A start for small budgets; only the encoder is kept."""
+(ours, not the paper's; no annotation is used). A start for small budgets: a training that names it takes the encoder alone;
+the text encoder lies beside it, so that the start itself can be measured on phrases."""
 
 CONVERT_RELEASE = """\
 Reads the authors' checkpoint (the file that their training saves; nothing in it is executed), renames every tensor, and

@@ -73,7 +73,7 @@ def region_masks(studies: Sequence, count: int, node: str) -> np.ndarray | None:
 
 
 def strongest(models: Mapping) -> str:
-    """The name of the last model in the order untrained, this run, shipped."""
+    """The name of the last model in the order untrained, start, this run, shipped."""
     return list(models)[-1]
 
 

@@ -1,31 +1,36 @@
 """The models that every table compares, the studies they are compared on, and fingerprints of their weights.
 
 untrained   the same architecture with random weights, and a head fitted on its random features like everybody's
+start       the encoder from which this run trains on (settings.model.encoder_weights) and the text side that it learnt
+            with, with a head of its own: what was there before the five losses. Left out where training starts at random
 this run    trained by notebook 02 in this rebuild
 shipped     the checkpoint that comes with the repository; left out where it is missing or takes another image size
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from .. import paths
 from ..datasets.registry import load_training
-from ..model.build import load_model
+from ..model.build import build_model, load_model, load_text_side, local_folder, start_tokenizer
 from ..model.config import SSACLConfig
 from ..record.manifest import require_stage, write_json
-from ..record.sources import modules_fingerprint, sha256_json
+from ..record.sources import modules_fingerprint, sha256_file, sha256_json
 from ..settings import Settings, load_settings
+from ..text.tokenizer import train_tokenizer
 from ..training.head import fit_head
 from ..training.loop import pretrain, save_model, untrained
 from .inputs import device_of
 
 STAGE = "02_pretraining"
+START = "start"
 
 
 def evaluation_models(run) -> dict:
-    """The models by name, in the order untrained, this run, shipped; prints one line where one is left out.
+    """The models by name, in the order untrained, start, this run, shipped; prints one line where one is left out.
 
     run: has `.settings` and `.runs`. A notebook opened alone trains a small model itself, as `require_stage` says.
 
@@ -35,6 +40,8 @@ def evaluation_models(run) -> dict:
     settings = run.settings
     device = device_of(settings)
     models = {"untrained": untrained_model(run, device)}
+    if settings.model.encoder_weights:
+        models[START] = start_model(run, device)
     folder = Path(run.runs) / "model"
     if not require_stage(run, STAGE, folder / "config.json"):
         folder = small_model(run)
@@ -60,18 +67,53 @@ def shipped_checkpoint(settings: Settings) -> Path | None:
     return folder
 
 
+def writers(models: dict) -> dict:
+    """The models that write reports: all but the start, whose language decoder has learnt nothing."""
+    return {name: model for name, model in models.items() if name != START}
+
+
+def grounders(run, models: dict) -> dict:
+    """The models that can point at a phrase: the start only where its folder holds a text side; else a line says so."""
+    weights = run.settings.model.encoder_weights
+    if START not in models or start_tokenizer(weights) is not None:
+        return models
+    print(f"{weights} holds an encoder without a text side: the start is left out where phrases are grounded")
+    return {name: model for name, model in models.items() if name != START}
+
+
 def untrained_model(run, device: torch.device):
     """The untrained model with a fitted head, saved under the run's folder and made again when the settings change."""
-    settings, folder = run.settings, Path(run.runs) / "untrained"
+    train = load_training(run.settings, "train")
+    return _with_head(run, "untrained", "", lambda: untrained(run.settings, train), device)
+
+
+def start_model(run, device: torch.device):
+    """A model that knows what the start holds and nothing else, with a head fitted on it; kept like the untrained one."""
+    settings = run.settings
+    weights = settings.model.encoder_weights
+    folder = local_folder(weights)
+
+    def build():
+        tokenizer = start_tokenizer(weights)
+        if tokenizer is None:
+            return build_model(settings, train_tokenizer(list(load_training(settings, "train").reports)))
+        model = build_model(settings, tokenizer)
+        load_text_side(model, weights)
+        return model
+
+    files = sorted(folder.glob("*.safetensors")) if folder else []
+    return _with_head(run, START, sha256_json([weights, *map(sha256_file, files)]), build, device)
+
+
+def _with_head(run, name: str, source: str, build: Callable, device: torch.device):
+    """A built model with a head fitted on its encoder, kept under the run's folder until settings, source or code change."""
+    settings, folder = run.settings, Path(run.runs) / name
     train = load_training(settings, "train")
-    code = modules_fingerprint("training.loop", "training.head")
-    key = {
-        "made from": sha256_json(
-            [settings.model_dump(include={"data", "model", "training", "seed"}), train.folder.name, code]
-        )
-    }
+    code = modules_fingerprint("training.loop", "training.head", "model.build")
+    made_from = [settings.model_dump(include={"data", "model", "training", "seed"}), train.folder.name, source, code]
+    key = {"made from": sha256_json(made_from)}
     if not _same_key(folder / "key.json", key):
-        model = untrained(settings, train).to(device)
+        model = build().to(device)
         fit_head(model, train, load_training(settings, "validation"), settings.seed)
         folder.mkdir(parents=True, exist_ok=True)
         save_model(model, folder)

@@ -118,13 +118,40 @@ def load_encoder(model: SSACLModel, name_or_path: str) -> None:
     else:
         source = mae_encoder_state(ViTMAEModel.from_pretrained(own or name_or_path, use_safetensors=True).state_dict())
     wanted = model.encoder.state_dict()
-    odd = [name for name in wanted if name not in source or source[name].shape != wanted[name].shape]
+    model.encoder.load_state_dict(_fitting(wanted, source, name_or_path, "stem, width, depth, patch_size"))
+
+
+def text_side(model: SSACLModel) -> dict[str, torch.Tensor]:
+    """What L_cl teaches beside the encoder, by name: the text encoder and the linear map of the patches into its space."""
+    return {name: value for name, value in model.state_dict().items() if name.startswith(("text.", "image_to_text."))}
+
+
+def start_tokenizer(name_or_path: str):
+    """The tokenizer of the text side that a start holds beside its encoder; None where it holds the encoder alone."""
+    own = local_folder(name_or_path)
+    return AutoTokenizer.from_pretrained(own / "tokenizer") if own and (own / "text.safetensors").is_file() else None
+
+
+def load_text_side(model: SSACLModel, name_or_path: str) -> None:
+    """Load `text_side` from a start's folder (training/checkpoints.py, make_start).
+
+    Raises:
+        ValueError: tensors that do not fit, by name.
+    """
+    source = load_file(local_folder(name_or_path) / "text.safetensors")
+    fitting = _fitting(text_side(model), source, name_or_path, "text_width, text_depth, width")
+    model.load_state_dict(fitting, strict=False)
+
+
+def _fitting(wanted: dict, source: dict, name: str, sizes: str) -> dict[str, torch.Tensor]:
+    """The wanted tensors out of `source`, in their type; ValueError names those that are absent or of another shape."""
+    odd = [key for key in wanted if key not in source or source[key].shape != wanted[key].shape]
     if odd:
         raise ValueError(
-            f"{name_or_path}: does not fit this encoder at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
-            "check model.stem, width, depth, patch_size and data.image_size"
+            f"{name}: does not fit this model at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
+            f"check model.{sizes} and data.image_size"
         )
-    model.encoder.load_state_dict({name: source[name].to(tensor.dtype) for name, tensor in wanted.items()})
+    return {key: source[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
 
 def local_folder(name_or_path: str) -> Path | None:

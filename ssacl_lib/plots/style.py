@@ -32,6 +32,7 @@ INK, PALE = "#222222", "#E3E3E3"
 
 METHOD_COLOURS = {
     "untrained": GREY,
+    "start": "#B5A000",  # the palette's yellow, dark enough for a line on white
     "this run": BLUE,
     "shipped": GREEN,
     "trained on the films": SKY,

@@ -1,7 +1,7 @@
 """Make a checkpoint folder: pretrain, fit the head, and write down how it was made.
 
 A finished folder holds model.safetensors, config.json, tokenizer/, history.csv and manifest.json (settings, seed, versions,
-seconds). `make_start` keeps the encoder alone: the start from which a small budget trains on.
+seconds). `make_start` keeps the encoder, from which a small budget trains on, and the text side that it learnt with.
 """
 
 import json
@@ -15,7 +15,7 @@ import torch
 from ..datasets.registry import load_training
 from ..distributed import join, rank, shared
 from ..model import SSACLModel
-from ..model.build import load_model
+from ..model.build import load_model, text_side
 from ..record.manifest import package_versions, portable_settings, read_json, write_json
 from ..settings import Settings
 from .head import fit_head
@@ -86,7 +86,12 @@ def make_checkpoint(
 
 
 def make_start(settings: Settings, out: Path, command: str = "", progress: bool = True) -> Path:
-    """Pretrain by the settings and keep the encoder alone: `out/encoder.safetensors` (float16) and its manifest."""
+    """Pretrain by the settings and keep `out/encoder.safetensors` (float16) and its manifest.
+
+    Where L_cl was a term, also what it taught beside the encoder: `text.safetensors` (text encoder, projection of the
+    patches) and tokenizer/. A training that starts from the folder takes the encoder only; the text side lets the start
+    itself be measured on phrases.
+    """
     out = Path(out)
     work = out / "work"
     started = time.perf_counter()
@@ -94,13 +99,10 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
     if rank():
         return out
     model = SSACLModel.from_pretrained(work)
-    write_tensors(
-        out / "encoder.safetensors",
-        {
-            name: value.half() if value.is_floating_point() else value
-            for name, value in model.encoder.state_dict().items()
-        },
-    )
+    write_tensors(out / "encoder.safetensors", _halves(model.encoder.state_dict()))
+    if settings.training.loss_weights.global_contrastive:
+        write_tensors(out / "text.safetensors", _halves(text_side(model)))
+        model.processor.text_tokenizer.save_pretrained(out / "tokenizer")
     result.history.to_csv(out / "history.csv", index=False)
     write_json(
         out / "manifest.json",
@@ -114,3 +116,8 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
         },
     )
     return out
+
+
+def _halves(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Floating-point tensors as float16, the others as they are."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}

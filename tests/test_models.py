@@ -1,0 +1,96 @@
+"""The compared models: what a start holds, and what is left out where it holds less."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from ssacl_lib.evaluation import models
+from ssacl_lib.model import SSACLModel
+from ssacl_lib.model.build import build_model
+from ssacl_lib.settings import load_settings
+from ssacl_lib.text.labeler import label_array
+from ssacl_lib.text.tokenizer import train_tokenizer
+from ssacl_lib.training import checkpoints
+
+SMALL = {
+    "data.image_size": 32,
+    "model.patch_size": 8,
+    "model.width": 16,
+    "model.text_width": 16,
+    "model.language_width": 16,
+    "model.heads": 2,
+    "model.depth": 1,
+    "training.batch_size": 4,
+    "training.images": 24,
+    "device": "cpu",
+}
+CONTRAST = {
+    f"training.loss_weights.{name}": float(name == "global_contrastive")
+    for name in ("image_reconstruction", "anatomy_reconstruction", "global_contrastive", "anatomical_consistency",
+                 "report_generation")
+}  # fmt: skip
+
+
+class View:
+    """A training view in memory."""
+
+    folder = SimpleNamespace(name="films")
+    reports = [f"{side} pleural effusion. Heart is {size}." for side in ("Left", "Right", "No") * 4 for size in "ab"]
+    labels = label_array(reports)
+
+    def __len__(self):
+        return len(self.reports)
+
+    def images(self, rows):
+        return np.random.default_rng(0).integers(0, 255, (len(self), 32, 32), dtype=np.uint8)[rows]
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """A start made by the contrast alone, and the settings of a run that goes on from it."""
+    for module in (models, checkpoints):
+        monkeypatch.setattr(module, "load_training", lambda *_: View())
+    monkeypatch.setattr("ssacl_lib.training.loop.load_training", lambda *_: View())
+    checkpoints.make_start(load_settings("smoke", **SMALL, **CONTRAST), tmp_path / "start", progress=False)
+    return tmp_path / "start"
+
+
+def a_run(tmp_path, start) -> SimpleNamespace:
+    settings = load_settings("smoke", out_dir=tmp_path / "out", **SMALL, **{"model.encoder_weights": str(start)})
+    return SimpleNamespace(settings=settings, runs=settings.runs)
+
+
+def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alone(tmp_path, start):
+    trained = SSACLModel.from_pretrained(start / "work").eval()
+    run = a_run(tmp_path, start)
+    model = models.start_model(run, torch.device("cpu"))
+    pixels = model.processor.normalise(View().images([0, 1]))
+    with torch.no_grad():
+        for ask in (lambda m: m.patch_embeddings(pixels), lambda m: m.text_embedding(["left effusion", "heart"])):
+            torch.testing.assert_close(ask(model), ask(trained), atol=5e-3, rtol=5e-3)
+    assert (models.grounders(run, {"start": model}), models.writers({"start": model})) == ({"start": model}, {})
+    begun = build_model(run.settings, train_tokenizer(View.reports))
+    torch.testing.assert_close(begun.encoder.state_dict(), model.encoder.state_dict())
+    assert not torch.equal(begun.image_to_text.weight, model.image_to_text.weight)
+
+
+def test_a_start_without_text_side_is_left_out_of_phrases_only(tmp_path, start, capsys):
+    (start / "text.safetensors").unlink()
+    run = a_run(tmp_path, start)
+    model = models.start_model(run, torch.device("cpu"))
+    assert model.finding_logits(model.processor.normalise(View().images([0]))).shape == (1, 13)
+    assert list(models.grounders(run, {"untrained": 0, "start": model})) == ["untrained"]
+    assert "without a text side" in capsys.readouterr().out
+
+
+def test_a_head_is_fitted_again_for_another_start(tmp_path, start):
+    first = models.start_model(a_run(tmp_path, start), torch.device("cpu"))
+    checkpoints.make_start(
+        load_settings("smoke", **{**SMALL, **CONTRAST, "seed": 1}), tmp_path / "other", progress=False
+    )
+    other = tmp_path / "other" / "encoder.safetensors"
+    other.replace(start / "encoder.safetensors")
+    again = models.start_model(a_run(tmp_path, start), torch.device("cpu"))
+    assert not torch.equal(first.encoder.cls_token, again.encoder.cls_token)
