@@ -2,7 +2,7 @@
 
 Per node of the graph (a parent's map is the mean of its children's maps), against the exact masks:
 
-    pointing                     the map's maximum lies inside the anatomy
+    pointing                     share of the map's maxima that lie inside the anatomy: 1 or 0 where there is one maximum
     cnr                          contrast of the map inside against outside
     entropy                      of the attention over the N patches, divided by log N: 1 = looks everywhere alike
     similarity_across_patients   mean cosine of the attention with that of other patients: 1 = the same for everybody
@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from .. import inference
 from ..anatomy import default_graph
-from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, pointing_game
+from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, pointing_share
 from ..model.precision import autocast
 from .inputs import pixels_of, test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
@@ -62,7 +62,7 @@ def with_parents(leaves: np.ndarray) -> np.ndarray:
 
 
 def node_scores(study, maps: np.ndarray) -> list[dict]:
-    """Pointing game and CNR of maps [32, H, W] for the nodes that have a mask in the study."""
+    """Pointing share and CNR of maps [32, H, W] for the nodes that have a mask in the study."""
     rows = []
     for node, heatmap in zip(default_graph().nodes, maps, strict=True):
         mask = study.regions.get(node)
@@ -71,7 +71,7 @@ def node_scores(study, maps: np.ndarray) -> list[dict]:
                 {
                     "study": study.study_id,
                     "node": node,
-                    "pointing": float(pointing_game(heatmap, mask)),
+                    "pointing": pointing_share(heatmap, mask),
                     "cnr": float(contrast_to_noise_ratio(heatmap, mask)),
                 }
             )

@@ -15,8 +15,8 @@ from .. import inference
 from ..anatomy import ANATOMIES, anatomies_for, leaves_of
 from ..metrics.clinical import clinical_scores
 from ..metrics.lexical import score_reports
+from ..model import maps as model_maps
 from ..model.encoder import keep_lowest, visible_pixels
-from ..model.maps import anatomy_maps_of_pixels, to_image
 from ..observations import OBSERVATIONS, POSITIVE
 from ..text.labeler import label_array
 from ..text.sections import sentences
@@ -98,8 +98,8 @@ def mark_sentences(report: str, others: set[str], disagreeing: str) -> list[tupl
 # ---- evidence behind a report
 def node_attention(model, images: np.ndarray, nodes: Sequence[str]) -> np.ndarray:
     """Prompt attention of nodes on images [n, S, S] as a multiple of the uniform one: [n, nodes, S, S]."""
-    maps = anatomy_maps_of_pixels(model, pixels_of(model, images), list(nodes))
-    return maps.float().cpu().numpy() * model.config.patches
+    attention = model_maps.anatomy_maps_of_pixels(model, pixels_of(model, images), list(nodes))
+    return attention.float().cpu().numpy() * model.config.patches
 
 
 @torch.no_grad()
@@ -108,18 +108,9 @@ def cls_attention(model, images: np.ndarray) -> np.ndarray:
 
     What is left to look at without prompts: it knows no phrase and no anatomy.
     """
-    block, seen = model.encoder.blocks[-1], {}
-    handle = block.norm1.register_forward_pre_hook(lambda _, inputs: seen.setdefault("tokens", inputs[0]))
-    try:
-        model.eval()
-        model.encoder(pixels_of(model, images))
-    finally:
-        handle.remove()
-    query, key, _ = block.split(seen["tokens"])
-    scores = (query[:, :, :1] * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    weights = scores.float().softmax(-1)[:, :, 0, 1:].mean(1)
-    weights = weights / weights.sum(-1, keepdim=True) * model.config.patches
-    return to_image(weights[:, None], model, sigma=0.0)[:, 0].cpu().numpy()
+    model.eval()
+    weights = model_maps.cls_attention(model, pixels_of(model, images)) * model.config.patches
+    return model_maps.to_image(weights[:, None], model, sigma=0.0)[:, 0].cpu().numpy()
 
 
 def report_cases(per_study: pd.DataFrame, method: str, model, studies: Sequence, count: int = 3) -> list[Case]:

@@ -44,7 +44,8 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:  # the caches of evaluate_* are of no use to anybody here
         run = SimpleNamespace(settings=settings, runs=Path(folder))
         auc = findings.finding_table(findings.evaluate_findings(run, {METHOD: model}, studies), settings)
-        phrases = grounding.phrase_table(grounding.evaluate_phrases(run, {METHOD: model}, studies), settings)
+        per_phrase = grounding.evaluate_phrases(run, {METHOD: model}, studies, grounding.MAPS)
+        phrases = grounding.phrase_table(per_phrase, settings)
     auc = auc[auc["finding"] == "mean of findings"].assign(about="finding head, mean of findings")
     phrases = phrases[(phrases["finding"] == "overall") & (phrases["control"] == "own") & phrases["metric"].isin(SHOWN)]
     phrases = phrases.assign(about="phrases, " + phrases["map"] + " map")

@@ -1,13 +1,18 @@
 """Phrase grounding: where does the model look for a phrase, and would it look there anyway?
 
 `evaluate_phrases` scores every map of every model once per phrase and control and saves the scores; `phrase_table`
-turns them into means with intervals. Controls (only "own" asks the phrase that belongs to the mask):
+turns them into means with intervals, and into differences paired by phrase (`controls.py`). Controls (only "own" asks the
+phrase that belongs to the mask):
 
     own              the phrase on its study's image
     swapped phrase   a phrase of a finding that the study does not have, same image, same mask: must be worse
     swapped side     right and left exchanged, same image, same mask: must be worse
     shifted          the image moved by a sixth of its width, the mask moved alike: must be as good
     centre prior     a fixed Gaussian in the middle, as a method of its own: must be beaten
+    cls attention    a map of the model that reads no phrase, as a kind of map: must be beaten, and fails every swap
+
+"pointing" is the share of a map's maxima that lie inside the mask (`metrics.grounding.pointing_share`), so that a map which
+is the same everywhere scores chance.
 
 The untrained model's masked maps and everything shifted use `evaluation.control_studies` studies only (masked evidence
 costs K passes an image); `n` in the table says how many phrases stand behind a number.
@@ -20,39 +25,42 @@ import pandas as pd
 from tqdm import tqdm
 
 from .. import inference
-from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_game
+from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_share
 from ..metrics.intervals import macro_interval
 from ..observations import OBSERVATIONS
+from .controls import CONTROLS, PRIOR, paired_scores
 from .inputs import test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
 from .targets import Target, collect_targets, shift, shift_targets
 
 MAPS = ("masked", "similarity")
-CONTROLS = ("own", "swapped phrase", "swapped side", "shifted")
+RELEASE_MAPS = ("cls attention", "weighted tokens", "grad-cam")
+"""The maps that the authors' release holds; see model/maps.py."""
 SCORES = ["cnr", "miou", "pointing", "dice"]
-PRIOR = "centre prior"
 COLUMNS = ["study", "finding", "phrase", "method", "map", "control", *SCORES, "evidence"]
 CHUNK = 16  # studies whose maps are in memory at once
 CODE = ("evaluation/grounding.py", "evaluation/targets.py", "metrics/grounding.py", "inference.py", "model/*.py")
 
 
 def score_map(heatmap: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """CNR, mean IoU and mean Dice over the thresholds, and pointing game of a map [H, W] against a mask [H, W] bool.
+    """CNR, mean IoU and mean Dice over the thresholds, and pointing share of a map [H, W] against a mask [H, W] bool.
 
     A map without any noise has an infinite CNR, which no mean survives: it counts as 100.
     """
     return {
         "cnr": float(np.clip(contrast_to_noise_ratio(heatmap, mask), -100, 100)),
         "miou": float(iou(heatmap, mask).mean()),
-        "pointing": float(pointing_game(heatmap, mask)),
+        "pointing": pointing_share(heatmap, mask),
         "dice": float(dice(heatmap, mask).mean()),
     }
 
 
-def evaluate_phrases(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
+def evaluate_phrases(
+    run, models: dict, studies: Sequence | None = None, maps: Sequence[str] = MAPS + RELEASE_MAPS
+) -> pd.DataFrame:
     """Scores of every phrase: one row per study, phrase, method, map and control (cached per model).
 
-    run: has `.settings` and `.runs`. models: method name -> model. studies: evaluation studies (test split).
+    run: has `.settings` and `.runs`. models: method name -> model. studies: evaluation studies (test split). maps: kinds.
     Columns: study, finding, phrase, method, map, control, cnr, miou, pointing, dice, evidence; `evidence` is the map
     averaged over the model's patches (rows of control "own" only). No phrases in the data set: no rows.
     """
@@ -68,8 +76,8 @@ def evaluate_phrases(run, models: dict, studies: Sequence | None = None) -> pd.D
             cached(
                 run.runs / "evaluation",
                 f"phrases {method}",
-                {**key, "weights": weights_hash(model)},
-                lambda m=model, name=method: score_model(name, m, targets, studies, settings),
+                {**key, "weights": weights_hash(model), "maps": list(maps)},
+                lambda m=model, name=method: score_model(name, m, targets, studies, settings, maps),
             )
         )
     return pd.concat(frames, ignore_index=True)
@@ -80,14 +88,16 @@ def control_numbers(targets: Sequence[Target], settings) -> list[int]:
     return sorted({target.study for target in targets})[: settings.evaluation.control_studies]
 
 
-def score_model(method: str, model, targets: Sequence[Target], studies: Sequence, settings) -> pd.DataFrame:
+def score_model(
+    method: str, model, targets: Sequence[Target], studies: Sequence, settings, maps: Sequence[str]
+) -> pd.DataFrame:
     """All rows of one model; see `evaluate_phrases`."""
     few = set(control_numbers(targets, settings))
     by_study: dict[int, list[Target]] = {}
     for target in targets:
         by_study.setdefault(target.study, []).append(target)
     rows = []
-    for kind in MAPS:
+    for kind in maps:
         costly = kind == "masked"
         numbers = sorted(few) if costly and method == "untrained" else sorted(by_study)
         rows += score_jobs(
@@ -192,32 +202,13 @@ def grid_of(heatmap: np.ndarray, grid: int) -> np.ndarray:
     return heatmap.reshape(grid, size, grid, size).mean((1, 3)).astype(np.float32).ravel()
 
 
-def paired_scores(per_phrase: pd.DataFrame) -> pd.DataFrame:
-    """Differences on the same phrase: own minus swapped phrase or side, shifted minus own, own minus centre prior.
-
-    Returns study, finding, method, map and one column per difference; NaN where one of the two was not scored.
-    """
-    where = ["study", "finding", "phrase"]
-    wide = per_phrase.pivot_table(index=[*where, "method", "map"], columns="control", values=["cnr", "pointing"])
-    wide = wide.reindex(columns=pd.MultiIndex.from_product([["cnr", "pointing"], CONTROLS]))
-    prior = wide.xs((PRIOR, "prior"), level=("method", "map"))["pointing", "own"]
-    out = {}
-    for score in ("cnr", "pointing"):
-        own = wide[score, "own"]
-        out[f"{score}_own_minus_swapped"] = own - wide[score, "swapped phrase"]
-        out[f"{score}_own_minus_swapped_side"] = own - wide[score, "swapped side"]
-        out[f"{score}_shifted_minus_own"] = wide[score, "shifted"] - own
-    keys = wide.index.droplevel(["method", "map"])
-    out["pointing_minus_prior"] = wide["pointing", "own"] - prior.reindex(keys).to_numpy()
-    paired = pd.DataFrame(out).reset_index()
-    return paired[paired["method"] != PRIOR]
-
-
 def phrase_table(per_phrase: pd.DataFrame, settings) -> pd.DataFrame:
     """The table phrase_grounding: map, control, finding, method, metric, value, low, high, n (phrases), seed.
 
-    finding: "overall" (mean over phrases), "mean of findings" (each finding counts once) or a finding. Differences
-    (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by phrase and stand under the control "own".
+    finding: "overall" (mean over phrases), "mean of findings" (each finding counts once) or a finding (not for the release's
+    maps, which are scored once as a whole). Differences
+    (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by phrase and stand under the control "own"; their n
+    counts the phrases that have both.
     """
     first = ["map", "control", "finding"]
     if not len(per_phrase):
@@ -252,6 +243,8 @@ def finding_rows(about: dict, group: pd.DataFrame, metrics: list[str], settings)
                     "seed": settings.seed,
                 }
             )
+    if about["map"] in RELEASE_MAPS:
+        return rows
     for finding in [name for name in OBSERVATIONS if (group["finding"] == name).any()]:
         of_finding = group[group["finding"] == finding]
         rows += mean_rows({**about, "finding": finding}, of_finding[metrics], of_finding["study"], settings)

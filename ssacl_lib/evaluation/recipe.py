@@ -23,7 +23,7 @@ from ..settings import LossWeights, Settings, load_settings
 from ..training.batches import TrainingBatches
 from ..training.checkpoints import make_checkpoint, make_start
 from .findings import evaluate_findings, finding_table
-from .grounding import evaluate_phrases, phrase_table
+from .grounding import MAPS, evaluate_phrases, phrase_table
 from .inputs import device_of
 from .results import ENDING, long_table, mean_rows
 
@@ -144,7 +144,7 @@ def score(model, settings: Settings, folder: Path) -> pd.DataFrame:
     studies = load_evaluation(settings, "validation", limit=STUDIES)
     run = SimpleNamespace(settings=settings, runs=folder)
     auc = finding_table(evaluate_findings(run, {"head": model}, studies), settings)
-    phrases = phrase_table(evaluate_phrases(run, {"model": model}, studies), settings)
+    phrases = phrase_table(evaluate_phrases(run, {"model": model}, studies, MAPS), settings)
     own = phrases[(phrases["method"] == "model") & (phrases["control"] == "own") & (phrases["finding"] == "overall")]
     tables = (
         auc[auc["finding"] == "mean of findings"],

@@ -1,4 +1,4 @@
-"""Does a map lie on its mask? Contrast-to-noise ratio, IoU, pointing game, Dice, recall, precision of one map.
+"""Does a map lie on its mask? Contrast-to-noise ratio, IoU, pointing, Dice, recall, precision of one map.
 
 A map is [H, W] numbers (array or tensor, any range, high = here); a mask is [H, W] bool with at least one pixel.
 `iou`, `dice`, `recall` and `precision` min-max normalise the map to [-1, 1] themselves and count a pixel as found where
@@ -12,6 +12,9 @@ import torch
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Thresholds on the map in [-1, 1] over which MS-CXR's mIoU is averaged."""
+
+ROUNDING = 1e-6
+"""Values of a map closer than this share of its largest magnitude are equal: a few steps of float32."""
 
 
 def _array(value: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -121,6 +124,8 @@ def precision(
 def pointing_game(heatmap: np.ndarray | torch.Tensor, mask: np.ndarray | torch.Tensor) -> int:
     """1 if a maximum of the map lies inside the mask, else 0. On ties any maximum counts (so a constant map has 1).
 
+    This is how the authors' release counts. The tables of this project use `pointing_share`, which ties can't flatter.
+
     Args:
         heatmap: [H, W]. mask: [H, W] bool.
 
@@ -129,6 +134,25 @@ def pointing_game(heatmap: np.ndarray | torch.Tensor, mask: np.ndarray | torch.T
     """
     heatmap, mask = _read(heatmap, mask)
     return int(heatmap[mask].max() == heatmap.max())
+
+
+def pointing_share(heatmap: np.ndarray | torch.Tensor, mask: np.ndarray | torch.Tensor) -> float:
+    """Share of the map's maxima that lie inside the mask: the chance that a pointer put on one of them hits.
+
+    With one maximum it is the pointing game, 0 or 1. A constant map points everywhere and scores the mask's share of the
+    picture, which is chance. Pixels within the rounding of float32 of the maximum count as maxima.
+
+    Args:
+        heatmap: [H, W]. mask: [H, W] bool.
+
+    Raises:
+        ValueError: shapes differ, NaN, empty mask.
+
+    Source: pointing game, Zhang et al., Top-Down Neural Attention by Excitation Backprop, ECCV 2016; the share is ours.
+    """
+    heatmap, mask = _read(heatmap, mask)
+    maxima = heatmap >= heatmap.max() - ROUNDING * np.abs(heatmap).max()
+    return float((maxima & mask).sum() / maxima.sum())
 
 
 def centre_prior(height: int, width: int) -> np.ndarray:

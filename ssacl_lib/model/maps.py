@@ -1,9 +1,20 @@
 """Where the model sees a phrase or an anatomy: from pixels to maps.
 
-Two kinds of phrase map. "similarity" is the protocol: cosine of projected patch tokens with the phrase's vector. "masked" is
-ours: which patches, when visible, make the image fit the phrase better? L_cl trains the image vector on randomly masked
-images, so K random masks are inputs the model knows; the cosine with the phrase is regressed on every patch's visibility.
+Two kinds of phrase map are scored everywhere. "similarity": cosine of projected patch tokens with the phrase's vector.
+"masked" is RISE (Petsiuk, Das, Saenko, BMVC 2018) asked of the fit of image and phrase: which patches, when visible, make the
+image fit the phrase better? RISE hides parts of the input of a model that never saw hidden parts; L_cl trains the image
+vector on randomly masked images, so here the K random masks are inputs that the model knows.
+
+Three more are held by the authors' release, and which of them made the paper's figure is not known:
+
+    cls attention     attention of CLS to the patches in the last block: the only one that is wired up, blind to the phrase
+    weighted tokens   projected tokens times softmax(position weights / 0.02), dot product with the phrase's vector
+    grad-cam          Grad-CAM (Selvaraju et al., ICCV 2017) of the cosine of image and phrase at the last block's patch tokens
+
+"similarity" is the second without its position weights, which depend on neither film nor phrase.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,6 +26,7 @@ from .network import SSACLNetwork
 from .precision import autocast
 
 MASKED_PASSES = (64, 1024)  # masked images per pass, on a CPU (more is slower: caches) and on a GPU
+POSITION_TEMPERATURE = 0.02  # of the release's weighted tokens
 
 
 def smooth(maps: torch.Tensor, sigma: float, beyond: str = "replicate") -> torch.Tensor:
@@ -56,6 +68,59 @@ def similarity_evidence(model: SSACLNetwork, pixels: torch.Tensor, text: torch.T
     return F.normalize(text.float(), dim=-1) @ patches.transpose(1, 2)
 
 
+def entering(model: SSACLNetwork, module: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """What enters a module of the encoder while it reads pixels [B, ...] without prompts."""
+    seen = []
+    handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        with autocast(model):
+            model.encoder(pixels)
+    finally:
+        handle.remove()
+    return seen[0].float()
+
+
+@torch.no_grad()
+def cls_attention(model: SSACLNetwork, pixels: torch.Tensor) -> torch.Tensor:
+    """Attention of CLS to the patches in the last block, mean over heads: [B, N], rows sum to 1."""
+    block = model.encoder.blocks[-1]
+    query, key, _ = block.split(entering(model, block.norm1, pixels))
+    scores = (query[:, :, :1] * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    return patch_attention(scores.softmax(-1))[:, 0]
+
+
+def cls_evidence(model: SSACLNetwork, pixels: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """`cls_attention` for every phrase alike, because it reads none: pixels [B, ...], text [P, Dt] -> [B, P, N]."""
+    return cls_attention(model, pixels)[:, None].repeat(1, len(text), 1)
+
+
+@torch.no_grad()
+def weighted_tokens(model: SSACLNetwork, pixels: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """Dot product of projected tokens, weighted by their position, with phrases: pixels [B, ...], text [P, Dt] -> [B, P, N]."""
+    weights = (model.position_weight.float() / POSITION_TEMPERATURE).softmax(-1)
+    with autocast(model):
+        patches = model.patch_embeddings(pixels).float()
+    return text.float() @ (patches * weights[:, None]).transpose(1, 2)
+
+
+@torch.no_grad()
+def gradient_evidence(model: SSACLNetwork, pixels: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """Grad-CAM of the cosine of image and phrase: pixels [B, ...], text [P, Dt] -> [B, P, N], not negative.
+
+    ReLU of the sum over channels of token times the gradient's mean over the patches, at the patch tokens that leave the
+    last block (before the last LayerNorm).
+    """
+    tokens = entering(model, model.encoder.norm, pixels)[:, 1:]
+    text, maps = F.normalize(text.float(), dim=-1), []
+    with torch.enable_grad():
+        tokens.requires_grad_()
+        fits = F.normalize(model.image_to_text(model.encoder.norm(tokens)).mean(1), dim=-1) @ text.T
+        for fit in fits.sum(0):
+            (gradient,) = torch.autograd.grad(fit, tokens, retain_graph=True)
+            maps.append((tokens.detach() * gradient.mean(1, keepdim=True)).sum(-1).relu())
+    return torch.stack(maps, dim=1)
+
+
 def random_keeps(model: SSACLNetwork, masks: int, seed: int) -> torch.Tensor:
     """Indices [K, kept] of the patches that each of K random masks keeps; depends on the seed only."""
     noise = torch.from_numpy(np.random.default_rng([seed, 77]).random((masks, model.config.patches), np.float32))
@@ -92,20 +157,31 @@ def phrase_maps_of_pixels(
 ) -> torch.Tensor:
     """Maps [B, P, S, S] of every phrase on every image; all phrases of an image share its K passes.
 
+    evidence: "masked" or a name of `EVIDENCE` (the module's docstring says what they are).
+
     Raises ValueError for an empty phrase or an unknown kind of evidence.
     """
-    if evidence not in ("masked", "similarity"):
-        raise ValueError(f"evidence={evidence!r}: expected 'masked' or 'similarity'")
+    if evidence != "masked" and evidence not in EVIDENCE:
+        raise ValueError(f"evidence={evidence!r}: expected one of 'masked', {', '.join(map(repr, EVIDENCE))}")
     if not phrases or any(not phrase.strip() for phrase in phrases):
         raise ValueError("an empty phrase cannot be grounded; give a few words such as 'left pleural effusion'")
     model.eval()
     with torch.no_grad():
         text = model.text_embedding(phrases)
-        if evidence == "similarity":
-            return to_image(similarity_evidence(model, pixels, text), model, model.config.evidence["smoothing_patches"])
+        if evidence != "masked":
+            return to_image(EVIDENCE[evidence](model, pixels, text), model, model.config.evidence["smoothing_patches"])
         keeps = random_keeps(model, masks or model.config.evidence["masks"], seed)
         scores = masked_embeddings(model, pixels, keeps) @ F.normalize(text.float(), dim=-1).T
         return evidence_to_image(visibility_effect(scores, keeps, model.config.patches), model)
+
+
+EVIDENCE: dict[str, Callable[[SSACLNetwork, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "similarity": similarity_evidence,
+    "cls attention": cls_evidence,
+    "weighted tokens": weighted_tokens,
+    "grad-cam": gradient_evidence,
+}
+"""Kinds of map that need one pass and no masks: values per patch [B, P, N], smoothed as the protocol says."""
 
 
 def patch_attention(attention: torch.Tensor) -> torch.Tensor:

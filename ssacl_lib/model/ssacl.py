@@ -28,7 +28,7 @@ class SSACLModel(SSACLNetwork):
         return model.eval()
 
     def ground(self, images, phrases: list[str], evidence: str = "masked", seed: int = 0) -> torch.Tensor:
-        """Maps [B, P, S, S] of phrases on images; evidence "masked" (ours) or "similarity" (the protocol)."""
+        """Maps [B, P, S, S] of phrases on images; evidence "masked" (ours), "similarity" or one of model/maps.py's others."""
         return phrase_maps_of_pixels(self, self.pixels(images), list(phrases), evidence, seed=seed)
 
     def attend(self, images, anatomies: list[str]) -> torch.Tensor:
