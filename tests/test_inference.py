@@ -6,7 +6,7 @@ import torch
 
 from ssacl_lib.anatomy import leaf_mask, leaves_of
 from ssacl_lib.inference import predict_findings, write_reports
-from ssacl_lib.model import SSACLConfig
+from ssacl_lib.model import SSACLConfig, maps
 from ssacl_lib.model.build import load_model
 from ssacl_lib.model.encoder import visible_patches
 from ssacl_lib.model.maps import evidence_to_image, phrase_maps_of_pixels, random_keeps, smooth, visibility_effect
@@ -148,3 +148,44 @@ def test_phrases_do_not_depend_on_each_other_or_on_the_batch(model, films):
         np.testing.assert_allclose(together[1, 1], alone[0, 0], atol=2e-2 * np.abs(alone).max())
     with pytest.raises(ValueError, match="empty phrase"):
         model.ground([films[0]], [" "])
+
+
+def test_of_the_release_s_maps_one_is_blind_to_the_phrase(model, films):
+    phrases, pixels = ["right pleural effusion", "large heart"], model.pixels(list(films[:2]))
+    for evidence in ("cls attention", "weighted tokens", "grad-cam"):
+        first, second = model.ground(list(films[:2]), phrases, evidence).unbind(1)
+        assert first.shape == (2, 64, 64) and not torch.equal(first[0], first[1])  # it reads the film
+        assert torch.equal(first, second) == (evidence == "cls attention")
+        alone = model.ground([films[1]], phrases[1:], evidence)[0, 0]
+        np.testing.assert_allclose(alone, second[1], atol=2e-2 * float(second.abs().max()))
+    assert (model.ground(list(films[:1]), phrases, "grad-cam") >= 0).all()
+    assert maps.cls_attention(model, pixels).sum(-1).tolist() == pytest.approx([1, 1])
+    assert not model.encoder.norm._forward_pre_hooks and not model.encoder.blocks[-1].norm1._forward_pre_hooks
+    with pytest.raises(ValueError, match="'grad-cam'"):
+        model.ground([films[0]], phrases, "saliency")
+
+
+def test_grad_cam_and_weighted_tokens_by_hand(model, films):
+    """The gradient of a cosine in closed form, channel by channel; the position weights put all on one patch."""
+    pixels, text = model.pixels(list(films[:1])), torch.randn(1, model.text.width, generator=torch.manual_seed(0))
+    tokens = maps.entering(model, model.encoder.norm, pixels)[0, 1:].detach().requires_grad_()
+    vector = model.image_to_text(model.encoder.norm(tokens)).mean(0)
+    gradient = text[0] / (text.norm() * vector.norm()) - vector * (text[0] @ vector) / (
+        text.norm() * vector.norm() ** 3
+    )
+    by_token = torch.autograd.grad(vector, tokens, grad_outputs=gradient.detach())[0]
+    expected = (tokens * by_token.mean(0)).sum(-1).clamp(min=0)
+    found = maps.gradient_evidence(model, pixels, text)[0, 0]
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-4 * float(expected.detach().max()))
+    before = model.position_weight.detach().clone()
+    with torch.no_grad():
+        model.position_weight[:] = 0
+        even = maps.weighted_tokens(model, pixels, text)
+        model.position_weight[7] = 1.0
+        one = maps.weighted_tokens(model, pixels, text)[0, 0]
+        model.position_weight[:] = before
+    patches = model.patch_embeddings(pixels)[0].detach().float()
+    torch.testing.assert_close(
+        even[0, 0], patches @ text[0] / len(patches), rtol=2e-2, atol=2e-2 * float(even.abs().max())
+    )
+    assert one.abs().argmax() == 7 and float(one.abs().sort().values[-2]) < 1e-6 * float(one[7].abs())

@@ -15,6 +15,8 @@ from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCE
 MAP = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 8.0]])  # in [-1, 1]: -1, -.75, -.5 / -.25, 0, 1
 RIGHT = np.array([[0, 0, 1], [0, 0, 1]], bool)
 
+METRICS = ["contrast_to_noise_ratio", "iou", "pointing_game", "pointing_share", "dice", "recall", "precision"]
+
 # --- grounding ---
 
 
@@ -32,6 +34,7 @@ def test_a_constant_map_is_defined_everywhere(level):
     constant = np.full((2, 3), level)
     assert grounding.contrast_to_noise_ratio(constant, RIGHT) == 0
     assert grounding.pointing_game(constant, RIGHT) == 1  # every pixel is a maximum, and any counts
+    assert grounding.pointing_share(constant, RIGHT) == 1 / 3  # every pixel is a maximum: chance
     for metric in (grounding.iou, grounding.dice, grounding.recall, grounding.precision):
         assert metric(constant, RIGHT).tolist() == [0] * 5
 
@@ -52,13 +55,26 @@ def test_pointing_counts_any_of_several_maxima():
     assert grounding.pointing_game(tie, RIGHT) == 1
 
 
+def test_the_share_of_maxima_is_chance_where_the_map_says_nothing_and_the_game_where_it_points():
+    assert (grounding.pointing_share(MAP, RIGHT), grounding.pointing_share(MAP, ~RIGHT)) == (1, 0)
+    assert grounding.pointing_share(np.array([[8.0, 0, 8.0], [8.0, 0, 8.0]]), RIGHT) == 0.5
+    mask = np.zeros((96, 96), bool)
+    mask[10:30, 20:70] = True
+    rough = np.full(mask.shape, 0.1234567, np.float32)
+    rough[50, 50] = np.nextafter(rough[50, 50], np.float32(1))  # what smoothing leaves of a constant map
+    for heatmap in (np.zeros(mask.shape), rough):
+        assert grounding.pointing_share(heatmap, mask) == mask.mean() == 1000 / 96**2
+    rough[20, 30] += 1e-3
+    assert grounding.pointing_share(rough, mask) == 1
+
+
 def test_tensors_and_arrays_give_the_same():
     for metric in (grounding.contrast_to_noise_ratio, grounding.iou, grounding.pointing_game, grounding.dice):
         tensors = metric(torch.tensor(MAP, dtype=torch.bfloat16, requires_grad=True), torch.tensor(RIGHT))
         assert np.array_equal(tensors, metric(MAP, RIGHT))
 
 
-@pytest.mark.parametrize("metric", ["contrast_to_noise_ratio", "iou", "pointing_game", "dice", "recall", "precision"])
+@pytest.mark.parametrize("metric", METRICS)
 def test_maps_and_masks_that_say_nothing_are_refused(metric):
     metric = getattr(grounding, metric)
     with pytest.raises(ValueError, match="mask is empty"):

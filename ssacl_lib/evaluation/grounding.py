@@ -206,9 +206,8 @@ def phrase_table(per_phrase: pd.DataFrame, settings) -> pd.DataFrame:
     """The table phrase_grounding: map, control, finding, method, metric, value, low, high, n (phrases), seed.
 
     finding: "overall" (mean over phrases), "mean of findings" (each finding counts once) or a finding (not for the release's
-    maps, which are scored once as a whole). Differences
-    (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by phrase and stand under the control "own"; their n
-    counts the phrases that have both.
+    maps, which are scored as a whole). Differences (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by
+    phrase and stand under the control "own"; their n counts the phrases that have both.
     """
     first = ["map", "control", "finding"]
     if not len(per_phrase):
