@@ -47,12 +47,16 @@ class View:
         return np.random.default_rng(0).integers(0, 255, (len(self), 32, 32), dtype=np.uint8)[rows]
 
 
+WORDS, CPU = train_tokenizer(View.reports), torch.device("cpu")
+
+
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """A start made by the contrast alone, and the settings of a run that goes on from it."""
     for module in (models, checkpoints):
         monkeypatch.setattr(module, "load_training", lambda *_: View())
     monkeypatch.setattr("ssacl_lib.training.loop.load_training", lambda *_: View())
+    monkeypatch.setattr(models, "source_for", lambda *_: SimpleNamespace(fingerprint="films"))
     checkpoints.make_start(load_settings("smoke", **SMALL, **CONTRAST), tmp_path / "start", progress=False)
     return tmp_path / "start"
 
@@ -65,7 +69,7 @@ def a_run(tmp_path, start) -> SimpleNamespace:
 def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alone(tmp_path, start):
     trained = SSACLModel.from_pretrained(start / "work").eval()
     run = a_run(tmp_path, start)
-    model = models.start_model(run, torch.device("cpu"))
+    model = models.start_model(run, WORDS, CPU)
     pixels = model.processor.normalise(View().images([0, 1]))
     with torch.no_grad():
         for ask in (lambda m: m.patch_embeddings(pixels), lambda m: m.text_embedding(["left effusion", "heart"])):
@@ -79,18 +83,35 @@ def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alon
 def test_a_start_without_text_side_is_left_out_of_phrases_only(tmp_path, start, capsys):
     (start / "text.safetensors").unlink()
     run = a_run(tmp_path, start)
-    model = models.start_model(run, torch.device("cpu"))
+    model = models.start_model(run, WORDS, CPU)
     assert model.finding_logits(model.processor.normalise(View().images([0]))).shape == (1, 13)
     assert list(models.grounders(run, {"untrained": 0, "start": model})) == ["untrained"]
     assert "without a text side" in capsys.readouterr().out
 
 
 def test_a_head_is_fitted_again_for_another_start(tmp_path, start):
-    first = models.start_model(a_run(tmp_path, start), torch.device("cpu"))
+    first = models.start_model(a_run(tmp_path, start), WORDS, CPU)
     checkpoints.make_start(
         load_settings("smoke", **{**SMALL, **CONTRAST, "seed": 1}), tmp_path / "other", progress=False
     )
     other = tmp_path / "other" / "encoder.safetensors"
     other.replace(start / "encoder.safetensors")
-    again = models.start_model(a_run(tmp_path, start), torch.device("cpu"))
+    again = models.start_model(a_run(tmp_path, start), WORDS, CPU)
     assert not torch.equal(first.encoder.cls_token, again.encoder.cls_token)
+
+
+def test_without_heads_few_films_are_prepared_and_a_fitted_model_is_taken_where_it_is_kept(
+    tmp_path, start, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(models, "load_training", lambda s, split: asked.append((s.data.train_studies, split)) or View())
+    settings = load_settings("smoke", out_dir=tmp_path / "out", **SMALL, **{"data.train_studies": 24000})
+    run = SimpleNamespace(settings=settings, runs=settings.runs)
+    plain = models.untrained_model(run, WORDS, CPU, heads=False)
+    assert asked == [(500, "train")]  # 40 batches of 4, in whole shards
+    assert not (run.runs / "untrained").exists()
+    fitted = models.untrained_model(run, WORDS, CPU)
+    assert asked[1:] == [(500, "train"), (24000, "train"), (24000, "validation")]
+    kept = models.untrained_model(run, WORDS, CPU, heads=False)
+    assert len(asked) == 4 and torch.equal(kept.head.what.weight, fitted.head.what.weight)
+    torch.testing.assert_close(plain.encoder.state_dict(), kept.encoder.state_dict())

@@ -28,7 +28,7 @@ from .. import inference
 from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_share
 from ..metrics.intervals import macro_interval
 from ..observations import OBSERVATIONS
-from .controls import CONTROLS, PRIOR, paired_scores
+from .controls import PRIOR, paired_scores
 from .inputs import test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
 from .targets import Target, collect_targets, shift, shift_targets

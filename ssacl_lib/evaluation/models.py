@@ -14,38 +14,41 @@ from pathlib import Path
 import torch
 
 from .. import paths
-from ..datasets.registry import load_training
+from ..datasets.registry import load_training, source_for
 from ..model.build import build_model, load_model, load_text_side, local_folder, start_tokenizer
 from ..model.config import SSACLConfig
 from ..record.manifest import require_stage, write_json
 from ..record.sources import modules_fingerprint, sha256_file, sha256_json
 from ..settings import Settings, load_settings
-from ..text.tokenizer import train_tokenizer
 from ..training.head import fit_head
-from ..training.loop import pretrain, save_model, untrained
+from ..training.loop import first_films, pretrain, save_model, untrained
 from .inputs import device_of
 
 STAGE = "02_pretraining"
 START = "start"
 
 
-def evaluation_models(run) -> dict:
+def evaluation_models(run, heads: bool = True) -> dict:
     """The models by name, in the order untrained, start, this run, shipped; prints one line where one is left out.
 
     run: has `.settings` and `.runs`. A notebook opened alone trains a small model itself, as `require_stage` says.
+    heads: False where nobody asks for findings: then no head is fitted on the first two, and only the first training films
+    are prepared.
 
     Raises:
         FileNotFoundError: inside of `ssacl rebuild`, where stage 02 has left no model.
     """
     settings = run.settings
     device = device_of(settings)
-    models = {"untrained": untrained_model(run, device)}
-    if settings.model.encoder_weights:
-        models[START] = start_model(run, device)
     folder = Path(run.runs) / "model"
     if not require_stage(run, STAGE, folder / "config.json"):
         folder = small_model(run)
-    models["this run"] = load_model(folder, device)
+    trained = load_model(folder, device)
+    words = trained.processor.language_tokenizer if settings.model.text_weights else trained.processor.text_tokenizer
+    models = {"untrained": untrained_model(run, words, device, heads)}
+    if settings.model.encoder_weights:
+        models[START] = start_model(run, words, device, heads)
+    models["this run"] = trained
     shipped = shipped_checkpoint(settings)
     if shipped is not None:
         models["shipped"] = load_model(shipped, device)
@@ -81,40 +84,55 @@ def grounders(run, models: dict) -> dict:
     return {name: model for name, model in models.items() if name != START}
 
 
-def untrained_model(run, device: torch.device):
+def untrained_model(run, tokenizer, device: torch.device, heads: bool = True):
     """The untrained model with a fitted head, saved under the run's folder and made again when the settings change."""
-    train = load_training(run.settings, "train")
-    return _with_head(run, "untrained", "", lambda: untrained(run.settings, train), device)
+
+    def build():
+        return untrained(run.settings, load_training(first_films(run.settings), "train"), tokenizer)
+
+    return _with_head(run, "untrained", _vocabulary(tokenizer), build, device, heads)
 
 
-def start_model(run, device: torch.device):
-    """A model that knows what the start holds and nothing else, with a head fitted on it; kept like the untrained one."""
+def start_model(run, tokenizer, device: torch.device, heads: bool = True):
+    """A model that knows what the start holds and nothing else, with a head fitted on it; kept like the untrained one.
+
+    tokenizer: for a start that holds an encoder alone.
+    """
     settings = run.settings
     weights = settings.model.encoder_weights
     folder = local_folder(weights)
 
     def build():
-        tokenizer = start_tokenizer(weights)
-        if tokenizer is None:
-            return build_model(settings, train_tokenizer(list(load_training(settings, "train").reports)))
-        model = build_model(settings, tokenizer)
-        load_text_side(model, weights)
+        own = start_tokenizer(weights)
+        model = build_model(settings, own or tokenizer)
+        if own is not None:
+            load_text_side(model, weights)
         return model
 
     files = sorted(folder.glob("*.safetensors")) if folder else []
-    return _with_head(run, START, sha256_json([weights, *map(sha256_file, files)]), build, device)
+    source = sha256_json([weights, *map(sha256_file, files), _vocabulary(tokenizer)])
+    return _with_head(run, START, source, build, device, heads)
 
 
-def _with_head(run, name: str, source: str, build: Callable, device: torch.device):
-    """A built model with a head fitted on its encoder, kept under the run's folder until settings, source or code change."""
+def _vocabulary(tokenizer) -> str:
+    return sha256_json(sorted(tokenizer.get_vocab().items()))
+
+
+def _with_head(run, name: str, source: str, build: Callable, device: torch.device, heads: bool):
+    """A built model with a head fitted on its encoder, kept under the run's folder until settings, source or code change.
+
+    heads: False takes the kept one where it is there, and else builds one without a fitted head, which is not kept.
+    """
     settings, folder = run.settings, Path(run.runs) / name
-    train = load_training(settings, "train")
+    films = source_for(settings, "train").fingerprint
     code = modules_fingerprint("training.loop", "training.head", "model.build")
-    made_from = [settings.model_dump(include={"data", "model", "training", "seed"}), train.folder.name, source, code]
+    made_from = [settings.model_dump(include={"data", "model", "training", "seed"}), films, source, code]
     key = {"made from": sha256_json(made_from)}
     if not _same_key(folder / "key.json", key):
         model = build().to(device)
-        fit_head(model, train, load_training(settings, "validation"), settings.seed)
+        if not heads:
+            return model.eval()
+        fit_head(model, load_training(settings, "train"), load_training(settings, "validation"), settings.seed)
         folder.mkdir(parents=True, exist_ok=True)
         save_model(model, folder)
         write_json(folder / "key.json", key)
@@ -122,11 +140,17 @@ def _with_head(run, name: str, source: str, build: Callable, device: torch.devic
 
 
 def small_model(run) -> Path:
-    """Train as few images as the smoke profile does, for a notebook that is opened before notebook 02 has run."""
+    """Train on as few studies and images as the smoke profile does, for a notebook that is opened before notebook 02 has run."""
     settings, folder = run.settings, Path(run.runs) / "small_model"
-    few = load_settings("smoke").training
-    changes = {"images": few.images, "warmup_images": few.warmup_images}
-    small = settings.model_copy(update={"training": settings.training.model_copy(update=changes)})
+    few = load_settings("smoke")
+    training = settings.training.model_copy(
+        update={"images": few.training.images, "warmup_images": few.training.warmup_images}
+    )
+    splits = ("train_studies", "validation_studies")
+    data = settings.data.model_copy(
+        update={split: min(getattr(settings.data, split), getattr(few.data, split)) for split in splits}
+    )
+    small = settings.model_copy(update={"training": training, "data": data})
     key = {
         "made from": sha256_json([small.model_dump(mode="json"), modules_fingerprint("training.loop", "training.head")])
     }

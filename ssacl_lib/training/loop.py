@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from ..datasets.registry import load_training
+from ..datasets.shards import SHARD
 from ..distributed import (
     check_processes,
     clip_gradients,
@@ -35,6 +36,7 @@ from .batches import TrainingBatches, global_size
 from .state import read_progress, restore, save_checkpoint, save_model, save_whole, write_tensors
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
+STATISTICS_BATCHES = 40  # batches that the batch normalisation of an untrained model sees
 
 
 @dataclass(frozen=True)
@@ -279,16 +281,18 @@ def validate(accelerator, model, checks: TrainingBatches, settings: Settings, im
 
 
 @torch.no_grad()
-def untrained(settings: Settings, studies=None) -> SSACLModel:
-    """The same model with random weights (the control of every table); its tokenizer is that of the training reports.
+def untrained(settings: Settings, studies=None, tokenizer=None) -> SSACLModel:
+    """The same model with random weights (the control of every table).
 
-    Its batch normalisation has seen training films, half of them masked: with statistics of nothing a random stem would
-    pass on almost nothing, and the control would be weaker than it need be.
+    Its batch normalisation has seen the first training films (`first_films`), half of the batches masked: with statistics of
+    nothing a random stem would pass on almost nothing, and the control would be weaker than it need be.
+
+    tokenizer: by default that of the reports of `studies` (all training studies).
     """
     studies = load_training(settings, "train") if studies is None else studies
     plain = settings.model_copy(update={"model": settings.model.model_copy(update={"encoder_weights": None})})
-    model = build_model(plain, train_tokenizer(list(studies.reports))).train()
-    batches = TrainingBatches(plain, studies, model.processor, 40, place=(0, 1))
+    model = build_model(plain, tokenizer or train_tokenizer(list(studies.reports))).train()
+    batches = TrainingBatches(plain, studies, model.processor, STATISTICS_BATCHES, shuffle=False, place=(0, 1))
     for step in range(len(batches)):
         rows = batches.indices(step)
         noise = torch.from_numpy(
@@ -299,4 +303,11 @@ def untrained(settings: Settings, studies=None) -> SSACLModel:
     return model.eval()
 
 
-__all__ = ["TrainingResult", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]
+def first_films(settings: Settings) -> Settings:
+    """The settings with as many training studies, in whole shards, as `untrained` looks at, where they have more."""
+    films = STATISTICS_BATCHES * settings.training.batch_size
+    count = min(settings.data.train_studies, math.ceil(films / SHARD) * SHARD)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"train_studies": count})})
+
+
+__all__ = ["TrainingResult", "first_films", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]
