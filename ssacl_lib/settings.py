@@ -133,6 +133,8 @@ class Settings(_Section):
     dataset: str
     data_root: str | None
     seed: int = Field(ge=0)
+    threads: int | None = Field(ge=1, description="threads of one process on the CPU; null = one per core")
+    deterministic: bool = Field(description="the same kernels on every x86-64 processor, in float32: slower (threads.py)")
     out_dir: str | None
     data: DataSettings
     model: ModelSettings

@@ -30,6 +30,7 @@ ORDER = (
     "observations.py",
     "settings.py",
     "paths.py",
+    "threads.py",
 )
 """From the doors down to the folder names: files, and folders with all that is in them. No exceptions."""
 

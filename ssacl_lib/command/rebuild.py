@@ -26,6 +26,7 @@ from ..record.sources import (
     stage_modules,
 )
 from ..settings import Settings
+from ..threads import SAME_KERNELS
 
 PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
@@ -188,11 +189,13 @@ def clean_notebook(content: dict) -> dict:
 
 
 @contextmanager
-def _kernel_environment() -> Iterator[None]:
+def _kernel_environment(settings: Settings) -> Iterator[None]:
     """The kernel knows that it works for a rebuild, and finds this library even where it is not installed."""
     before = dict(os.environ)
     search = [str(paths.PACKAGE.parent), *filter(None, before.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ.update({REBUILD_VARIABLE: "1", "PYTHONPATH": os.pathsep.join(search)})
+    if settings.deterministic:
+        os.environ.update({name: value for name, value in SAME_KERNELS.items() if name not in before})
     try:
         yield
     finally:
@@ -229,7 +232,7 @@ def run_stage(stage: Stage, settings: Settings) -> None:
     parameters = {name: getattr(settings, name) for name in PARAMETERS}
     start = time.perf_counter()
     try:
-        with _kernel_environment():
+        with _kernel_environment(settings):
             papermill.execute_notebook(
                 str(stage.notebook), str(partial), parameters, kernel_name="python3", language="python",
                 progress_bar=False, stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),

@@ -1,7 +1,7 @@
 """What ran, and what came out: atomic writes, one `manifest.json` and one `run.json` per folder of results.
 
 `manifest.json` holds what decides the numbers (settings, seed, versions, sources) and a hash per output: the same from run
-to run on one machine. `run.json` holds the rest: commit, device, dates, seconds per stage.
+to run on one machine. `run.json` holds the rest: commit, device, threads and kernels (they decide the last bit), dates, seconds.
 A notebook calls `start_run` once; figures and tables are recorded with the run that it returns.
 """
 
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from .. import paths
+from .. import paths, threads
 from ..settings import Settings, load_settings
 from .sources import all_sources, sha256_file
 
@@ -190,13 +190,14 @@ def start_run(
         ValueError: unknown profile, or a parameter of the wrong type.
     """
     settings = load_settings(profile, dataset=dataset, data_root=data_root, seed=seed, out_dir=out_dir)
+    threads.apply(settings.threads, settings.deterministic)
     run = Run(settings, notebook)
     content = read_json(run.figures / "manifest.json")
     content.update(settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources())
     content.setdefault("notebooks", {})[notebook] = {"outputs": {}}
     write_json(run.figures / "manifest.json", content)
     record = read_json(run.figures / "run.json")
-    record.update(commit=git_commit(), device=device_name())
+    record.update(commit=git_commit(), device=device_name(), kernels=threads.describe())
     record.setdefault("notebooks", {})[notebook] = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(run.figures / "run.json", record)
     shown = run.figures.relative_to(paths.ROOT) if run.figures.is_relative_to(paths.ROOT) else run.figures.name

@@ -32,6 +32,7 @@ from ..model.network import Processes
 from ..model.precision import has_fast_bfloat16
 from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
+from ..threads import apply
 from .batches import TrainingBatches, global_size
 from .state import read_progress, restore, save_checkpoint, save_model, save_whole, write_tensors
 
@@ -83,7 +84,9 @@ def on_cpu(settings: Settings) -> bool:
 def mixed_precision(settings: Settings) -> str:
     """accelerate's name of the precision; bf16 becomes fp32 on a CPU that would only emulate it (one line says so)."""
     if settings.training.precision == "bf16" and on_cpu(settings) and not has_fast_bfloat16("cpu"):
-        print("this CPU has no bfloat16 unit: training in float32, the numbers differ slightly from the committed ones")
+        print(
+            "no bfloat16 unit, or kernels that have none: training in float32, numbers differ a little from the committed ones"
+        )
         return "no"
     return {"fp32": "no"}.get(settings.training.precision, settings.training.precision)
 
@@ -158,6 +161,7 @@ def pretrain(
 
 def start(settings: Settings) -> Accelerator:
     """Meet the other processes, if torchrun started several, and refuse a launch in which each would train alone."""
+    apply(settings.threads, settings.deterministic)
     join(on_cpu(settings))
     accelerator = Accelerator(
         cpu=on_cpu(settings),

@@ -1,0 +1,103 @@
+"""Threads and kernels of the CPU: what decides the last bit of a number, fixed where it can be and named where it can't.
+
+A sum of floats depends on the order of its terms: on how many threads share it, and on how many numbers an instruction of the
+processor takes at once. Training amplifies the last bit, so two machines agree to the bit only where both are alike.
+
+The package imports this module before anything else: OpenMP reads how its threads wait when torch loads it, and never again.
+What the user has set in the environment stays as it is.
+"""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""How long an idle thread of GNU's or Intel's OpenMP spins before it sleeps (turns; milliseconds); see `set_waiting`."""
+
+SAME_KERNELS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
+"""torch, oneDNN and MKL then run the code that every x86-64 processor since 2013 has, whatever else this one could do."""
+
+WORKSPACE = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""With it the products of cuBLAS are the same from run to run."""
+
+RECORDED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "OPENBLAS_", "CUBLAS_")
+"""Variables that can change a number or the speed begin like this."""
+
+LIBRARIES = ("gomp", "iomp5", "libomp", "mkl", "openblas", "dnnl", "accelerate")
+"""What the files of OpenMP and BLAS are called by."""
+
+
+def set_waiting(environment: MutableMapping[str, str]) -> None:
+    """Let idle threads sleep soon, unless the environment already says how they wait.
+
+    A thread that spins is awake at once when the next loop begins, but takes a core from whoever else has work: beside a busy
+    neighbour the default makes a training step many times slower, and alone short spinning costs little
+    (benchmarks/threads.py).
+    """
+    if "OMP_WAIT_POLICY" not in environment and not set(WAITING) & set(environment):
+        environment.update(WAITING)
+
+
+def apply(threads: int | None, deterministic: bool = False) -> None:
+    """Fix the number of threads of this process, and the kernels where `deterministic`; every run calls it before its work.
+
+    threads: None leaves one per core. OMP_NUM_THREADS, where the user (or torchrun) has set it, goes before.
+
+    Raises:
+        RuntimeError: `deterministic`, and torch has already chosen other kernels in this process.
+    """
+    import torch
+
+    if threads and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    if deterministic:
+        for name, value in (SAME_KERNELS | WORKSPACE).items():
+            os.environ.setdefault(name, value)
+        if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "DEFAULT"):
+            words = " ".join(f"{name}={value}" for name, value in SAME_KERNELS.items())
+            raise RuntimeError(f"deterministic: torch has chosen its kernels before; start anew with {words}")
+
+
+def kernels_are_fixed() -> bool:
+    """Were the same kernels asked for that other machines have? Then there is no bfloat16 on the CPU."""
+    return all(os.environ.get(name) == value for name, value in SAME_KERNELS.items())
+
+
+def describe() -> dict:
+    """What decides the last bit here, for run.json: no path and no name of the machine."""
+    import torch
+
+    return {
+        "threads": torch.get_num_threads(),
+        "threads between operations": torch.get_num_interop_threads(),
+        "instruction set": torch.backends.cpu.get_cpu_capability(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "built with": {"MKL": torch.backends.mkl.is_available(), "oneDNN": torch.backends.mkldnn.is_available()},
+        "versions": _versions(torch.__config__.show()),
+        "libraries": loaded_libraries(),
+        "variables": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(RECORDED) and os.sep not in value
+        },
+    }
+
+
+def _versions(shown: str) -> list[str]:
+    """The lines of torch's configuration that name MKL, oneDNN and OpenMP with their versions."""
+    lines = [line.strip(" -") for line in shown.splitlines()]
+    return [line for line in lines if line.startswith(("Intel(R)", "OpenMP"))]
+
+
+def loaded_libraries() -> list[str]:
+    """File names of the OpenMP and BLAS libraries in this process; empty where the system does not tell."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    names = {line.rpartition("/")[2] for line in lines if "/" in line}
+    return sorted(name for name in names if any(part in name.lower() for part in LIBRARIES))
+
+
+set_waiting(os.environ)
