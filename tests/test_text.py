@@ -9,7 +9,8 @@ from transformers import AutoTokenizer
 from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.text.agreement import label_agreement
 from ssacl_lib.text.entities import entity_text, positives
-from ssacl_lib.text.labeler import CLEAR, encode, expand, label, label_array
+from ssacl_lib.text.labeler import CLEAR, encode, label, label_array
+from ssacl_lib.text.marks import expand
 from ssacl_lib.text.sections import sentences, shuffle_sentences, split_sections
 from ssacl_lib.text.tokenizer import SPECIAL_TOKENS, detokenize, read_wordpiece, train_tokenizer
 

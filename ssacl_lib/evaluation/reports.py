@@ -43,7 +43,15 @@ GIVEN = "data set's prompts"
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
 COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
 CHUNK = 64
-CODE = ("evaluation/reports.py", "inference.py", "model/*.py", "text/labeler.*", "text/entities.py")
+CODE = (
+    "evaluation/reports.py",
+    "inference.py",
+    "model/*.py",
+    "text/labeler.*",
+    "text/marks.py",
+    "text/sections.py",
+    "text/entities.py",
+)
 
 
 def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:

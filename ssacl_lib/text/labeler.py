@@ -2,10 +2,10 @@
 
 The labels have CheXpert's form; the rules and the lexicon (`labeler.yaml`) are our own. The rules, in order:
   1. What stands under INDICATION, HISTORY, TECHNIQUE or COMPARISON is not read (`sections.py`).
-  2. Spellings are made one: "w/o", "vs.", "+/-", "? pneumonia", "pneumonia?", "X - absent" (`_plain`).
-  3. The words of a sentence are looked up in one tree of words, longest match: a list of marks (`_marks`).
+  2. Spellings are made one: "w/o", "vs.", "+/-", "? pneumonia", "pneumonia?", "X - absent" (`marks.py`).
+  3. The words of a sentence are looked up in one tree of words, longest match: a list of marks.
   4. A denial of a denial or of a doubt is turned round: "not normal", "no resolution of", "has not cleared", "no concern
-     for" (`_turned`).
+     for".
   5. Marks fall into clauses, parted by "but", ";" and ":"; an answer stays with its question: "Effusion: none." (`_clauses`).
   6. In a clause a scope opens ("no", "possible", "history of") and holds for what follows, until a stop; a predicate ("is not
      seen", "cannot be excluded", "removed") speaks of what precedes, also of the clause before: "..., but it has resolved"
@@ -40,104 +40,51 @@ uncertain ones 0.81 to 1.00, but 0.59 for the last. The rules were mended while 
 elsewhere.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from .marks import PREDICATES, Mark, find_marks, sentences_of_words, word_set
 from .sections import read_sections
 
 CLEAR = ("Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis")
 """What clear lungs deny."""
 
+_WIDE, _BIG = "Enlarged Cardiomediastinum", "Cardiomegaly"
 _OF_STRUCTURE = {  # structure -> (denied when normal, stated when abnormal, predicates that are abnormal for it)
-    "heart": (("Cardiomegaly",), "Cardiomegaly", ("enlarged", "borderline", "abnormal")),
-    "mediastinum": (("Enlarged Cardiomediastinum",), "Enlarged Cardiomediastinum", ("enlarged", "widened", "borderline", "abnormal")),
-    "both": (("Cardiomegaly", "Enlarged Cardiomediastinum"), "Enlarged Cardiomediastinum", ("enlarged", "widened", "borderline", "abnormal")),
+    "heart": ((_BIG,), _BIG, ("enlarged", "borderline", "abnormal")),
+    "mediastinum": ((_WIDE,), _WIDE, ("enlarged", "widened", "borderline", "abnormal")),
+    "both": ((_BIG, _WIDE), _WIDE, ("enlarged", "widened", "borderline", "abnormal")),
     "lungs": (CLEAR, "Lung Opacity", ("abnormal",)),
     "pleura": (("Pleural Effusion",), "Pleural Effusion", ("abnormal",)),
     "other": ((), None, ()),
-}  # fmt: skip
+}
 _FINDINGS = ("findings", "uncertain_findings", "denied_findings", "past_findings")
-_PREDICATES = ("normal", "abnormal", "enlarged", "widened", "borderline")
-_AFTER = {
-    "deny_after": "negative",
-    "doubt_after": "uncertain",
-    "affirm_after": "positive",
-    "suspect_after": "uncertain",
-}
-_EITHER = {
-    "deny_either": "negative",
-    "doubt_either": "uncertain",
-    "affirm_either": "positive",
-    "suspect_either": "uncertain",
-}
-_KEPT = {"affirm_after": "uncertain", "suspect_after": "negative"}
-_BEFORE = {
-    "deny_before": "negative",
-    "doubt_before": "uncertain",
-    "suspect_before": "uncertain",
-    "affirm_before": "positive",
-}
-_DESCRIBING = {*_PREDICATES, "structures", "quiet"}
-_ANSWERS = {*_PREDICATES, *_AFTER, *_EITHER}
-_TURNED = {  # what a denial before a mark makes of it
-    "deny_before": "affirm_before", "deny_after": "affirm_after", "deny_either": "affirm_either", "normal": "abnormal",
-    "abnormal": "normal", "doubt_before": "deny_before", "suspect_before": "deny_before", "suspect_either": "deny_either",
-}  # fmt: skip
-_STATE_OF = {  # of findings whose own wording denies or doubts
-    ("uncertain_findings", "positive"): "uncertain", ("denied_findings", "positive"): "negative",
-    ("denied_findings", "negative"): "positive",
-}  # fmt: skip
-_DENIERS = frozenset("no not never cannot nor neither without hardly scarcely far less".split())
-_OF_NOUNS = frozenset("no nor neither without".split())
-_FILLERS = frozenset(
-    "a the be been being as to of from than call any all always longer yet quite entirely completely fully totally strictly truly really clearly"
-    " definitely considered called termed described regarded judged deemed said evidence new significant interval".split()
-)
-_PARTING = frozenset((",", ":", "and", "with", "without", "of", "no", "or"))
-_PREPOSITIONS = frozenset("in at on over from of since and after following".split())
-_PRONOUNS = frozenset(
-    "it its this that these those they which both has have had since now today currently one ones then ,".split()
-)
+_STATES = {"deny": "negative", "doubt": "uncertain", "suspect": "uncertain", "affirm": "positive", "skip": "skip"}
+"""What a mark "deny_before", "deny_after", "deny_either", ... makes of the findings that stand where it says."""
 
+_KEPT = {"affirm": "uncertain", "suspect": "negative"}
+"""States of findings before them that these leave alone."""
+
+_OF_WORDING = {  # (finding whose own wording denies or doubts, scope) -> state
+    ("uncertain_findings", "positive"): "uncertain",
+    ("denied_findings", "positive"): "negative",
+    ("denied_findings", "negative"): "positive",
+    **{("past_findings", scope): "skip" for scope in ("positive", "negative", "uncertain", "skip")},
+}
+_DESCRIBING = {*PREDICATES, "structures", "quiet"}
 _CODES = {"positive": POSITIVE, "negative": NEGATIVE, "uncertain": UNCERTAIN, None: BLANK}
 _RANK = {None: 0, "clear": 1, "skip": 2, "negative": 3, "uncertain": 4, "positive": 5}
-_WORD = re.compile(r"[^\W\d_]+|(?<!\d)[.,:]|[.,:](?!\d)|[;!\n]")
-_ALTERNATIVE = re.compile(r"\(([^()]*)\)")
-_ODD = re.compile(r"[/?±|=\t–—]| -|vs\.")
-_SPELLINGS = [
-    (re.compile(pattern), word)
-    for pattern, word in (
-        (r"\bvs\.", "vs"), (r"\bw/o\b", "without"), (r"\bc/w\b", "consistent with"), (r"\bh/o\b", "history of"),
-        (r"\bs/p\b", "status post"), (r"\br/o\b", "rule out"), (r"\+/[-–−]|±", " questionable "), (r"\bw/", "with "),
-        (r"\?(?=\s+(?:no|none|nil|absent|yes)\s*(?:[.,;\n]|$))", ":"), (r"(?<=[\w)])\?+", " questioned. "),
-        (r"\?+", " questionable "), (r"\s[-–—]+(?=\s)|[–—|=\t]", " : "),
-    )
-]  # fmt: skip
-
-
-class _Mark(NamedTuple):
-    """What stands at words start..end of a sentence: its kind and, for findings and structures, which."""
-
-    kind: str
-    name: str
-    start: int
-    end: int
 
 
 def label(report: str) -> dict[str, str | None]:
     """The 14 observations of a report: "positive", "negative", "uncertain" or None (not mentioned)."""
     found: dict[str, str | None] = dict.fromkeys(OBSERVATIONS)
     described = False
-    for words in _split(_WORD.findall(_plain(read_sections(report).lower()))):
-        marks = _marks(words)
+    for words in sentences_of_words(read_sections(report)):
+        marks = find_marks(words)
         if not described:
             kinds = {mark.kind for mark in marks}
             described = "no_report" not in kinds and not kinds.isdisjoint(_DESCRIBING)
@@ -163,107 +110,25 @@ def label_array(reports: Iterable[str]) -> np.ndarray:
     return np.stack(rows) if rows else np.empty((0, len(OBSERVATIONS)), dtype=np.int8)
 
 
-def _plain(text: str) -> str:
-    """Lower-case text in which shorthand is spelt out and a question mark or a dash between blanks is a word or a colon."""
-    if _ODD.search(text):
-        for pattern, word in _SPELLINGS:
-            text = pattern.sub(word, text)
-    return text
-
-
-def _split(words: list[str]) -> Iterator[list[str]]:
-    """Sentences as lists of words, each ended by "."; a newline ends one too."""
-    start = 0
-    for end, word in enumerate([*words, "."]):
-        if word in ".!\n":
-            if end > start:
-                yield [*words[start:end], "."]
-            start = end + 1
-
-
-def expand(pattern: str) -> set[tuple[str, ...]]:
-    """All word sequences of a pattern with (a|b|) alternatives: "effusion(s|)" -> {("effusion",), ("effusions",)}."""
-    pieces = [pattern]
-    while any("(" in piece for piece in pieces):  # innermost brackets first
-        pieces = [
-            piece[: match.start()] + option + piece[match.end() :] if match else piece
-            for piece in pieces
-            for match in [_ALTERNATIVE.search(piece)]
-            for option in (match[1].split("|") if match else [""])
-        ]
-    return {tuple(_WORD.findall(piece)) for piece in pieces} - {()}
-
-
-@cache
-def _tree() -> dict:
-    """The lexicon as a tree of words: a node maps a word to the next node, and None to (kind, name) where a phrase ends."""
-    lexicon = yaml.safe_load(Path(__file__).with_name("labeler.yaml").read_text(encoding="utf-8"))
-    root: dict = {}
-    for kind, content in lexicon.items():
-        groups = content.items() if isinstance(content, dict) else [("", content)]
-        for name, patterns in groups:
-            for words in {w for pattern in patterns for w in expand(pattern)}:
-                node = root
-                for word in words:
-                    node = node.setdefault(word, {})
-                node.setdefault(None, (kind, name))
-    return root
-
-
-def _marks(words: list[str]) -> list[_Mark]:
-    """The marks of a sentence, longest match first, denied denials turned round."""
-    root, marks, at, count = _tree(), [], 0, len(words)
-    while at < count:
-        node = root.get(words[at])
-        if node is None:  # most words begin no phrase
-            at += 1
-            continue
-        found, end, position = None, at, at + 1
-        while node is not None:
-            if None in node:
-                found, end = node[None], position
-            node = node.get(words[position]) if position < count else None
-            position += 1
-        if found is None:
-            at += 1
-            continue
-        mark = _Mark(*found, at, end)
-        if mark.kind in _TURNED and (denier := _denier(mark, words, marks)) is not None:
-            mark = mark._replace(kind=_TURNED[mark.kind])
-            if marks and marks[-1].start <= denier < marks[-1].end:
-                marks.pop()
-        marks.append(mark)
-        at = end
-    return marks
-
-
-def _denier(mark: _Mark, words: list[str], before: list[_Mark]) -> int | None:
-    """Where the word stands that denies a mark, adverbs aside; "no" denies an adjective only as "no longer"."""
-    at, adjective = mark.start - 1, mark.kind in _PREDICATES
-    if adjective and before and before[-1].kind == "structures" and before[-1].end == mark.start:
-        at = before[-1].start - 1  # "cannot call the heart normal"
-    while at >= 0 and words[at] in _FILLERS:
-        at -= 1
-    if at < 0 or words[at] not in _DENIERS:
-        return None
-    return None if adjective and words[at] in _OF_NOUNS and words[at + 1] != "longer" else at
-
-
-def _clauses(marks: list[_Mark], words: list[str]) -> Iterator[tuple[int, list[_Mark]]]:
+def _clauses(marks: list[Mark], words: list[str]) -> Iterator[tuple[int, list[Mark]]]:
     """(first word, marks) of every clause; an answer stays with what stands before its colon."""
     start, clause = 0, []
     for mark, following in pairwise([*marks, None]):
         if mark.kind != "clause":
             clause.append(mark)
-        elif words[mark.start] != ":" or following is None or following.kind not in _ANSWERS:
+        elif words[mark.start] != ":" or following is None or not _answers(following):
             yield start, clause
             start, clause = mark.end, []
     yield start, clause
 
 
-def _sentence_labels(marks: list[_Mark], words: list[str]) -> list[tuple[str, str]]:
+def _answers(mark: Mark) -> bool:
+    return mark.kind in PREDICATES or mark.kind.endswith(("_after", "_either"))
+
+
+def _sentence_labels(marks: list[Mark], words: list[str]) -> list[tuple[str, str]]:
     """(observation, state) for every mention in a sentence."""
-    states: dict[_Mark, str] = {}
+    states: dict[Mark, str] = {}
     labels, waiting = [], []
     for start, clause in _clauses(marks, words):
         _read_clause(clause, words, start, states)
@@ -273,7 +138,7 @@ def _sentence_labels(marks: list[_Mark], words: list[str]) -> list[tuple[str, st
     return [*labels, *((mark.name, state) for mark, state in states.items() if mark.kind in _FINDINGS)]
 
 
-def _read_clause(clause: list[_Mark], words: list[str], start: int, states: dict[_Mark, str]) -> None:
+def _read_clause(clause: list[Mark], words: list[str], start: int, states: dict[Mark, str]) -> None:
     """Add the state of every finding and predicate of a clause; what speaks of findings before it mends theirs.
 
     Args:
@@ -284,73 +149,68 @@ def _read_clause(clause: list[_Mark], words: list[str], start: int, states: dict
     earlier, since = [mark for mark in states if mark.kind in _FINDINGS], []
     for at, mark in enumerate(clause):
         kind = mark.kind
-        if kind in _EITHER:
-            kind = kind.replace("either", "before" if _leads(clause, at, words, since) else "after")
+        verb, _, place = kind.partition("_")
+        if place == "either":
+            place = "before" if _leads(clause, at, words, since) else "after"
         if kind == "again" and (named := [m.name for m in states if m.kind in _FINDINGS]):
             mark, kind = mark._replace(kind="findings", name=named[-1]), "findings"
         if kind in _FINDINGS:
-            states[mark] = _STATE_OF.get((kind, scope), scope) if kind != "past_findings" else "skip"
+            states[mark] = _OF_WORDING.get((kind, scope), scope)
             if since and scope == "positive" and _alternatives(since[-1], mark, words):
                 states[since[-1]] = states[mark] = "uncertain"
             since.append(mark)
-        elif kind in _PREDICATES:
+        elif kind in PREDICATES:
             states[mark] = {"normal": "normal", "abnormal": "uncertain", "borderline": "uncertain"}.get(kind, scope)
-        elif kind in _AFTER:
+        elif place == "after":
             told = _reached(since, mark, words)
-            if not since and _PRONOUNS.issuperset(words[start : mark.start]):
+            if not since and word_set("pronouns").issuperset(words[start : mark.start]):
                 told = earlier[-1:]
             for finding in told:
                 hidden = finding.name == "Support Devices" and (part or "well" in words[mark.start : mark.end])
-                if not hidden and states[finding] != _KEPT.get(kind):
-                    states[finding] = _AFTER[kind]
+                if not hidden and states[finding] != _KEPT.get(verb):
+                    states[finding] = _STATES[verb]
         elif kind == "part":
             part, scope = True, "positive" if scope == "negative" else scope
         elif kind == "versus" and scope == "positive":
             states.update((m, "uncertain") for m in since[-1:] if "," not in words[m.end : mark.start])
             scope, opened = "uncertain", mark.end
-        elif kind == "skip_before":
-            scope, opened = "skip", mark.end
-        elif kind == "stop" or kind == "deny_stop" and scope == "negative":
+        elif kind == "stop" or (kind == "deny_stop" and scope == "negative"):
             scope, since = "positive", since if words[mark.start] in ("is", "are") else []
-        elif kind in _BEFORE and not _held(kind, scope, words[opened : mark.start]):
-            scope, opened = _BEFORE[kind], mark.end
+        elif place == "before" and not _held(verb, scope, words[opened : mark.start]):
+            scope, opened = _STATES[verb], mark.end
 
 
-def _leads(clause: list[_Mark], at: int, words: list[str], since: list[_Mark]) -> bool:
+def _leads(clause: list[Mark], at: int, words: list[str], since: list[Mark]) -> bool:
     """Does a word that may stand on either side ("possible", "absent") speak of what follows?"""
     mark = clause[at]
     if not since or "," in words[since[-1].end : mark.start]:
         return True
-    if words[mark.end] in _PREPOSITIONS:
+    if words[mark.end] in word_set("prepositions"):
         return False
-    following = next((m for m in clause[at + 1 :] if m.kind != "structures"), None)
+    following = next((m for m in clause[at + 1 :] if m.kind not in ("structures", "quiet")), None)
     return (
         following is not None
-        and following.kind in ("nothing", *_FINDINGS, *_PREDICATES)
+        and following.kind in ("nothing", *_FINDINGS, *PREDICATES)
         and "," not in words[mark.end : following.start]
     )
 
 
-def _held(kind: str, scope: str, between: list[str]) -> bool:
+def _held(verb: str, scope: str, between: list[str]) -> bool:
     """Does the open scope hold against a doubt: "no opacity suspicious for ...", "history of possible ..."?"""
-    return (
-        scope == "negative"
-        and kind == "suspect_before"
-        or scope == "skip"
-        and _BEFORE[kind] == "uncertain"
-        and "," not in between
-    )
+    if scope == "negative":
+        return verb == "suspect"
+    return scope == "skip" and _STATES[verb] == "uncertain" and "," not in between
 
 
-def _alternatives(first: _Mark, second: _Mark, words: list[str]) -> bool:
+def _alternatives(first: Mark, second: Mark, words: list[str]) -> bool:
     """Are two findings offered as readings of one thing ("atelectasis or pneumonia")? An opacity or a scar is no reading."""
     between = words[first.end : second.start]
     return "or" in between and len(between) <= 5 and "Lung Opacity" not in (first.name, second.name)
 
 
-def _reached(since: list[_Mark], mark: _Mark, words: list[str]) -> list[_Mark]:
+def _reached(since: list[Mark], mark: Mark, words: list[str]) -> list[Mark]:
     """The findings that a predicate after them speaks of: "is", "has" or one word the last one and its alternatives, else all."""
-    if mark.kind not in _EITHER and words[mark.start] not in ("is", "was", "has"):
+    if not mark.kind.endswith("_either") and words[mark.start] not in ("is", "was", "has"):
         return since
     reached = since[-1:]
     for earlier in reversed(since[:-1]):
@@ -362,15 +222,17 @@ def _reached(since: list[_Mark], mark: _Mark, words: list[str]) -> list[_Mark]:
 
 
 def _structure_labels(
-    structures: list[_Mark], clause: list[_Mark], states: dict[_Mark, str], words: list[str]
-) -> tuple[list[tuple[str, str]], list[_Mark]]:
+    structures: list[Mark], clause: list[Mark], states: dict[Mark, str], words: list[str]
+) -> tuple[list[tuple[str, str]], list[Mark]]:
     """Labels of "heart size is normal", "enlarged heart", "lungs are clear", and the structures left without a predicate."""
     if not structures:
         return [], []
     labels, waiting = [], []
-    predicates = [mark for mark in clause if mark.kind in _PREDICATES]
+    predicates = [mark for mark in clause if mark.kind in PREDICATES]
     nouns = [mark for mark in clause if mark.kind in ("structures", "findings")]
-    attached = {p: n for p in predicates for n in nouns if 0 <= n.start - p.end <= 1 and words[p.end] not in _PARTING}
+    attached = {
+        p: n for p in predicates for n in nouns if 0 <= n.start - p.end <= 1 and words[p.end] not in word_set("parting")
+    }
     for structure in structures:
         denied, stated, abnormal = _OF_STRUCTURE[structure.name]
         predicate = _predicate(structure, predicates, attached)
@@ -383,7 +245,7 @@ def _structure_labels(
     return labels, waiting
 
 
-def _predicate(structure: _Mark, predicates: list[_Mark], attached: dict) -> _Mark | None:
+def _predicate(structure: Mark, predicates: list[Mark], attached: dict) -> Mark | None:
     """The adjective before a structure, else the next predicate after it, else the last one before it."""
     before = [p for p in predicates if attached.get(p) == structure]
     if before:
