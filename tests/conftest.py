@@ -1,5 +1,6 @@
 """Fixtures are made, not stored: tiny settings, a folder of small films, a phantom without a CT, a small trained model."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from ssacl_lib import paths
 from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.settings import load_settings
+
+PICTURES = Path(__file__).parent / "data" / "pictures"
+"""Phantom films in encodings that can't be made here: lossless JPEG and JPEG-LS; and one that is broken."""
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_dicom
 from PIL import Image
 
 from ssacl_lib.anatomy import leaf_mask
@@ -16,7 +15,6 @@ from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studi
 from ssacl_lib.datasets.phantom import boxes_around, phrases_of
 from ssacl_lib.datasets.registry import load_evaluation, load_training, outside_data
 from ssacl_lib.datasets.study import EvaluationStudy, Study
-from ssacl_lib.images import box_mask, letterbox, letterbox_box, read_image
 from ssacl_lib.observations import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
@@ -385,71 +383,6 @@ def test_several_pictures_under_one_id_are_studies_of_their_own(release_folder, 
     edit(release_folder, "ANA-MIMIC-test.csv", lambda t: t.assign(image_id=["a", "a", "b"]))
     names = load_training(release_settings(release_folder), "test").study_ids
     assert len(set(names)) == 3 and names[0].startswith("a:files/") and names[2] == "b"
-
-
-# ---- pictures
-def gradient() -> np.ndarray:
-    return np.tile(np.linspace(0, 255, 60).astype(np.uint8), (30, 1))
-
-
-def test_png_jpeg_and_dicom_give_the_same_picture(tmp_path):
-    grey = gradient()
-    Image.fromarray(grey).save(tmp_path / "a.png")
-    Image.fromarray(grey).convert("RGB").save(tmp_path / "a.jpg", quality=100)
-    Image.fromarray(grey.astype(np.uint16) * 200).save(tmp_path / "deep.png")
-    write_dicom(tmp_path / "a.dcm", grey * np.uint16(16))
-    write_dicom(tmp_path / "b.dcm", 4095 - grey * np.uint16(16), "MONOCHROME1")
-    write_dicom(tmp_path / "c", grey * np.uint16(16), WindowCenter=2048, WindowWidth=4096)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), grey)
-    for name in ("a.jpg", "deep.png", "a.dcm", "b.dcm", "c"):
-        found = read_image(tmp_path / name)
-        assert found.dtype == np.uint8 and found.shape == grey.shape, name
-        assert np.abs(found.astype(int) - grey).max() <= 6, name
-
-
-def test_eight_bits_are_the_same_grey_levels_in_every_format(tmp_path):
-    grey = np.random.default_rng(0).integers(40, 200, (30, 60), dtype=np.uint8)
-    Image.fromarray(grey).save(tmp_path / "a.png")
-    write_dicom(tmp_path / "a.dcm", grey, BitsStored=8, HighBit=7)
-    write_dicom(tmp_path / "b.dcm", 255 - grey, "MONOCHROME1", BitsStored=8, HighBit=7)
-    for name in ("a.png", "a.dcm", "b.dcm"):
-        np.testing.assert_array_equal(read_image(tmp_path / name), grey)
-    write_dicom(tmp_path / "deep.dcm", grey)  # 16 bits stored: the same levels say nothing of black and white
-    assert read_image(tmp_path / "deep.dcm").max() == 255
-
-
-def test_transparent_pixels_are_black(tmp_path):
-    Image.fromarray(np.full((4, 4, 4), (255, 255, 255, 0), np.uint8), "RGBA").save(tmp_path / "a.png")
-    assert read_image(tmp_path / "a.png").max() == 0
-
-
-@pytest.mark.parametrize("name", ["text.png", "text.dcm", "text", "empty.jpg", "half.dcm"])
-def test_what_is_no_picture_is_named(tmp_path, name):
-    path = tmp_path / name
-    if name == "half.dcm":
-        write_dicom(path, gradient())
-        path.write_bytes(path.read_bytes()[:600])
-    else:
-        path.write_text("" if "empty" in name else "no picture at all " * 20)
-    with pytest.raises(ValueError, match=name):
-        read_image(path)
-
-
-def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing\.png: no such file"):
-        read_image(tmp_path / "nothing.png")
-    with pytest.raises(ValueError, match="a folder"):
-        read_image(tmp_path)
-
-
-def test_boxes_move_with_the_picture():
-    image = np.zeros((50, 100), np.uint8)
-    image[10:30, 20:60] = 255
-    square = letterbox(image, 64)
-    mask = box_mask(letterbox_box((20, 10, 40, 20), image.shape, 64), 64)
-    assert square.shape == (64, 64)
-    assert square[mask].mean() > 230 and square[~mask].mean() < 10
-    assert box_mask(np.array([3.2, 3.2, 0.1, 0.1]), 8).sum() == 1
 
 
 def test_fingerprint_of_studies_follows_the_simulator():

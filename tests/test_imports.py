@@ -26,6 +26,8 @@ ORDER = (
     "chunked_consistency.py",
     "distributed.py",
     "images.py",
+    "dicom.py",
+    "film.py",
     "anatomy.py",
     "observations.py",
     "settings.py",

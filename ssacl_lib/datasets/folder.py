@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..anatomy import default_graph
-from ..images import box_mask, letterbox, letterbox_box, read_image
+from ..images import box_mask, letterbox, letterbox_box, read_film, read_image
 from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ..record.sources import modules_fingerprint, sha256_file, sha256_json
 from ..settings import Settings
@@ -196,9 +196,9 @@ class FolderEvaluation(Sequence[EvaluationStudy]):
     def _make(self, number: int) -> EvaluationStudy:
         source = self._source
         row = source.table.iloc[number]
-        picture = read_image(image_path(source.root, row["image"]))
-        size = source.image_size
-        square = lambda boxes: [letterbox_box(box, picture.shape, size) for box in boxes]
+        film = read_film(image_path(source.root, row["image"]))
+        picture, size = film.pixels, source.image_size
+        square = lambda boxes: [letterbox_box(film.from_file(box), picture.shape, size) for box in boxes]
         of_image = lambda table: table[table["image"] == row["image"]] if table is not None else pd.DataFrame()
         regions, phrases = {}, []
         for name, rows in _groups(of_image(self._regions), "region"):

@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..anatomy import default_graph
-from ..images import letterbox, read_image
+from ..images import grey_of_picture, letterbox, read_image
 from ..text.tokenizer import detokenize
 from .config import SSACLConfig
 
@@ -39,7 +39,7 @@ class SSACLProcessor:
         """Any supported image as [H, W] uint8; raises ValueError for another shape, NaN or an empty image."""
         if isinstance(image, (str, Path)):
             return read_image(image)
-        array = np.asarray(image.convert("L") if isinstance(image, Image.Image) else image)
+        array = grey_of_picture(image) if isinstance(image, Image.Image) else np.asarray(image)
         if array.ndim != 2 or not array.size:
             raise ValueError(f"expected a grey image [H, W], found shape {array.shape}; convert colours to grey first")
         if array.dtype == np.uint8:
