@@ -1,4 +1,4 @@
-"""The READMEs agree with the tree: generated tables are up to date, links lead somewhere, every file has its line."""
+"""The READMEs agree with the tree: generated tables are up to date, every file has its line."""
 
 import re
 import subprocess
@@ -9,19 +9,9 @@ import yaml
 from ssacl_lib import paths
 from ssacl_lib.command import readme
 
-PAGES = ("README.md", "data/README.md", "notebooks/README.md", "ssacl_lib/README.md")
-
 
 def test_the_generated_tables_are_up_to_date():
     assert readme.outdated() == [], "run `ssacl readme`"
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_links_lead_somewhere(name):
-    path = paths.ROOT / name
-    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", path.read_text(encoding="utf-8")):
-        if not re.match(r"[a-z]+:", target):
-            assert (path.parent / target).exists(), f"{name} links {target}, which isn't there"
 
 
 def test_every_file_of_the_root_has_its_line():

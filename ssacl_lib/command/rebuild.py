@@ -27,6 +27,7 @@ from ..record.sources import (
 )
 from ..settings import Settings
 from ..threads import SAME_KERNELS
+from .links import move_notebook
 
 PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
@@ -249,7 +250,8 @@ def run_stage(stage: Stage, settings: Settings) -> None:
         raise StageError(f"stage {stage.name} ended without {', '.join(missing)}")
     run = Run(settings, stage.name)
     executed = settings.figures / "notebooks" / stage.notebook.name
-    write_json(partial, clean_notebook(json.loads(partial.read_text(encoding="utf-8"))))
+    content = clean_notebook(json.loads(partial.read_text(encoding="utf-8")))
+    write_json(partial, move_notebook(content, paths.NOTEBOOKS, executed.parent))
     executed.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial, executed)
     run.record(executed)
