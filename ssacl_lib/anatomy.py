@@ -6,7 +6,7 @@ parent. Patient's right is on the image's left.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -26,8 +26,6 @@ class AnatomyGraph:
 
     nodes: the 32 names, depth-first, a parent before its children.
     edges: (parent, child) pairs, 31 of them.
-    leaves: the 25 nodes without children, in the same order; the authors' weights depend on it.
-    parents: the 7 nodes with children, in the same order.
     synonyms: node -> what radiologists call it beside its name (possibly nothing).
     """
 
@@ -35,13 +33,27 @@ class AnatomyGraph:
     edges: tuple[tuple[str, str], ...]
     synonyms: dict[str, tuple[str, ...]]
 
-    def __post_init__(self):
-        children = {node: tuple(child for parent, child in self.edges if parent == node) for node in self.nodes}
-        object.__setattr__(self, "_children", children)
-        object.__setattr__(self, "_parent", {child: parent for parent, child in self.edges})
-        object.__setattr__(self, "_index", {node: i for i, node in enumerate(self.nodes)})
-        object.__setattr__(self, "leaves", tuple(node for node in self.nodes if not children[node]))
-        object.__setattr__(self, "parents", tuple(node for node in self.nodes if children[node]))
+    @cached_property
+    def leaves(self) -> tuple[str, ...]:
+        """The 25 nodes without children, in the order of `nodes`; the authors' weights depend on it."""
+        return tuple(node for node in self.nodes if not self._children[node])
+
+    @cached_property
+    def parents(self) -> tuple[str, ...]:
+        """The 7 nodes with children, in the order of `nodes`."""
+        return tuple(node for node in self.nodes if self._children[node])
+
+    @cached_property
+    def _children(self) -> dict[str, tuple[str, ...]]:
+        return {node: tuple(child for parent, child in self.edges if parent == node) for node in self.nodes}
+
+    @cached_property
+    def _parent(self) -> dict[str, str]:
+        return {child: parent for parent, child in self.edges}
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {node: i for i, node in enumerate(self.nodes)}
 
     def index(self, name: str) -> int:
         """Position of a node in `nodes`.

@@ -205,18 +205,20 @@ def shard(model: nn.Module, layers: Iterable[nn.Module], device: torch.device) -
             parameter.register_post_accumulate_grad_hook(_average_gradient)
     for layer in layers:
         fully_shard(layer, mesh=mesh)
-    return fully_shard(model, mesh=mesh, ignored_params=whole)
+    fully_shard(model, mesh=mesh, ignored_params=whole)
+    return model
 
 
 def _average_gradient(parameter: nn.Parameter) -> None:
-    parameter.grad.copy_(mean_over_processes(parameter.grad))
+    if parameter.grad is not None:
+        parameter.grad.copy_(mean_over_processes(parameter.grad))
 
 
 def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> None:
     """Scale all gradients so that their norm over all parameters, shards included, is at most `limit`."""
     parameters = [parameter for parameter in parameters if parameter.grad is not None]
     kinds = [[p for p in parameters if isinstance(p.grad, DTensor) == sharded] for sharded in (True, False)]
-    norms = [nn.utils.get_total_norm([p.grad for p in kind]) for kind in kinds if kind]
+    norms = [nn.utils.get_total_norm([p.grad for p in kind if p.grad is not None]) for kind in kinds if kind]
     norms = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
     total = torch.linalg.vector_norm(torch.stack(norms))
     for kind in filter(None, kinds):

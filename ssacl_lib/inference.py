@@ -1,5 +1,7 @@
 """Arrays of films in, arrays out: probabilities, reports and maps of many studies, with a progress bar."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -46,8 +48,13 @@ def write_reports(
     texts: list[str] = []
     for part in chunks(len(images), BATCH, progress):
         pixels = model.processor.normalise(images[part]).to(model.device)
-        chosen = [rows[part] if rows is not None and guided else None for rows in (findings, prompts, leaf_open)]
-        texts += generate(model, pixels, *chosen)
+        if guided:
+            chosen: dict[str, Any] = {"findings": findings, "prompts": prompts, "leaf_open": leaf_open}
+            texts += generate(
+                model, pixels, **{name: None if rows is None else rows[part] for name, rows in chosen.items()}
+            )
+        else:
+            texts += generate(model, pixels, None)
     return texts
 
 

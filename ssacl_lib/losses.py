@@ -185,7 +185,7 @@ def anatomical_consistency_loss(
     _expect("report_embeddings", report_embeddings, (batch, None), "[B, D']")
     if not 0 <= mixing <= 1:
         raise ValueError(f"mixing is {mixing}, expected a number in [0, 1]")
-    if keys is None:
+    if keys is None or key_reports is None:
         keys, key_reports = leaf_tokens.detach(), report_embeddings
     _expect("keys", keys, (None, *leaf_tokens.shape[1:]), "[J, M, D]")
     _expect("key_reports", key_reports, (len(keys), report_embeddings.shape[1]), "[J, D']")

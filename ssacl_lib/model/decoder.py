@@ -1,6 +1,7 @@
 """Visual decoder: MAE style, shared by image reconstruction (L_ir) and anatomy reconstruction (L_ar)."""
 
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import nn
@@ -24,6 +25,8 @@ def families(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 class VisualDecoder(nn.Module):
     """A few transformer blocks and a linear map to the pixels of a patch."""
+
+    positions: torch.Tensor
 
     def __init__(self, config: SSACLConfig):
         super().__init__()
@@ -56,7 +59,7 @@ class VisualDecoder(nn.Module):
 
         In the last block only position 0 is worked out: it looks at itself and at the others.
         """
-        *before, last = self.blocks
+        before, last = list(self.blocks[:-1]), cast(Block, self.blocks[-1])
         tokens = self.run(self.embed(tokens), visible, before)
         _, key, value = last.split(tokens[:, 1:])
         first, _ = last.look(tokens[:, :1], key, value, None if visible is None else visible[..., 1:])

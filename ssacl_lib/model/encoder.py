@@ -13,6 +13,7 @@ The final LayerNorm is applied to every token that leaves the encoder.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,13 +30,14 @@ class Tokens:
     patches: [B, K, D], the kept patches in the order of `keep` (all N in reading order without it). cls: [B, D].
     queries: [B, Q, D] or None. attention: [B, heads, Q, 1 + K], the last block's, column 0 the query's own slot; or None.
     targets: [B, Q', D], queries that were asked for without gradient; or None.
+    The types say tensor throughout: who reads a part has asked the encoder for it.
     """
 
-    patches: torch.Tensor | None
-    cls: torch.Tensor | None
-    queries: torch.Tensor | None = None
-    attention: torch.Tensor | None = None
-    targets: torch.Tensor | None = None
+    patches: torch.Tensor
+    cls: torch.Tensor
+    queries: torch.Tensor = None  # type: ignore[assignment]
+    attention: torch.Tensor = None  # type: ignore[assignment]
+    targets: torch.Tensor = None  # type: ignore[assignment]
 
 
 def sine_cosine_positions(width: int, grid: int) -> torch.Tensor:
@@ -130,7 +132,7 @@ class Block(nn.Module):
         targets: torch.Tensor | None,
         has_cls: bool,
         queries_only: bool = False,
-    ):
+    ) -> tuple:
         """One block of the encoder: tokens [B, (1 +) N, D] among themselves; queries and targets look at the patches.
 
         Returns tokens (None with queries_only), queries, the queries' attention (see `look`) and targets; None stays None.
@@ -143,8 +145,8 @@ class Block(nn.Module):
         if targets is not None:
             with torch.no_grad():
                 targets, _ = self.look(targets, patch_key, patch_value)
-        tokens = None if queries_only else self.finish(tokens, attend(query, key, value))
-        return tokens, queries, weights, targets
+        finished = None if queries_only else self.finish(tokens, attend(query, key, value))
+        return finished, queries, weights, targets
 
 
 class ConvolutionalStem(nn.Module):
@@ -197,11 +199,13 @@ class PatchStem(nn.Module):
 class VisionEncoder(nn.Module):
     """ViT with prompt queries; see the module's table."""
 
+    positions: torch.Tensor
+
     def __init__(self, config: SSACLConfig):
         super().__init__()
         self.config = config
         if config.stem == "patch":
-            self.stem = PatchStem(config.channels, config.width, config.patch_size)
+            self.stem: PatchStem | ConvolutionalStem = PatchStem(config.channels, config.width, config.patch_size)
         else:
             self.stem = ConvolutionalStem(config.width, config.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
@@ -243,20 +247,21 @@ class VisionEncoder(nn.Module):
             targets = targets.detach()[None]
         hidden_cls = self.config.attention == "release" and queries is not None
         tokens = patches if hidden_cls else torch.cat([cls, patches], dim=1)
-        if hidden_cls:
+        if queries is not None and hidden_cls:
             queries = torch.cat([queries, cls[: len(queries)]], dim=1)
-        weights = None
+        weights: Any = None
         for number, block in enumerate(self.blocks, start=1):
             tokens, queries, weights, targets = recomputed(
                 self, block.step, tokens, queries, targets, not hidden_cls, queries_only and number == len(self.blocks)
             )
-        tokens, queries, targets = (None if part is None else self.norm(part) for part in (tokens, queries, targets))
+        parts: list[Any] = [None if part is None else self.norm(part) for part in (tokens, queries, targets)]
+        tokens, queries, targets = parts
         if hidden_cls:
             cls, queries, weights = queries[:, -1], queries[:, :-1], weights[:, :, :-1]
-            return Tokens(tokens, None if queries_only else cls, queries, weights, targets)
-        if queries_only:
-            return Tokens(None, None, queries, weights, targets)
-        return Tokens(tokens[:, 1:], tokens[:, 0], queries, weights, targets)
+        elif not queries_only:
+            tokens, cls = tokens[:, 1:], tokens[:, 0]
+        cls = None if queries_only else cls  # type: ignore[assignment]
+        return Tokens(tokens, cls, queries, weights, targets)
 
 
 def recomputed(owner: nn.Module, step, *arguments):

@@ -13,6 +13,8 @@ class FindingHead(nn.Module):
     A mean over patches would dilute a fracture in a hundred normal patches; an attention map per finding does not.
     """
 
+    thresholds: torch.Tensor
+
     def __init__(self, width: int):
         super().__init__()
         count = len(FINDINGS)

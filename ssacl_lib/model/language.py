@@ -9,6 +9,8 @@ generation numbers the visible places only. There prompts are padded on the righ
 lengths the first new token is predicted from a padded place.
 """
 
+from typing import cast
+
 import torch
 from torch import nn
 from transformers import (
@@ -20,6 +22,7 @@ from transformers import (
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
 )
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from .config import SSACLConfig
 from .encoder import Tokens, attend, fastest_attention, ready_mask
@@ -44,7 +47,7 @@ class LanguageDecoder(nn.Module):
                 "this GPT-2 scales its attention by layer or computes it in float32, which `look_back` does not; "
                 "use one of the usual kind, such as gpt2"
             )
-        self.gpt = GPT2LMHeadModel(GPT2Config(**language, attn_implementation=fastest_attention()))
+        self.gpt = GPT2LMHeadModel(GPT2Config(**{**language, "attn_implementation": fastest_attention()}))
         self.to_width = nn.Linear(config.width, self.gpt.config.n_embd)
 
     def prefix(self, tokens: Tokens, leaf_open: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,7 +85,7 @@ class LanguageDecoder(nn.Module):
         hidden = gpt.drop(embedded + gpt.wpe(self.positions(mask, generating)))
         for block in gpt.h[:-1]:
             hidden = block(hidden, attention_mask=ready)
-        return gpt.ln_f(look_back(gpt.h[-1], hidden, visible, last))
+        return gpt.ln_f(look_back(cast(GPT2Block, gpt.h[-1]), hidden, visible, last))
 
     def hidden(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
         """Hidden states [B, T, n_embd] of teacher forcing; the one at t predicts report token t.
@@ -160,7 +163,7 @@ class LanguageDecoder(nn.Module):
         )
 
 
-def look_back(block: nn.Module, hidden: torch.Tensor, visible: torch.Tensor, last: int) -> torch.Tensor:
+def look_back(block: GPT2Block, hidden: torch.Tensor, visible: torch.Tensor, last: int) -> torch.Tensor:
     """A block of GPT-2 for the last places alone, which look at all: hidden [B, L, n_embd] -> [B, last, n_embd].
 
     visible: [B, 1, L, L] bool. What the prefix and the prompt would become in the last block nobody reads.

@@ -57,10 +57,12 @@ class SSACLNetwork(PreTrainedModel):
     Names: B images, N patches, Q = 32 queries (25 leaves among them), D encoder width, Dt text width.
     """
 
-    config_class = SSACLConfig
+    config_class = SSACLConfig  # type: ignore[misc]
     base_model_prefix = "ssacl"
-    _tied_weights_keys: ClassVar = {"language.gpt.lm_head.weight": "language.gpt.transformer.wte.weight"}
-    processor = None
+    _tied_weights_keys: ClassVar = {  # type: ignore[misc]
+        "language.gpt.lm_head.weight": "language.gpt.transformer.wte.weight"
+    }
+    processor: SSACLProcessor = None  # type: ignore[assignment]  # from_pretrained and build set it
     processes = ALONE
 
     def __init__(self, config: SSACLConfig):
@@ -100,7 +102,7 @@ class SSACLNetwork(PreTrainedModel):
             model.processor = SSACLProcessor.from_pretrained(name_or_path)
         return loaded
 
-    def save_pretrained(self, folder, *arguments, **keywords) -> None:
+    def save_pretrained(self, folder, *arguments, **keywords) -> None:  # type: ignore[override]
         """transformers' `save_pretrained`, and the processor's tokenizers beside it."""
         super().save_pretrained(folder, *arguments, **keywords)
         if self.processor is not None:
@@ -180,7 +182,7 @@ class SSACLNetwork(PreTrainedModel):
         else:
             masked = self.encoder(batch.pixels, keep, queries if restores else None)
             nodes = masked.queries
-        if prompted:
+        if queries is not None:
             targets = queries[graph_index("parents", queries.device)] if restores else None
             whole = self.encoder(batch.pixels, None, queries[self.leaf_index], targets)
         elif "report_labels" in wanted:

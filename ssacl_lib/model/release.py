@@ -8,6 +8,7 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -51,7 +52,7 @@ def read_release(path: Path | str) -> dict[str, torch.Tensor]:
         raise FileNotFoundError(f"{path}: no such file; give the authors' checkpoint, a .pth file of torch.save")
     try:
         if path.suffix == ".safetensors":
-            content = load_file(path)
+            content: Any = load_file(path)
         else:
             with torch.serialization.safe_globals([argparse.Namespace]):
                 content = torch.load(path, map_location="cpu", weights_only=True)

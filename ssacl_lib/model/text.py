@@ -15,7 +15,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.pooling = config.text_pooling
         self.bert = BertModel(
-            BertConfig(**config.text, attn_implementation=fastest_attention()), add_pooling_layer=True
+            BertConfig(**{**config.text, "attn_implementation": fastest_attention()}), add_pooling_layer=True
         )
 
     @property

@@ -41,9 +41,9 @@ def atomic_write(path: Path | str, mode: str = "w") -> Iterator:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     try:
-        with open(temporary, mode, **text) as handle:
+        with open(temporary, mode, encoding=encoding, newline=newline) as handle:
             yield handle
         os.replace(temporary, path)
     finally:
