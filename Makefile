@@ -1,5 +1,7 @@
 # make paper   set-up, then rebuild every figure, table and notebook with the default profile
 # make test    set-up, then run the tests and the notebooks
+# make quick   set-up, then the tests without training or rendering (below 90 seconds)
+# make lint    set-up, then ruff and the types of the public surface
 # make lab     set-up, then open the notebooks
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
@@ -10,7 +12,7 @@ INSTALLED := .venv/.installed-$(LOCK)
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper test lab setup
+.PHONY: paper test quick lint lab setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -18,6 +20,14 @@ paper: setup
 test: setup
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+quick: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
