@@ -24,7 +24,7 @@ from ssacl_lib.text.labeler import label_array
 
 
 def folder_settings(root, **more):
-    return load_settings("smoke", dataset="folder", data_root=str(root), **more)
+    return load_settings("smoke", dataset="folder", data_root=str(root), **{"data.image_size": 64, **more})
 
 
 # ---- the contract
@@ -37,7 +37,7 @@ def test_the_two_views_are_different_types():
 def test_training_studies(fake_phantom, smoke):
     studies = load_training(smoke, "train")
     assert len(studies) == 96 == len(studies.reports) == len(studies.study_ids)
-    assert studies.images([5, 2]).shape == (2, 64, 64) and studies.images().shape == (96, 64, 64)
+    assert studies.images([5, 2]).shape == (2, 96, 96) and studies.images().shape == (96, 96, 96)
     assert studies.labels.shape == (96, 14) and studies.labels.dtype == np.int8
     assert studies.prompts is None and studies.leaf_open is None
     study = studies[5]
@@ -74,13 +74,13 @@ def test_labels_are_read_from_the_report_and_the_truth_leaves_no_other_trace(
 
 def test_splits_share_no_patient(fake_phantom, smoke):
     patients = [set(load_training(smoke, split).patient_ids) for split in ("train", "validation", "test")]
-    assert [len(p) for p in patients] == [96, 32, 32]
+    assert [len(p) for p in patients] == [96, 32, 48]
     assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
 
 
 def test_the_two_views_show_the_same_study(fake_phantom, smoke):
     training, evaluation = load_training(smoke, "test"), load_evaluation(smoke, "test")
-    assert len(evaluation) == 32
+    assert len(evaluation) == 48
     for number in (0, 7, 31):
         one, other = training[number], evaluation[number]
         assert type(other) is EvaluationStudy

@@ -77,7 +77,7 @@ def model(tiny_checkpoint):
 
 @pytest.fixture(scope="module")
 def films():
-    return np.random.default_rng(2).integers(0, 256, (5, 64, 64), dtype=np.uint8)
+    return np.random.default_rng(2).integers(0, 256, (5, 96, 96), dtype=np.uint8)
 
 
 def test_a_batch_of_reports_is_the_same_as_one_after_the_other(model, films):
@@ -91,7 +91,7 @@ def test_a_batch_of_reports_is_the_same_as_one_after_the_other(model, films):
         np.testing.assert_allclose(list(report.findings.values()), row, atol=1e-2)
         assert set(report.evidence) == ({"attention", *report.positives} if report.positives else set())
         for name, heatmap in report.evidence.items():
-            assert heatmap.shape == (64, 64)
+            assert heatmap.shape == (96, 96)
             np.testing.assert_allclose(alone.evidence[name], heatmap, atol=2e-2 * np.abs(heatmap).max())
     plain = reports_of_pixels(model, model.pixels(list(films)), evidence=False)
     assert [report.text for report in plain] == [report.text for report in together]
@@ -154,7 +154,7 @@ def test_of_the_release_s_maps_one_is_blind_to_the_phrase(model, films):
     phrases, pixels = ["right pleural effusion", "large heart"], model.pixels(list(films[:2]))
     for evidence in ("cls attention", "weighted tokens", "grad-cam"):
         first, second = model.ground(list(films[:2]), phrases, evidence).unbind(1)
-        assert first.shape == (2, 64, 64) and not torch.equal(first[0], first[1])  # it reads the film
+        assert first.shape == (2, 96, 96) and not torch.equal(first[0], first[1])  # it reads the film
         assert torch.equal(first, second) == (evidence == "cls attention")
         alone = model.ground([films[1]], phrases[1:], evidence)[0, 0]
         np.testing.assert_allclose(alone, second[1], atol=2e-2 * float(second.abs().max()))

@@ -16,7 +16,7 @@ from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 
-SIZE = 64
+SIZE = 96
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_tables_turn_metrics_into_columns(table):
 
 def test_setting_differences_name_every_changed_key():
     shown = show.setting_differences(load_settings("smoke"), "paper").data
-    assert "| data.image_size | 64 | 224 |" in shown
+    assert "| data.image_size | 96 | 224 |" in shown
     assert "`smoke`" in show.setting_differences(load_settings("smoke"), "smoke").data
 
 

@@ -59,11 +59,13 @@ def ground_file(image: Path, phrase: str, weights: Path | None = None, out: Path
         kind: phrase_maps_of_pixels(model, pixels, [phrase], kind)[0, 0].cpu().numpy()
         for kind in ("masked", "similarity")
     }
-    row, column = np.unravel_index(int(maps["masked"].argmax()), square.shape)
+    size = np.minimum(np.round(np.array(film.shape) * scale).astype(int), square.shape)  # the margins are no film
+    inside = maps["masked"][top : top + size[0], left : left + size[1]]
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
     figure = overlay_figure(
         square, {"masked evidence (ours)": maps["masked"], "similarity": maps["similarity"]}, title=phrase
     )
-    peak = [round((float(v) + 0.5 - shift) / scale, 1) for v, shift in ((column, left), (row, top))]
+    peak = [round((float(v) + 0.5) / scale, 1) for v in (column, row)]
     return _write(
         out,
         f"{image.stem}_ground",

@@ -36,6 +36,7 @@ from ..text.entities import positives
 from ..text.labeler import label_array
 from .findings import probabilities_of
 from .inputs import test_studies, weights_hash
+from .models import writers
 from .results import cached, code_hash, long_table, results_key
 
 VARIANTS = ("with prompts", "without prompts", "reference findings")
@@ -64,7 +65,7 @@ def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.D
     studies = test_studies(settings) if studies is None else studies
     key = results_key(studies, settings, CODE)
     frames = [constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))]
-    for method, model in models.items():
+    for method, model in writers(models).items():
         frames.append(
             cached(
                 run.runs / "evaluation",
