@@ -29,9 +29,19 @@ _TURNED = {  # what a denial before a mark makes of it
     "suspect_before": "deny_before",
     "suspect_either": "deny_either",
 }
+_UNSAID = {
+    "normal": "abnormal",
+    "deny_before": "doubt_before",
+    "deny_after": "doubt_after",
+    "deny_either": "doubt_either",
+}
+"""What denials become after "it cannot be said that"."""
+
+_WRAPPED = re.compile(r"\n(?<=[^\n]{50}[\w,]\n)[ \t]*(?=[a-z])")
 _WORD = re.compile(r"[^\W\d_]+|(?<!\d)[.,:]|[.,:](?!\d)|[;!\n]")
 _ALTERNATIVE = re.compile(r"\(([^()]*)\)")
-_ODD = re.compile(r"[/?±|=\t–—]| -|vs\.")
+_ODD = re.compile(r"[/?±|=\t–—]")
+_ODD_TEXTS = (" -", "vs.", "favo", "no means")
 _SPELLINGS = [
     (re.compile(pattern), word)
     for pattern, word in (
@@ -42,7 +52,9 @@ _SPELLINGS = [
         (r"\bh/o\b", "history of"),
         (r"\bs/p\b", "status post"),
         (r"\br/o\b", "rule out"),
-        (r"\+/[-–−]|±", " questionable "),
+        (r"\+/[-–−]|±", " possibly "),
+        (r"\bby no means\b", "not"),
+        (r"\bfavou?r(?:s|ed|ing)?\s+((?:[a-z]+\s+){1,4})over\b", r"\1favored over"),
         (r"\?(?=\s+(?:no|none|nil|absent|yes)\s*(?:[.,;\n]|$))", ":"),
         (r"(?<=[\w)])\?+", " questioned. "),
         (r"\?+", " questionable "),
@@ -61,7 +73,12 @@ class Mark(NamedTuple):
 
 
 def sentences_of_words(text: str) -> Iterator[list[str]]:
-    """Sentences as lists of lower-case words and stops, each ended by "."; a newline ends one too; numbers are left out."""
+    """Sentences as lists of lower-case words and stops, each ended by "."; numbers are left out.
+
+    A newline ends a sentence, too, unless a long line goes on in lower case: then it was only wrapped.
+    """
+    if "\n" in text:
+        text = _WRAPPED.sub(" ", text)
     words, start = _WORD.findall(_plain(text.lower())), 0
     for end, word in enumerate([*words, "."]):
         if word in ".!\n":
@@ -72,7 +89,7 @@ def sentences_of_words(text: str) -> Iterator[list[str]]:
 
 def _plain(text: str) -> str:
     """Shorthand spelt out; a question mark becomes a word, a dash between blanks a colon."""
-    if _ODD.search(text):
+    if _ODD.search(text) or any(odd in text for odd in _ODD_TEXTS):  # most texts need no second look
         for pattern, word in _SPELLINGS:
             text = pattern.sub(word, text)
     return text
@@ -121,7 +138,7 @@ def _tree() -> dict:
 
 def find_marks(words: list[str]) -> list[Mark]:
     """The marks of a sentence in order, longest match first, what is denied itself turned round."""
-    root, marks, at, count = _tree(), [], 0, len(words)
+    root, marks, at, count, unsaid = _tree(), [], 0, len(words), False
     while at < count:
         node = root.get(words[at])
         if node is None:  # most words begin no phrase
@@ -141,6 +158,10 @@ def find_marks(words: list[str]) -> list[Mark]:
             mark = mark._replace(kind=_TURNED[mark.kind])
             if marks and marks[-1].start <= denier < marks[-1].end:
                 marks.pop()
+        elif unsaid:
+            mark = mark._replace(kind=_UNSAID.get(mark.kind, mark.kind))
+        elif mark.kind == "unsaid":
+            mark, unsaid = mark._replace(kind="doubt_before"), True
         marks.append(mark)
         at = end
     return marks
