@@ -1,4 +1,4 @@
-# make paper   set-up, then rebuild every figure, table and notebook with the default profile
+# make paper   set-up, then rebuild every figure, table and notebook with the default profile, and compare with the committed
 # make test    set-up, then run the tests and the notebooks
 # make quick   set-up, then the tests without training or rendering (below 90 seconds)
 # make lint    set-up, then ruff and the types of the public surface
@@ -16,6 +16,7 @@ LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
 paper: setup
 	$(BIN)/ssacl rebuild
+	$(BIN)/ssacl rebuild --verify
 
 test: setup
 	$(BIN)/python -m pytest

@@ -15,6 +15,7 @@ RUNS = ROOT / "runs"  # trained weights, per-study results: everything that can 
 CT = DATA / "ct"  # the three files of the labelled chest CT
 ORGAN_MAPS = DATA / "organ_maps"  # made from the CT once per machine
 STUDIES = DATA / "studies"  # prepared data sets (Arrow)
+SPREAD = DATA / "results" / "spread"  # one number per run and row of the tables, committed
 CHECKPOINTS = DATA / "checkpoints"  # shipped weights
 START_CHECKPOINT = CHECKPOINTS / "start-cpu"  # the encoder from which the cpu profile trains
 SHIPPED_CHECKPOINT = CHECKPOINTS / "cpu"  # the model that `ssacl report` and `ssacl ground` use

@@ -31,7 +31,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["rebuild", "report", "ground", "data", "pretrain", "pretrain-mae", "convert-release", "bench", "readme"],
+    ["rebuild", "report", "ground", "data", "pretrain", "pretrain-mae", "convert-release", "bench", "readme", "spread"],
 )
 def test_help(capsys, command):
     code, out, _ = run(capsys, command, "--help")

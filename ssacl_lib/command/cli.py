@@ -49,6 +49,10 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
 
     out = str(Path(arguments.out).resolve()) if arguments.out else None
     settings = _settings(arguments, out_dir=out)
+    if arguments.verify is not None:
+        from .verify import verify
+
+        return int(not verify(settings, Path(arguments.verify) if arguments.verify else None))
     if not arguments.check:
         rebuild(settings, arguments.only)
         if out is None:  # the READMEs show what these folders hold
@@ -171,6 +175,14 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     measure_recipe(arguments.profile, arguments.images, arguments.only, arguments.out)
     print(recipe_table(arguments.out).to_string(index=False))
     print(f"written: {arguments.out or FOLDER}")
+    return 0
+
+
+def run_spread(arguments: argparse.Namespace) -> int:
+    """ssacl spread."""
+    from ..evaluation.spread import measure_spread
+
+    print(f"written: {measure_spread(load_settings(arguments.profile), arguments.only)}")
     return 0
 
 

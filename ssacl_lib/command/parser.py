@@ -11,6 +11,7 @@ SS-ACL companion: chest X-ray reports with visual evidence, learnt from images a
   ssacl rebuild                            every figure, table and notebook with the profile cpu
   ssacl rebuild --profile gpu --only 02    one notebook, at the size for one GPU
   ssacl rebuild --check                    is anything older than what it was made from?
+  ssacl rebuild --verify                   does it agree with the committed results, row by row?
   ssacl report film.png                    findings, report and evidence of an image
   ssacl report films/ --out results        the same of a folder, as a table; goes on where it was stopped
   ssacl ground film.dcm "left effusion"    where on the image is this phrase?
@@ -24,8 +25,11 @@ Research and teaching software, not a medical device.
 REBUILD = """\
 Executes the notebooks of notebooks/ one after the other with the parameters below, and writes figures, tables and the
 executed copies to figures/PROFILE (figures/PROFILE-DATASET with another data set). A stage whose notebook, library,
-settings and inputs did not change is skipped. Exit codes: 0 done, 1 a notebook failed or --check found something old,
-2 something to mend before it can start."""
+settings and inputs did not change is skipped. Exit codes: 0 done, 1 a notebook failed, --check found something old or --verify
+something outside, 2 something to mend before it can start.
+
+On one machine (the same processor kernels and number of threads) a rebuild gives the same numbers to the bit. Elsewhere training
+amplifies the last bit, and the rows of "this run" agree within the spread of several runs (`ssacl spread`); --verify tells."""
 REPORT = """\
 Image files: prints findings, anatomies and report of each, and writes NAME_report.json and NAME_report.png (the image with
 its evidence) to --out. Takes PNG, JPEG and DICOM.
@@ -61,6 +65,11 @@ the training step, its terms, renderer, loader, report generation, grounding. Sa
 CONFIRM = """\
 Scores the shipped checkpoint on the test patients of another seed: head, reports and phrases, about a minute. The search for
 its recipe saw some test patients of seed 0; these it never saw. Writes tables/fresh_patients.csv and a manifest to --out."""
+SPREAD = """\
+Trains "this run" of a profile several times: four seeds, and one of them with another number of threads, all on the same studies
+and scored on the same test studies. Writes one number per run and row of the tables to data/results/spread/PROFILE.parquet, from
+which intervals and `ssacl rebuild --verify` know how far runs lie apart. With the profile cpu about ten minutes a run. Killed and
+started again, it goes on where it was."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
@@ -116,6 +125,13 @@ def _rebuild(command) -> None:
     rebuild.add_argument("--out", metavar="DIR", help="where results go (default figures/PROFILE)")
     rebuild.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
     rebuild.add_argument("--check", action="store_true", help="only say what is old or differs from the manifest")
+    rebuild.add_argument(
+        "--verify",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="only compare the tables with those of the last commit, or of a folder",
+    )
 
 
 def _images(command) -> None:
@@ -196,7 +212,7 @@ def _bench(command) -> None:
 
 
 def _studies(command) -> None:
-    """`ssacl recipe` and `ssacl confirm`."""
+    """`ssacl recipe`, `ssacl spread` and `ssacl confirm`."""
     recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
     recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
     recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
@@ -204,6 +220,12 @@ def _studies(command) -> None:
         "--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated"
     )
     recipe.add_argument("--out", type=Path, metavar="DIR", help="folder of the table (default data/checkpoints/recipe)")
+
+    spread = command("spread", "run_spread", "measure how far runs of the same recipe lie apart", SPREAD)
+    spread.add_argument("--profile", default="cpu", help="whose runs (default cpu)")
+    spread.add_argument(
+        "--only", action="append", default=[], type=int, metavar="0", help="this run only (0 to 4); may be repeated"
+    )
 
     confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
     confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")

@@ -25,6 +25,7 @@ from ..record.sources import (
     sha256_json,
     stage_modules,
 )
+from ..record.spread import spread_file
 from ..settings import Settings
 from ..threads import SAME_KERNELS
 from .links import move_notebook
@@ -118,6 +119,11 @@ def _inputs(settings: Settings) -> dict[str, str]:
     return inputs
 
 
+def _runs_of(settings: Settings) -> str:
+    """Of the runs that the intervals know; nothing is trained again for their sake."""
+    return sha256_file(spread_file(settings)) if spread_file(settings).is_file() else "absent"
+
+
 def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
     """The parts of a stage's key by name, each a hash, so that a difference can say what changed."""
     by_name = {other.name: other for other in STAGES}
@@ -126,7 +132,7 @@ def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
         "the notebook": notebook_fingerprint(stage.notebook),
         "the library": files_fingerprint(stage_modules(stage.notebook)),
         "the settings": sha256_json(portable_settings(settings)),
-        "the inputs": sha256_json(_inputs(settings)),
+        "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings)}),
         "an earlier stage": sha256_json(needs),
     }
 

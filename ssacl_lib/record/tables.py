@@ -5,9 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from .manifest import atomic_write
+from .spread import with_runs
 
 ENDING = ("method", "metric", "value", "low", "high", "n", "seed")
-"""The last columns of every table; what a row is about stands before them."""
+"""The last columns of a table that is handed in; what a row is about stands before them."""
+
+WRITTEN = (*ENDING[:-1], "runs", "seed")
+"""The last columns of every written table: `runs` says of how many trainings the interval knows, see `with_runs`."""
 
 MISSING = "–"
 
@@ -16,19 +20,21 @@ def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFra
     """Write `name.csv` (six significant digits) and `name.md` (value [low, high], three decimals) and record both.
 
     Args:
-        run: has `.tables`, a folder, and `.record(path)`.
-        frame: long form, one row per number: any columns, then method, metric, value, low, high, n, seed. A number that
-            could not be computed is NaN in value, low and high; the caption says why.
+        run: has `.tables`, a folder, `.record(path)` and `.settings`.
+        frame: long form, one row per number: any columns, then method, metric, value, low, high, n, seed; its intervals are
+            over studies, and here those of rows that were trained in this rebuild become intervals over studies and runs
+            (`with_runs`). A number that could not be computed is NaN in value, low and high; the caption says why.
         name: file name without ending.
         caption: opens with the message of the table.
 
     Returns:
-        The table as written, columns in order.
+        The table as written: columns in order, `runs` before `seed`.
 
     Raises:
         ValueError: columns or caption missing, an estimate without interval, n or seed, or two rows for one number.
     """
-    table = _checked(frame, name)
+    table = with_runs(_checked(frame, name), name, run.settings)
+    table = table[[*(column for column in table if column not in WRITTEN), *WRITTEN]]
     if not caption.strip():
         raise ValueError(f"table {name!r} has no caption, expected a sentence that opens with its message")
     csv, markdown = Path(run.tables) / f"{name}.csv", Path(run.tables) / f"{name}.md"

@@ -1,0 +1,186 @@
+"""`ssacl rebuild --verify`: does a rebuild agree with the committed reference, row by row?
+
+    equal     the same six digits: what one machine gives twice
+    within    as far as numbers of the same recipe may lie apart (below)
+    outside   further, or the row is on one side only
+
+A row that is trained in the rebuild is compared with the runs that `ssacl spread` measured (m their mean, s their standard
+deviation, R their number): one more run lies, 19 times of 20, no further from m than t s sqrt(1 + 1/R), t the 97.5 % point of
+Student's distribution with R - 1 degrees of freedom. That is a prediction interval, and both the rebuild's number and the
+reference's have to lie in it. Other rows come from weights that are shipped: nothing but rounding can differ (see `rounding`).
+
+So some rows are outside by chance alone, 5 % of a table on average, and together rather than one by one, for all of them hang
+on the same run. How much they do so is measured: every run is predicted from the others, and phi is the variance of the
+count of rows outside as a multiple of what independent rows would give. A table agrees while its count is at most
+0.05 n + 3.09 sqrt(0.05 * 0.95 phi n), which by the normal approximation one rebuild of a thousand exceeds.
+
+Source: McCullagh and Nelder, Generalized Linear Models, 1989 (overdispersion of counts).
+"""
+
+import io
+import math
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import paths
+from ..metrics.lexical import meteor_note
+from ..record.manifest import atomic_write
+from ..record.spread import KEYS, about_of, is_share, runs_of_table, student_quantile
+from ..settings import Settings
+
+MEASURED = ("speed",)
+"""Tables that `ssacl bench` measures and no rebuild makes."""
+
+NOMINAL, UNLIKELY = 0.05, 3.09
+"""Share of rows outside by chance, and the normal quantile of one in a thousand."""
+
+
+def verify(settings: Settings, reference: Path | None = None) -> bool:
+    """Compare, write `verify.csv` beside the folder of tables, print a line per table; does everything agree?
+
+    reference: a folder of tables; None: the tables of this profile in the last commit.
+
+    Raises:
+        FileNotFoundError: no tables on one of the sides.
+        ValueError: no reference given, and no git to take it from.
+    """
+    folder = settings.figures / "tables"
+    made = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+    if not made:
+        raise FileNotFoundError(f"no tables in {folder}: run `ssacl rebuild --profile {settings.profile}` first")
+    wanted = committed_tables(settings) if reference is None else folder_tables(reference)
+    frames, agree = [], True
+    for name in sorted((made.keys() | wanted.keys()) - set(MEASURED)):
+        runs = runs_of_table(settings, name)
+        rows = compare(made.get(name), wanted.get(name), runs)
+        line, fine = judge(rows, runs)
+        print(f"{name}: {line}", flush=True)
+        agree &= fine
+        frames.append(rows.assign(table=name))
+    columns = ["table", *KEYS, "value", "reference", "expected", "allowed", "runs", "verdict"]
+    with atomic_write(settings.figures / "verify.csv") as handle:
+        pd.concat(frames)[columns].to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
+    where = "the last commit" if reference is None else reference.name
+    print(
+        f"{settings.figures.name}: {'agrees' if agree else 'DOES NOT AGREE'} with {where}; rows in verify.csv",
+        flush=True,
+    )
+    return agree
+
+
+def folder_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables in a folder (or in its folder `tables`), by name."""
+    folder = Path(folder)
+    folder = folder / "tables" if (folder / "tables").is_dir() else folder
+    tables = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv")) if path.stem != "verify"}
+    if not tables:
+        raise FileNotFoundError(f"{folder}: no tables (*.csv) to compare with")
+    return tables
+
+
+def committed_tables(settings: Settings) -> dict[str, pd.DataFrame]:
+    """The profile's tables in the last commit, whatever the working copy holds, for a rebuild has just overwritten it."""
+    folder = f"./{(paths.FIGURES / settings.name / 'tables').relative_to(paths.ROOT).as_posix()}/"
+    names = [name for name in _git("ls-tree", "--name-only", "HEAD", folder).splitlines() if name.endswith(".csv")]
+    if not names:
+        raise FileNotFoundError(f"the last commit holds no tables in {folder}: give a folder, --verify DIR")
+    return {Path(name).stem: pd.read_csv(io.StringIO(_git("show", f"HEAD:./{name}"))) for name in names}
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise ValueError(
+            f"{paths.ROOT.name} is no git checkout with a commit (or git is missing), so there is no reference: "
+            "give a folder of tables, --verify DIR"
+        ) from None
+    return done.stdout
+
+
+def rounding(rows: pd.DataFrame) -> np.ndarray:
+    """How far a number may lie from the reference where the weights are the same and only sums round differently.
+
+    A rounding error decides a tie now and then: another word in a report, the maximum of a map on the neighbour patch. That
+    happens to a few of n studies and cancels in part, so it is small against what n other studies would change: allowed is
+    half of the reference's interval (in which another sample would lie), or 0.2 %, or of a share one study in n.
+    """
+    half = (rows["reference_high"] - rows["reference_low"]) / 2
+    shares = rows.index.get_level_values("metric").map(is_share).to_numpy(bool)
+    return np.maximum.reduce([half / 2, 0.002 * rows["reference"].abs(), shares / rows["reference_n"]])
+
+
+def compare(made: pd.DataFrame | None, wanted: pd.DataFrame | None, runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per number of either side: about, method, metric, value, reference, expected, allowed, runs, verdict.
+
+    runs: one column per run (`runs_of_table`). expected, allowed: the middle and half the width of what agrees.
+    """
+    ours, theirs = _keyed(made), _keyed(wanted)
+    rows = ours[["value"]].join(
+        theirs[["value", "low", "high", "n"]].rename(
+            columns={"value": "reference", **{name: f"reference_{name}" for name in ("low", "high", "n")}}
+        ),
+        how="outer",
+    )
+    rows = rows.join(pd.DataFrame({"mean": runs.mean(axis=1), "sd": runs.std(axis=1, ddof=1)}, index=runs.index))
+    number = runs.shape[1]
+    reach = student_quantile(number) * math.sqrt(1 + 1 / number) if len(runs) else np.nan
+    known = rows["mean"].notna()
+    rows["runs"] = np.where(known, number, 1)
+    rows["expected"] = rows["mean"].where(known, rows["reference"])
+    rows["allowed"] = np.where(known, reach * rows["sd"] + 1e-6 * rows["mean"].abs(), rounding(rows))
+    far = pd.concat([(rows[side] - rows["expected"]).abs() for side in ("value", "reference")], axis=1).max(axis=1)
+    there = rows["value"].notna() & rows["reference"].notna()
+    same = rows["value"].map("{:.6g}".format) == rows["reference"].map("{:.6g}".format)
+    rows["verdict"] = np.select([same, there & (far <= rows["allowed"])], ["equal", "within"], "outside")
+    unmeasured = rows.index.get_level_values("metric").str.startswith("meteor") & rows["value"].isna()
+    if meteor_note():  # no java here: the rebuild has no such rows, and says so in its notebook
+        rows.loc[unmeasured, "verdict"] = "not computed"
+    return rows.reset_index()
+
+
+def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:
+    """A table by (about, method, metric); an absent one has no rows."""
+    if table is None:
+        table = pd.DataFrame(columns=["method", "metric", "value", "low", "high", "n"])
+    table = table.dropna(subset="value")
+    return table.assign(about=about_of(table)).set_index(KEYS)
+
+
+def overdispersion(runs: pd.DataFrame) -> float:
+    """phi: each run predicted from the others, the variance of the count of rows outside over the binomial one; at least 1."""
+    values, number = runs.to_numpy(float), runs.shape[1]
+    if number < 4:
+        return 1.0
+    reach = student_quantile(number - 1) * math.sqrt(1 + 1 / (number - 1))
+    squares = []
+    for k in range(number):
+        others = np.delete(values, k, axis=1)
+        far = np.abs(values[:, k] - others.mean(1)) > reach * others.std(1, ddof=1) + 1e-6 * np.abs(others.mean(1))
+        squares.append((far.sum() - NOMINAL * len(values)) ** 2)
+    return max(1.0, float(np.mean(squares)) / (NOMINAL * (1 - NOMINAL) * len(values)))
+
+
+def most_outside(rows: int, phi: float) -> int:
+    """So many of the rows may be outside by chance."""
+    return math.floor(NOMINAL * rows + UNLIKELY * math.sqrt(NOMINAL * (1 - NOMINAL) * phi * rows))
+
+
+def judge(rows: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, bool]:
+    """The line of a table, and whether it agrees: trained rows and other rows each by their own count."""
+    trained = rows["runs"] > 1
+    phi = overdispersion(runs) if len(runs) else 1.0
+    words, agree = [], True
+    for name, part, factor in (("trained", rows[trained], phi), ("not trained", rows[~trained], 1.0)):
+        if not len(part):
+            continue
+        counts, most = part["verdict"].value_counts(), most_outside(len(part), factor)
+        outside = int(counts.get("outside", 0))
+        agree &= outside <= most
+        told = [f"{counts.get(verdict, 0)} {verdict}" for verdict in ("equal", "within")]
+        told += [f"{counts['not computed']} not computed"] if "not computed" in counts else []
+        words.append(f"{len(part)} {name} rows: {', '.join(told)}, {outside} outside (up to {most} by chance)")
+    return "; ".join(words) + ("" if agree else ": DOES NOT AGREE"), agree
