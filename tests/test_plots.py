@@ -251,21 +251,31 @@ def test_phrase_figure_plots_own_phrases_only():
     assert isinstance(grounding.phrase_grounding(phrase_rows().iloc[:0]), str)
 
 
-def test_controls_figure_has_one_series_per_control():
-    ax = grounding.controls(phrase_rows()).axes[0]
-    drawn = {c.get_label(): np.asarray(c.lines[0].get_xdata(), float) for c in ax.containers}
-    assert list(drawn) == ["own", "swapped phrase", "swapped side", "shifted"]
-    assert drawn["own"].tolist() == [0.7, 0.3] and drawn["swapped phrase"][0] == 0.2
-
-
-def test_phrase_case_writes_iou_and_cnr_on_each_map():
-    heat = MASK.astype(float)
-    case = PhraseCase(
-        "Edema", "diffuse edema", FILM, MASK, np.array([[4, 8, 16, 8]]), {"this run:\nmasked": (heat, 0.5, 1.25)}
+def test_controls_figure_draws_paired_differences_with_their_number():
+    metrics = ["pointing_own_minus_swapped", "cnr_own_minus_swapped", "pointing_shifted_minus_own", "pointing"]
+    table = long(
+        map="masked", control="own", finding="overall", method="this run", metric=metrics, value=[0.4, 1.1, -0.1, 9]
     )
+    table = table.assign(n=[558, 558, 168, 558])
+    axes = np.reshape(grounding.controls(table).axes, (2, 3))
+    drawn = [[[float(c.lines[0].get_xdata()[0]) for c in ax.containers] for ax in row] for row in axes]
+    assert drawn == [[[0.4], [], [-0.1]], [[1.1], [], []]]
+    assert [text.get_text() for text in axes[0, 2].texts] == ["n 168"]
+    assert isinstance(grounding.controls(table[table["metric"] == "pointing"]), str)
+
+
+def test_phrase_case_writes_iou_and_cnr_on_each_map_and_draws_what_they_were_computed_on():
+    heat = np.linspace(0, 1, MASK.size).reshape(MASK.shape)
+    case = PhraseCase("Edema", "diffuse edema", FILM, MASK, np.array([[4, 8, 16, 8]]), {"masked": (heat, 0.5, 1.25)})
     figure = grounding.phrase_cases([case])
-    assert "IoU 0.50   CNR 1.25" in texts(figure) and "“diffuse edema”" in texts(figure)
-    assert figure.axes[1].images[1].get_clim() == (-1, 1)
+    assert "masked\nIoU 0.50   CNR 1.25" in texts(figure) and "“diffuse edema”" in texts(figure)
+    film, drawn = figure.axes[:2]
+    assert drawn.images[1].get_clim() == (-1, 1)
+    lines = [found for found in drawn.collections if hasattr(found, "levels")]
+    assert [list(found.levels) for found in lines] == [[0.1, 0.2, 0.3, 0.4, 0.5], [0.5]]  # thresholds; the mask
+    assert len(film.patches) == 1 and not drawn.patches  # the box is not what the IoU counts
+    flat = PhraseCase("Edema", "diffuse edema", FILM, MASK, case.boxes, {"zero": (0 * heat, 0.0, 0.0)})
+    assert len(grounding.phrase_cases([flat]).axes[1].collections) == 1
     assert isinstance(grounding.phrase_cases([]), str)
 
 
@@ -280,6 +290,9 @@ def test_faithfulness_plots_both_orders():
 def test_anatomy_figure_lists_the_leaves_in_order():
     nodes = ["mean of leaves", *default_graph().leaves]
     table = long(node=nodes, method="this run", metric="pointing", value=np.linspace(0, 1, 26))
+    chance = grounding.anatomy_grounding(table.assign(method="chance")).axes[0].collections[0].get_segments()
+    assert [line[0][0] for line in chance] == pytest.approx(list(table["value"]))  # a line as high as its row
+    assert all(line[1][1] - line[0][1] > 0.5 for line in chance)
     ax = grounding.anatomy_grounding(table).axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == nodes
     assert ax.containers[0].lines[0].get_xdata().tolist() == pytest.approx(np.linspace(0, 1, 26).tolist())

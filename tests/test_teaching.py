@@ -168,7 +168,7 @@ def test_phrase_case_is_the_median_and_scores_are_the_table_s(model, images, smo
     ]  # fmt: skip
     (case,) = cases.phrase_cases(pd.DataFrame(rows), {"this run": model}, studies, smoke)
     assert case.finding == "Pleural Effusion" and (case.mask == mask).all()
-    heatmap, overlap, contrast = case.maps["this run:\nmasked (ours)"]
+    heatmap, overlap, contrast = case.maps["this run\nmasked evidence (ours)"]
     from ssacl_lib.evaluation.grounding import score_map
 
     assert (overlap, contrast) == (score_map(heatmap, mask)["miou"], score_map(heatmap, mask)["cnr"])

@@ -20,13 +20,21 @@ from ..model.encoder import keep_lowest, visible_pixels
 from ..observations import OBSERVATIONS, POSITIVE
 from ..text.labeler import label_array
 from ..text.sections import sentences
-from .grounding import score_map
+from .grounding import MAPS, RELEASE_MAPS, score_map
 from .inputs import pixels_of
 from .reports import _NoMeteor
 
 AGREES, WRONG, MISSED, PLAIN = "agrees", "wrong", "missed", "plain"
 CASE_FINDINGS = ("Consolidation", "Pleural Effusion", "Pneumothorax", "Atelectasis")
 """The findings of the paper's case grid."""
+KINDS = {
+    "masked": "masked evidence (ours)",
+    "similarity": "similarity",
+    "cls attention": "CLS attention",
+    "weighted tokens": "weighted tokens",
+    "grad-cam": "Grad-CAM",
+}
+"""A kind of map as a title."""
 
 
 @dataclass(frozen=True)
@@ -170,28 +178,45 @@ def phrase_cases(per_phrase: pd.DataFrame, models: Mapping, studies: Sequence, s
 
     per_phrase: rows of `grounding.evaluate_phrases`. Both maps of the last two models are shown.
     """
-    own = per_phrase[(per_phrase["control"] == "own") & (per_phrase["map"] == "masked")]
-    own = own[own["method"] == strongest(models)] if len(own) else own
-    numbers = {studies[i].study_id: i for i in range(len(studies))} if len(own) else {}
+    own = _own_phrases(per_phrase, strongest(models))
+    wanted = {f"{name}\n{KINDS[kind]}": (models[name], kind) for name in list(models)[-2:] for kind in MAPS}
     cases = []
     for finding in findings:
         rows = own[own["finding"] == finding].sort_values(["cnr", "study"])
-        if not len(rows):
-            continue
-        row = rows.iloc[(len(rows) - 1) // 2]
-        study = studies[numbers[row["study"]]]
-        same = [p for p in study.phrases if p.finding == finding and p.text.lower() == row["phrase"].lower()]
-        mask = np.any([phrase.mask for phrase in same], axis=0)
-        maps = {}
-        for name in list(models)[-2:]:
-            for kind, title in (("masked", "masked (ours)"), ("similarity", "similarity")):
-                heatmap = inference.phrase_maps(models[name], study.image[None], [[row["phrase"]]], kind,
-                                                settings.inference.evidence_masks, settings.seed)[0][0]  # fmt: skip
-                score = score_map(heatmap, mask)
-                maps[f"{name}:\n{title}"] = (heatmap, score["miou"], score["cnr"])
-        boxes = np.concatenate([phrase.boxes for phrase in same])
-        cases.append(PhraseCase(finding, row["phrase"], study.image, mask, boxes, maps))
+        if len(rows):
+            cases.append(_phrase_case(rows.iloc[(len(rows) - 1) // 2], wanted, studies, settings))
     return cases
+
+
+def release_cases(per_phrase: pd.DataFrame, method: str, model, studies: Sequence, settings, count: int = 2):
+    """Every kind of map of one model, on the first `count` studies with phrases of two findings, two phrases a study.
+
+    Two phrases on one film show which map reads the phrase. Returns a list of PhraseCase.
+    """
+    own = _own_phrases(per_phrase, method).drop_duplicates(["study", "finding"])
+    both = own.groupby("study", sort=False).head(2)
+    both = both[both.groupby("study")["finding"].transform("size") == 2].iloc[: 2 * count]
+    wanted = {KINDS[kind]: (model, kind) for kind in MAPS + RELEASE_MAPS}
+    return [_phrase_case(row, wanted, studies, settings) for _, row in both.iterrows()]
+
+
+def _own_phrases(per_phrase: pd.DataFrame, method: str) -> pd.DataFrame:
+    own = (per_phrase["control"] == "own") & (per_phrase["map"] == "masked") & (per_phrase["method"] == method)
+    return per_phrase[own]
+
+
+def _phrase_case(row: pd.Series, wanted: Mapping[str, tuple], studies: Sequence, settings) -> PhraseCase:
+    """One phrase (a row with study, finding and phrase) under the maps of `wanted`: title -> (model, kind)."""
+    study = next(study for study in studies if study.study_id == row["study"])
+    same = [p for p in study.phrases if p.finding == row["finding"] and p.text.lower() == row["phrase"].lower()]
+    mask, maps = np.any([phrase.mask for phrase in same], axis=0), {}
+    for title, (model, kind) in wanted.items():
+        heatmap = inference.phrase_maps(model, study.image[None], [[row["phrase"]]], kind,
+                                        settings.inference.evidence_masks, settings.seed)[0][0]  # fmt: skip
+        score = score_map(heatmap, mask)
+        maps[title] = (heatmap, score["miou"], score["cnr"])
+    boxes = np.concatenate([phrase.boxes for phrase in same])
+    return PhraseCase(row["finding"], row["phrase"], study.image, mask, boxes, maps)
 
 
 # ---- reconstruction

@@ -8,17 +8,26 @@ from matplotlib.figure import Figure
 
 from ..anatomy import default_graph
 from ..evaluation.cases import PhraseCase
+from ..evaluation.controls import DIFFERENCES, SCORES
+from ..evaluation.grounding import RELEASE_MAPS
+from ..metrics.grounding import THRESHOLDS
 from . import style
 from .anatomy import branch
 from .pretraining import OUTLINE
 
 SCORE_NAMES = {
-    "pointing": "pointing game\n(share of hits)",
+    "pointing": "pointing (share of\nthe maxima inside)",
     "cnr": "contrast-to-noise\nratio",
     "miou": "mean IoU",
     "dice": "Dice",
     "cnr_own_minus_swapped": "CNR: own minus\nswapped phrase",
     "pointing_minus_prior": "pointing: minus\ncentre prior",
+}
+
+CONTROL_TITLES = {
+    "swapped phrase": "own minus swapped phrase\n(above 0: follows the phrase)",
+    "swapped side": "own minus swapped side\n(above 0: knows right from left)",
+    "shifted": "shifted film minus own\n(below 0: stays behind)",
 }
 
 MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "prior": "D"}
@@ -31,7 +40,7 @@ def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_sw
 
     The two figures that a position prior can't earn stand first.
     """
-    table = table[(table["control"] == "own") & table["metric"].isin(metrics)]
+    table = table[(table["control"] == "own") & table["metric"].isin(metrics) & ~table["map"].isin(RELEASE_MAPS)]
     if not len(table):
         return NO_PHRASES
     findings = [name for name in dict.fromkeys(table["finding"]) if name not in ("overall", "mean of findings")]
@@ -44,22 +53,9 @@ def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_sw
             part = table[(table["metric"] == metric) & (table["method"] == method) & (table["map"] == kind)]
             part = part.set_index("finding").reindex(order)
             places = np.arange(len(order)) + (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
-            filled = {} if kind in ("masked", "prior") else {"markerfacecolor": "white"}
-            style.intervals(
-                ax,
-                places,
-                part["value"],
-                part["low"],
-                part["high"],
-                colour=style.method_colour(method),
-                marker=MAP_MARKS.get(kind, "o"),
-                label=_name(method, kind),
-                markersize=3,
-                **filled,
-            )
-        _finish(ax, metric)
-        for place in range(1, len(order)):
-            ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
+            _mark(ax, places, part["value"], part["low"], part["high"], method, kind)
+        ax.set_title(SCORE_NAMES.get(metric, metric), fontsize=6.5)
+        _lines(ax, len(order))
     axes[0].set_yticks(range(len(order)), order)
     axes[0].get_yticklabels()[0].set_fontweight("bold")
     axes[0].set_ylim(len(order) - 0.5, -0.5)
@@ -76,73 +72,88 @@ def _name(method: str, kind: str) -> str:
     return method if kind == "prior" else f"{method}, {kind} map"
 
 
-def _finish(ax, metric: str) -> None:
-    """Title in words, a line at zero, a grid."""
-    ax.set_title(SCORE_NAMES.get(metric, metric), fontsize=6.5)
+def _mark(ax, places, value, low, high, method: str, kind: str) -> None:
+    """Values of one system with their intervals: colour by method, mark by kind of map (filled: masked and prior)."""
+    filled = {} if kind in ("masked", "prior") else {"markerfacecolor": "white"}
+    style.intervals(ax, places, value, low, high, colour=style.method_colour(method), marker=MAP_MARKS.get(kind, "o"),
+                    label=_name(method, kind), markersize=3, **filled)  # fmt: skip
+
+
+def _lines(ax, rows: int) -> None:
+    """A line at zero, a grid, and a pale line between rows."""
     ax.axvline(0, color=style.INK, linewidth=0.6)
     ax.grid(axis="x")
+    for place in range(1, rows):
+        ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
 
 
 def controls(table: pd.DataFrame) -> Figure | str:
-    """Does a map follow its phrase and its patient? Own phrase against the controls, overall.
+    """Does a map follow its phrase and its patient? Differences on the same phrases, all findings together.
 
-    Columns as in `phrase_grounding`. A map that scores as well for a swapped phrase shows a position, not evidence.
+    table: columns as in `phrase_grounding`, metrics of `evaluation.controls.DIFFERENCES`. One row per system, one column per
+    control, above pointing and below CNR; n beside each mark.
     """
-    table = table[(table["finding"] == "overall") & table["metric"].isin(["pointing", "cnr"])]
+    table = table[(table["finding"] == "overall") & table["map"].isin(["masked", "similarity"])]
+    panels = [(score, control) for score in SCORES for control in CONTROL_TITLES]
+    metrics = [DIFFERENCES[control].format(score) for score, control in panels]
+    table = table[table["metric"].isin(metrics)]
     if not len(table):
         return NO_PHRASES
-    names = ("own", "swapped phrase", "swapped side", "shifted")
-    colours = dict(zip(names, (style.BLUE, style.ORANGE, style.RED, style.GREEN), strict=True))
     systems = _systems(table)
-    figure = style.new_figure(style.DOUBLE, 24 + 9 * len(systems))
-    axes = figure.subplots(1, 2, sharey=True)
-    for ax, metric in zip(axes, ("pointing", "cnr"), strict=True):
-        for number, control in enumerate(names):
-            part = table[(table["metric"] == metric) & (table["control"] == control)].set_index(["method", "map"])
-            part = part.reindex(pd.MultiIndex.from_tuples(systems))
-            places = np.arange(len(systems)) + (number - 1.5) * 0.18
-            style.intervals(
-                ax, places, part["value"], part["low"], part["high"], colour=colours[control], label=control
-            )
-        _finish(ax, metric)
-        for place in range(1, len(systems)):
-            ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
-    axes[0].set_yticks(range(len(systems)), [_name(*system) for system in systems])
-    axes[0].set_ylim(len(systems) - 0.5, -0.5)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure = style.new_figure(style.DOUBLE, 26 + 9 * len(systems))
+    axes = figure.subplots(len(SCORES), len(CONTROL_TITLES), sharey=True, sharex="row")
+    for ax, (score, control), metric in zip(axes.ravel(), panels, metrics, strict=True):
+        part = table[table["metric"] == metric].set_index(["method", "map"])
+        for place, system in enumerate(systems):
+            if system in part.index:
+                row = part.loc[system]
+                _mark(ax, [place], row[["value"]], row[["low"]], row[["high"]], *system)
+                ax.annotate(f"n {int(row['n'])}", (1.0, place), xycoords=("axes fraction", "data"), xytext=(-1, 0),
+                            textcoords="offset points", ha="right", va="center", fontsize=5, color="0.45")  # fmt: skip
+        ax.set_title(CONTROL_TITLES[control] if score == SCORES[0] else "", fontsize=6.5)
+        ax.set_xlabel({"pointing": "difference of pointing", "cnr": "difference of CNR"}[score])
+        ax.margins(x=0.18)
+        _lines(ax, len(systems))
+    for ax in axes[:, 0]:
+        ax.set_yticks(range(len(systems)), [_name(*system) for system in systems])
+        ax.set_ylim(len(systems) - 0.5, -0.5)
     return figure
 
 
 def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
     """One row per phrase: film with box and extent, then every map with its IoU and CNR.
 
-    Every map is drawn as the mean IoU sees it: min-max normalised to -1..1, with a line at the lowest and the highest
-    threshold (0.1 and 0.5).
+    Every map is drawn as the mean IoU sees it: min-max normalised to -1..1, a white line at each of its thresholds, and the
+    extent (blue) against which it counts.
     """
     if not cases:
         return NO_PHRASES
     titles = list(cases[0].maps)
     columns = 1 + len(titles)
-    side = (style.DOUBLE - 16) / columns
-    figure = style.new_figure(style.DOUBLE, (side + 7) * len(cases) + 4)
+    side = (style.DOUBLE - 14) / columns
+    figure = style.new_figure(style.DOUBLE, (side + 13.5) * len(cases) + 2)
     axes = np.atleast_2d(figure.subplots(len(cases), columns))
     for row, case in enumerate(cases):
-        style.show_film(axes[row, 0], case.image)
-        style.outline(axes[row, 0], case.mask, style.SKY, 0.8, linestyles="dashed")
-        style.draw_boxes(axes[row, 0], case.boxes)
-        axes[row, 0].set_title(case.finding, fontsize=6.5)
-        axes[row, 0].set_xlabel(style.wrap(f"“{case.phrase}”", 190 // columns - 6), fontsize=5.6)
+        style.show_film(axes[row, 0], case.image, case.finding, fontweight="bold")
+        style.outline(axes[row, 0], case.mask, style.SKY, 0.9)
+        style.draw_boxes(axes[row, 0], case.boxes, width=0.5)
+        # over the maps, where it has room; a title would widen its column
+        axes[row, 1].annotate(f"“{case.phrase}”", (0, 1), xycoords="axes fraction", xytext=(0, 2.5),
+                              textcoords="offset points", fontsize=6.5, in_layout=False)  # fmt: skip
         for ax, title in zip(axes[row, 1:], titles, strict=True):
             heatmap, overlap, contrast = case.maps[title]
             sized = 2 * style.scaled(heatmap) - 1
             shown = style.heat_over_film(ax, case.image, sized, low=-1, high=1)
-            ax.contour(sized, levels=[0.1, 0.5], colors="white", linewidths=0.4)
-            style.draw_boxes(ax, case.boxes)
-            if row == 0:
-                ax.set_title(title, fontsize=6.5, fontweight="normal")
-            ax.set_xlabel(f"IoU {overlap:.2f}   CNR {contrast:.2f}", fontsize=6)
+            if sized.max() > -1:  # a constant map has no lines
+                ax.contour(sized, levels=list(THRESHOLDS), colors="white", linewidths=0.3)
+            style.outline(ax, case.mask, style.SKY, 0.9)
+            ax.set_xlabel(f"{title}\nIoU {overlap:.2f}   CNR {contrast:.2f}", fontsize=5.8)
     style.colour_bar(
-        figure, shown, axes.ravel().tolist(), "map, min–max normalised as in the mean IoU", ticks=(-1, 0, 1)
+        figure,
+        shown,
+        axes.ravel().tolist(),
+        "map, min–max normalised as in the mean IoU",
+        ticks=(-1, 0, *THRESHOLDS, 1),
     )
     return figure
 
@@ -195,9 +206,12 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
             if not part["value"].notna().any() or (method == "chance" and metric == "cnr"):
                 continue
             places = np.arange(len(order)) + (number - (len(methods) - 1) / 2) * 0.7 / len(methods)
-            marks = {"marker": "|", "markersize": 5} if method == "chance" else {"markersize": 2.6}
+            if method == "chance":  # one line over the height of the row, behind the other methods
+                ax.vlines(part["value"], np.arange(len(order)) - 0.42, np.arange(len(order)) + 0.42, color=style.INK,
+                          linewidth=1.4, zorder=1, label=method)  # fmt: skip
+                continue
             style.intervals(ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method),
-                            label=method, **marks)  # fmt: skip
+                            label=method, markersize=2.6)  # fmt: skip
         ax.set_title(title, fontsize=6.5)
         ax.grid(axis="x")
         for place in range(1, len(order)):
@@ -286,16 +300,9 @@ def film_lungs(table: pd.DataFrame) -> Figure | str:
         for place, system in enumerate(systems):
             if system in part.index:
                 row = part.loc[system]
-                style.intervals(
-                    ax,
-                    [place],
-                    [row["value"]],
-                    [row["low"]],
-                    [row["high"]],
-                    colour=style.method_colour(system[0]),
-                    marker=MAP_MARKS.get(system[1], "o"),
-                )
-        _finish(ax, metric)
+                _mark(ax, [place], row[["value"]], row[["low"]], row[["high"]], *system)
+        ax.set_title(SCORE_NAMES.get(metric, metric), fontsize=6.5)
+        _lines(ax, len(systems))
     axes[0].set_yticks(range(len(systems)), [_name(*system) for system in systems])
     axes[0].set_ylim(len(systems) - 0.5, -0.5)
     return figure

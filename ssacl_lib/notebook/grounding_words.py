@@ -1,0 +1,214 @@
+"""What the tables of notebook 04 say, as sentences: every number and every verdict is read from the table at hand."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from ..evaluation.cases import KINDS, PhraseCase
+from ..evaluation.controls import COSTS, FAILS, IN_PART, PASSES, PRIOR, against_prior, verdicts
+from ..evaluation.grounding import MAPS
+
+KIND_WORDS = {
+    "masked": "masked evidence",
+    "similarity": "similarity map",
+    "cls attention": "CLS attention",
+    "weighted tokens": "map of weighted tokens",
+    "grad-cam": "Grad-CAM",
+}
+VERDICT_WORDS = {
+    "swapped phrase": {
+        PASSES: "passes the swapped phrase",
+        IN_PART: "passes the swapped phrase in {score} only",
+        FAILS: "fails the swapped phrase",
+    },
+    "swapped side": {
+        PASSES: "passes the swapped side",
+        IN_PART: "passes the swapped side in {score} only",
+        FAILS: "fails the swapped side",
+    },
+    "shifted": {PASSES: "keeps up with the shifted film", COSTS: "loses on the shifted film"},
+    PRIOR: {
+        PASSES: "beats the centre prior",
+        IN_PART: "beats the centre prior in {score} only",
+        FAILS: "does not beat the centre prior",
+    },
+}
+
+
+def _interval(value: float, low: float, high: float, sign: str = "") -> str:
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def _row(table: pd.DataFrame, **where) -> pd.Series | None:
+    """The one row of a long table with these entries; None where there is none."""
+    for column, wanted in where.items():
+        table = table[table[column] == wanted]
+    return table.iloc[0] if len(table) == 1 else None
+
+
+def _between(row: pd.Series) -> str:
+    return _interval(row["value"], row["low"], row["high"])
+
+
+def listed(names: list[str]) -> str:
+    """Names as an English list: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+# ---- phrases
+def phrases_message(table: pd.DataFrame, method: str, kind: str = "masked") -> str:
+    """One sentence: does a map point better than the centre prior?"""
+    where = {"finding": "overall", "control": "own"}
+    own, prior = (
+        _row(table, **where, method=m, map=k, metric="pointing") for m, k in ((method, kind), (PRIOR, "prior"))
+    )
+    paired = _row(table, **where, method=method, map=kind, metric="pointing_minus_prior")
+    if own is None or prior is None or paired is None:
+        return "No phrase was scored."
+    better = "better than" if paired["low"] > 0 else "worse than" if paired["high"] < 0 else "no better than"
+    return (
+        f"The {KIND_WORDS[kind]} of the model “{method}” points {better} a Gaussian in the middle of the film: {_between(own)} "
+        f"against {_between(prior)}, on the same phrases {_interval(*paired[['value', 'low', 'high']], sign='+')} "
+        f"(n {int(paired['n'])})."
+    )
+
+
+def prior_words(table: pd.DataFrame, methods: list[str], kind: str = "masked") -> Markdown:
+    """Where the centre prior wins: per model and score the findings in which it beats a map, or is not told apart from it."""
+    lines = []
+    for method in methods:
+        for score, word in (("pointing", "by pointing"), ("cnr", "by CNR")):
+            found = against_prior(table, method, kind, score)
+            if not any(found.values()):
+                continue
+            below = f"is better in **{listed(found['below'])}**" if found["below"] else "is better in no finding"
+            alike = f", not told apart in {listed(found['with'])}" if found["with"] else ""
+            above = f", worse in {listed(found['above'])}" if found["above"] else ", worse in no finding"
+            lines.append(f"- {method}, {KIND_WORDS[kind]}, {word}: the centre prior {below}{alike}{above}.")
+    return Markdown("\n".join(lines) or "*No phrase was scored.*")
+
+
+def control_sentences(table: pd.DataFrame, kinds=MAPS) -> list[str]:
+    """One sentence per model and kind of map: which control it passes, fails or pays for, with both paired differences."""
+    sentences = []
+    found = verdicts(table)
+    for (method, kind), group in found[found["map"].isin(kinds)].groupby(["method", "map"], sort=False):
+        parts = []
+        for row in group.to_dict("records"):
+            words = VERDICT_WORDS[row["control"]][row["verdict"]].format(score="pointing" if row["low"] > 0 else "CNR")
+            pointing = _interval(row["value"], row["low"], row["high"], "+")
+            contrast = _interval(row["cnr"], row["cnr_low"], row["cnr_high"], "+")
+            parts.append(f"{words} (pointing {pointing}, CNR {contrast}, n {row['n']})")
+        sentences.append(f"The {KIND_WORDS[kind]} of “{method}” {listed(parts)}.")
+    return sentences
+
+
+def control_words(table: pd.DataFrame, kinds=MAPS) -> Markdown:
+    """`control_sentences` as a list."""
+    return Markdown(
+        "\n".join(f"- {sentence}" for sentence in control_sentences(table, kinds)) or "*No phrase was scored.*"
+    )
+
+
+def control_message(table: pd.DataFrame, method: str, kind: str = "masked") -> str:
+    """`control_sentences` of one map without its numbers, to open a caption with."""
+    found = verdicts(table)
+    found = found[(found["method"] == method) & (found["map"] == kind)]
+    if not len(found):
+        return "No phrase was scored."
+    parts = [
+        VERDICT_WORDS[row.control][row.verdict].format(score="pointing" if row.low > 0 else "CNR")
+        for row in found.itertuples()
+    ]
+    return f"The {KIND_WORDS[kind]} of “{method}” {listed(parts)}."
+
+
+def cases_message(cases: list[PhraseCase], method: str) -> str:
+    """One sentence: in how many of the cases shown is the IoU of a model's masked evidence the higher one?"""
+    masked, similarity = (f"{method}\n{KINDS[kind]}" for kind in MAPS)
+    higher = sum(case.maps[masked][1] > case.maps[similarity][1] for case in cases)
+    if not cases:
+        return "No phrase was scored."
+    return (
+        f"In {higher} of {len(cases)} cases the masked evidence of “{method}” overlaps more with the finding than its "
+        "similarity map does."
+    )
+
+
+def release_message(table: pd.DataFrame, method: str) -> str:
+    """One sentence: how well each kind of map of one model points, the best first."""
+    where = {"finding": "overall", "control": "own", "method": method, "metric": "pointing"}
+    rows = {kind: row for kind in KIND_WORDS if (row := _row(table, **where, map=kind)) is not None}
+    if not rows:
+        return "No phrase was scored."
+    order = sorted(rows, key=lambda kind: -rows[kind]["value"])
+    parts = [f"{KIND_WORDS[kind]} {_between(rows[kind])}" for kind in order]
+    return f"Of the maps of “{method}”, the {KIND_WORDS[order[0]]} points best: {listed(parts)}."
+
+
+# ---- faithfulness
+def faithful_message(areas: pd.DataFrame, method: str) -> str:
+    """One sentence: does the fit fall and rise faster in the order of the evidence than in a random one?"""
+    where = {"method": method, "order": "evidence", "metric": "area_minus_random"}
+    hidden, shown = (_row(areas, **where, curve=curve) for curve in ("deletion", "insertion"))
+    if hidden is None or shown is None:
+        return "No map was scored."
+    falls = "faster" if hidden["high"] < 0 else "no faster"
+    rises = "faster" if shown["low"] > 0 else "no faster"
+    return (
+        f"Patches in the order of the masked evidence of “{method}” lower the fit {falls} than a random order when they are "
+        f"hidden (area {_interval(*hidden[['value', 'low', 'high']], sign='+')}), and raise it {rises} when they are shown "
+        f"({_interval(*shown[['value', 'low', 'high']], sign='+')}; n {int(shown['n'])})."
+    )
+
+
+# ---- anatomies
+def prompts_message(nodes: pd.DataFrame, methods: list[str], reference: str = "untrained") -> str:
+    """One sentence: do trained prompts point at their leaves better or worse than untrained ones, priors beside them?"""
+    rows, base = _leaves(nodes, methods, "pointing"), _leaves(nodes, [reference], "pointing").get(reference)
+    if base is None or not rows:
+        return "This data set has no masks of the leaves: where prompts point is not measured here."
+    parts = [
+        f"{listed(names)} {'point at their leaves ' if not number else ''}{word} untrained ones"
+        for number, (word, names) in enumerate(
+            _told_apart(rows, base, "worse than", "better than", "no better and no worse than").items()
+        )
+    ]
+    priors = _leaves(nodes, ["chance", PRIOR], "pointing")
+    beside = ", ".join([f"untrained {_between(base)}", *(f"{name} {row['value']:.2f}" for name, row in priors.items())])
+    return f"The prompts of {'; those of '.join(parts)} ({beside}; n {int(base['n'])} studies)."
+
+
+def likeness_message(nodes: pd.DataFrame, methods: list[str], reference: str = "untrained") -> str:
+    """One sentence: does a prompt look differently from patient to patient, compared with an untrained one?"""
+    metric = "similarity_across_patients"
+    rows, base = _leaves(nodes, methods, metric), _leaves(nodes, [reference], metric).get(reference)
+    if base is None or not rows:
+        return "The likeness of the attention across patients was not measured."
+    parts = [
+        f"{listed(names)} look {word} untrained ones"
+        for word, names in _told_apart(
+            rows,
+            base,
+            "more differently from patient to patient than",
+            "more alike in all patients than",
+            "as alike as",
+        ).items()
+    ]
+    return f"The prompts of {'; those of '.join(parts)} (cosine across patients {_between(base)}; 1 is the same for everybody)."
+
+
+def _leaves(nodes: pd.DataFrame, methods: list[str], metric: str) -> dict[str, pd.Series]:
+    """Method -> its row "mean of leaves" of a metric, where there is one."""
+    rows = {method: _row(nodes, node="mean of leaves", metric=metric, method=method) for method in methods}
+    return {method: row for method, row in rows.items() if row is not None}
+
+
+def _told_apart(
+    rows: dict[str, pd.Series], base: pd.Series, below: str, above: str, alike: str
+) -> dict[str, list[str]]:
+    """Word -> models with their numbers; told apart is where the 95 % intervals do not overlap."""
+    groups: dict[str, list[str]] = {}
+    for method, row in rows.items():
+        word = below if row["high"] < base["low"] else above if row["low"] > base["high"] else alike
+        groups.setdefault(word, []).append(f"“{method}” ({_between(row)})")
+    return groups
