@@ -85,6 +85,13 @@ def test_widths_are_those_of_a_journal():
         assert style.new_figure(width, 50).get_figwidth() * 25.4 == pytest.approx(width)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_figure_without_layout_is_drawn_without_a_warning():
+    figure = style.new_figure(100, 50, layout="none")
+    figure.add_axes([0.1, 0.1, 0.5, 0.5])
+    assert figure.get_layout_engine() is None and style.png_bytes(figure)
+
+
 def test_heat_map_has_a_fixed_range_and_hides_where_it_says_nothing():
     ax = style.new_figure(50, 50).subplots()
     heat = style.heat_over_film(ax, FILM, np.full((SIZE, SIZE), 0.2), low=0, high=1)

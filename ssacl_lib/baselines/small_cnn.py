@@ -80,7 +80,7 @@ def train_cnn(
     generator, order = np.random.default_rng(seed), np.array([], int)
     targets = torch.as_tensor(truth, dtype=torch.float32)
     model.train()
-    for _ in tqdm(range(steps), desc="supervised network", unit="step", disable=not progress, leave=False):
+    for _ in tqdm(range(steps), desc="supervised network", unit="step", disable=not progress, delay=2, leave=False):
         if len(order) < batch:
             order = np.concatenate([order, generator.permutation(len(truth))])
         rows, order = order[:batch], order[batch:]

@@ -121,7 +121,7 @@ def build(source: Source, settings: Settings, split: str) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     total = sum(stop - start for start, stop in missing)
-    with tqdm(total=total, desc=f"{split} studies", unit="study", mininterval=1.0) as bar:
+    with tqdm(total=total, desc=f"{split} studies", unit="study", mininterval=1.0, delay=2, leave=False) as bar:
         if len(missing) > 1 and WORKERS > 1:
             _build_in_processes(folder, missing, settings, split, bar.update)
         else:

@@ -65,12 +65,15 @@ def use_style() -> None:
 
 
 def new_figure(width: float = DOUBLE, height: float = 80, **options) -> Figure:
-    """An empty figure of the given size in millimetres, in the project's style (constrained layout).
+    """An empty figure of the given size in millimetres, in the project's style: constrained layout, or layout="none".
 
     It is not registered with pyplot: nothing is shown or kept open behind the caller's back.
     """
     use_style()
-    return Figure(figsize=(width * MILLIMETRE, height * MILLIMETRE), **options)
+    figure = Figure(figsize=(width * MILLIMETRE, height * MILLIMETRE), **options)
+    if options.get("layout") == "none":
+        figure.set_layout_engine("none")  # the style's default wins over the argument
+    return figure
 
 
 def method_colour(method: str) -> str:
