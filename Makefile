@@ -36,7 +36,12 @@ lab: setup
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct
 
+# Looked at before anything is installed; the same range as requires-python in pyproject.toml.
+RIGHT_PYTHON := import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else \
+	"$(PYTHON) is Python %d.%d; 3.11 or 3.12 is needed: make $(MAKECMDGOALS) PYTHON=python3.12" % v)
+
 $(INSTALLED):
+	@$(PYTHON) -c '$(RIGHT_PYTHON)'
 	$(PYTHON) -m venv .venv
 	$(LOCKED) || $(LOCKED)
 	$(BIN)/python -m pip install -e ".[test]" -c constraints.txt "torch>=2.11,<2.14"

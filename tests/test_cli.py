@@ -1,11 +1,13 @@
 """The command line: help worth reading, and one line that names the culprit for every mistake."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from ssacl_lib import paths
 from ssacl_lib.command import cli, folder_reports
 from ssacl_lib.command.cli import main, parse_override
 from ssacl_lib.evaluation import speed
+from ssacl_lib.images import film_rectangle
 from ssacl_lib.observations import FINDINGS
 
 
@@ -94,6 +97,11 @@ def test_without_a_shipped_checkpoint_it_says_how_to_make_one(capsys, monkeypatc
     for words in (["report", "film.png"], ["ground", "film.png", "effusion"]):
         code, _, err = run(capsys, *words)
         assert code == 2 and "ssacl pretrain" in err
+
+
+def said(err: str) -> list[str]:
+    """Our own lines of stderr; in a process of tests bars of libraries stand there, too."""
+    return [line for line in err.splitlines() if line.startswith("ssacl: ")]
 
 
 def film(path):
@@ -292,3 +300,153 @@ def test_a_start_trains_the_terms_that_its_command_names(capsys, monkeypatch, tm
     assert seen[0][0].model.encoder_weights is None and seen[0][1] == made["command"]
     weights = seen[1][0].training.loss_weights.model_dump()
     assert {name for name, weight in weights.items() if weight} == {"image_reconstruction"}
+
+
+# ---- what people do
+def test_films_of_one_name_from_several_folders_give_a_result_each(capsys, tmp_path, tiny_checkpoint):
+    out = tmp_path / "out"
+    words = ("--weights", str(tiny_checkpoint), "--out", str(out), "--no-pictures")
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+        film(folder / "view1_frontal.jpg")
+    films = [str(folder / "view1_frontal.jpg") for folder in folders]
+    for _ in range(2):  # the second time over their own results
+        assert run(capsys, "report", *films[:2], films[0], *words)[0] == 0
+    assert run(capsys, "report", films[2], *words)[0] == 0  # later, alone: nobody's place is taken
+    assert run(capsys, "report", str(film(folders[0] / "view1_frontal.png")), films[0], *words)[0] == 0
+    answers = [json.loads(path.read_text()) for path in sorted(out.glob("*_report.json"))]
+    assert sorted(answer["image"] for answer in answers) == sorted([*films, str(folders[0] / "view1_frontal.png")])
+
+
+PHRASES = (
+    ("pleural effusion", None),
+    ("right effusion", None),
+    (r"$\bad$ effusion", "bad"),
+    ("胸腔积液", "no word"),
+    ("🫁", "no word"),
+    ("asdf", "no word"),
+    ("../../right effusion", None),
+    ("effusion " * 60, None),
+)
+
+
+def test_every_phrase_keeps_its_own_result_and_is_plain_text(tmp_path, tiny_checkpoint, capsys, recwarn):
+    path, out = film(tmp_path / "a.png"), tmp_path / "out"
+    for phrase, known in PHRASES * 2:
+        code, _, err = run(capsys, "ground", str(path), phrase, "--weights", str(tiny_checkpoint), "--out", str(out))
+        assert code == 0 and (known or "") in err and len(said(err)) == (known is not None), err
+    answers = [json.loads(file.read_text(encoding="utf-8")) for file in out.iterdir() if file.suffix == ".json"]
+    assert sorted(answer["phrase"] for answer in answers) == sorted(phrase for phrase, _ in PHRASES)
+    assert len(list(out.iterdir())) == 2 * len(PHRASES) and (out / "a_ground.json").is_file()
+    assert len(list(tmp_path.iterdir())) == 2 and not recwarn.list
+
+
+@pytest.mark.parametrize("shape", [(42, 51), (51, 42), (64, 16)])
+def test_the_peak_lies_on_the_film(tmp_path, tiny_checkpoint, monkeypatch, shape):
+    """Whatever the map says of the padding."""
+    from ssacl_lib.command import ground
+
+    heatmap = np.random.default_rng(0).normal(size=(64, 64))
+    rows, columns = film_rectangle(shape, 64)
+    inside = np.zeros((64, 64), bool)
+    inside[rows, columns] = True
+    heatmap[~inside] += 100
+    heatmap[rows.stop - 1, columns.stop - 1] = 50
+    x, y = ground.peak_on_film(heatmap, shape)
+    assert shape[1] - 2 < x < shape[1] and shape[0] - 2 < y < shape[0]
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / "a.png")
+    x, y = ground.ground_file(tmp_path / "a.png", "effusion", tiny_checkpoint, tmp_path)["peak"]
+    assert 0 <= x < shape[1] and 0 <= y < shape[0]
+
+
+def test_what_is_odd_of_a_film_stands_in_the_json_and_on_stderr(capsys, tmp_path, tiny_checkpoint):
+    Image.new("L", (50, 50)).save(tmp_path / "black.png")
+    options = ("--weights", str(tiny_checkpoint), "--out", str(tmp_path))
+    for words in (("report", "--no-pictures"), ("ground", "effusion")):
+        code, _, err = run(capsys, words[0], str(tmp_path / "black.png"), words[1], *options)
+        assert code == 0 and "no contrast" in said(err)[0]
+        notes = json.loads((tmp_path / f"black_{words[0]}.json").read_text())["notes"]
+        assert [note for note in notes if "no contrast" in note]
+    out = run(capsys, "report", str(tmp_path), "--weights", str(tiny_checkpoint), "--out", str(tmp_path / "out"))[1]
+    assert "1 notes" in out and "no contrast" in pd.read_csv(tmp_path / "out" / "reports.csv")["notes"][0]
+
+
+def test_a_folder_is_read_as_single_files_are(capsys, tmp_path, tiny_checkpoint, monkeypatch):
+    root, out = tmp_path / "films", tmp_path / "out"
+    root.mkdir()
+    for name in ("a.tif", "b.bmp", "c.TIFF", "d.dcm"):
+        film(root / name.lower()).rename(root / name)
+    film(root / "e.dcm").rename(root / "IM0001")
+    os.rename(film(root / "f.png"), os.fsencode(root) + b"/g\xff.png")
+    (root / "zero.dcm").touch()
+    film(root / "DICOMDIR.dcm").rename(root / "DICOMDIR")
+    (root / "notes.txt").write_text("nothing to read")
+    honest = folder_reports.read_film
+
+    def breaks(path):
+        if path.name == "c.TIFF":
+            raise RuntimeError("a library broke")
+        return honest(path)
+
+    monkeypatch.setattr(folder_reports, "read_film", breaks)
+    words = ("report", str(root), "--weights", str(tiny_checkpoint), "--out", str(out))
+    code, printed, _ = run(capsys, *words)
+    assert code == 0 and "5 reports written" in printed and "2 other files are no pictures" in printed
+    assert "2 files can't be read" in printed and "an empty file" in printed and "RuntimeError" in printed
+    assert sorted(Path(line["image"]).name for line in folder_lines(out)) == [
+        "IM0001", "a.tif", "b.bmp", "d.dcm", "g\\xff.png"
+    ]  # fmt: skip
+    assert "0 reports written, 5 were there already" in run(capsys, *words)[1]
+
+
+@pytest.mark.skipif(folder_reports.fcntl is None, reason="no locks on this system")
+def test_two_runs_do_not_write_to_one_folder(capsys, tmp_path, tiny_checkpoint, many_films):
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ("report", str(many_films), "--weights", str(tiny_checkpoint), "--out", str(out))
+    with open(out / "reports.jsonl", "a") as other:
+        folder_reports.fcntl.flock(other, folder_reports.fcntl.LOCK_EX)
+        code, _, err = run(capsys, *words)
+        assert code == 2 and "another `ssacl report` is writing there" in said(err)[0]
+    assert run(capsys, *words)[0] == 0
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    script = "import sys, ssacl_lib.command.cli as c; c.run_readme = lambda _: print('x\\n' * 10**6)"
+    words = shlex.join([sys.executable, "-c", f"{script}; sys.exit(c.main(['readme']))"])
+    done = subprocess.run(
+        ["bash", "-c", f"{words} | head -1"], capture_output=True, text=True, cwd=paths.PACKAGE.parent
+    )
+    assert (done.stdout, done.stderr) == ("x\n", "")
+
+
+def test_one_phrase_or_anatomy_is_a_list_of_one(tiny_checkpoint, tmp_path):
+    from ssacl_lib import SSACLModel
+
+    model, path = SSACLModel.from_pretrained(tiny_checkpoint), film(tmp_path / "a.png")
+    assert model.ground([path], "left effusion").shape == (1, 1, 64, 64)
+    assert model.attend(path, "lungs").shape == (1, 1, 64, 64)
+    with pytest.raises(ValueError, match="empty phrase"):
+        model.ground([path], "")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_make_looks_at_the_interpreter_before_it_installs(tmp_path):
+    """An interpreter that says that it is too new."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(paths.ROOT / name, tmp_path)
+    fake = tmp_path / "python"
+    pretends = "import sys; code = sys.argv[2]; sys.version_info = (3, 13, 1); exec(code)"
+    fake.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{pretends}' \"$@\"\n")
+    fake.chmod(0o755)
+    done = subprocess.run(["make", "paper", f"PYTHON={fake}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode and "3.13; 3.11 or 3.12 is needed" in done.stderr and not (tmp_path / ".venv").exists()
+
+
+def test_what_can_be_made_again_may_lie_elsewhere(tmp_path):
+    shown = "from ssacl_lib import paths; print(paths.STUDIES, paths.ORGAN_MAPS, paths.RUNS, paths.SHIPPED_CHECKPOINT)"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, cwd=paths.PACKAGE.parent,
+                          env={**os.environ, "SSACL_CACHE": str(tmp_path)})  # fmt: skip
+    *moved, shipped = done.stdout.split()
+    assert all(place.startswith(str(tmp_path)) for place in moved) and shipped == str(paths.SHIPPED_CHECKPOINT)

@@ -17,7 +17,7 @@ QUIET = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 """Variables that keep the libraries' own progress bars (of loading a file) away from ours."""
 
 SHOWN = 20
-"""Of the files of a folder that can't be read, so many are printed."""
+"""Of the files of a folder that can't be read or are odd, so many are printed."""
 
 
 def parse_override(text: str) -> tuple[str, object]:
@@ -63,7 +63,8 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
     return int(bool(lines))
 
 
-def _say_checkpoint(weights: Path | None) -> None:
+def require_checkpoint(weights: Path | None) -> None:
+    """Raises FileNotFoundError where no model is named and none is shipped."""
     if weights is None and not paths.SHIPPED_CHECKPOINT.is_dir():
         raise FileNotFoundError(
             f"there is no shipped checkpoint in {paths.SHIPPED_CHECKPOINT}: make one with `ssacl pretrain --profile cpu "
@@ -73,17 +74,22 @@ def _say_checkpoint(weights: Path | None) -> None:
 
 def run_report(arguments: argparse.Namespace) -> int:
     """ssacl report."""
-    _say_checkpoint(arguments.weights)
-    from .files import report_files
+    require_checkpoint(arguments.weights)
     from .folder_reports import report_folders
+    from .output import say_notes
+    from .report import report_files
 
     if any(path.is_dir() for path in arguments.images):
         done = report_folders(arguments.images, arguments.weights, arguments.out, bool(arguments.pictures))
         print(f"{done.written} reports written, {done.before} were there already: {done.lines} and {done.table}")
-        if done.skipped:
-            shown = "\n".join(f"  {path}: {reason}" for path, reason in done.skipped[:SHOWN])
-            more = f"\n  … and {len(done.skipped) - SHOWN} more" if len(done.skipped) > SHOWN else ""
-            print(f"{len(done.skipped)} files can't be read (listed in {done.skips}):\n{shown}{more}")
+        if done.others:
+            print(f"{done.others} other files are no pictures")
+        _print_some(
+            f"{len(done.skipped)} files can't be read (listed in {done.skips})", [why for _, why in done.skipped]
+        )
+        _print_some(
+            f"{len(done.notes)} notes (column notes of {done.table.name})", [": ".join(row) for row in done.notes]
+        )
         return 0
     for answer in report_files(arguments.images, arguments.weights, arguments.out, arguments.pictures is not False):
         findings = ", ".join(
@@ -92,19 +98,29 @@ def run_report(arguments: argparse.Namespace) -> int:
         print(f"{answer['image']} (checkpoint {answer['checkpoint']})\n{answer['report'].strip()}")
         print(f"  found: {', '.join(answer['positives']) or 'nothing'}; probabilities: {findings}")
         print(f"  written: {', '.join(answer['files'])}")
+        say_notes(answer["image"], answer["notes"])
     return 0
+
+
+def _print_some(title: str, lines: Sequence[str]) -> None:
+    """A title and the first SHOWN lines; nothing where there are none."""
+    if lines:
+        more = f"\n  … and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        print(f"{title}:", *lines[:SHOWN], sep="\n  ", end=f"{more}\n")
 
 
 def run_ground(arguments: argparse.Namespace) -> int:
     """ssacl ground."""
-    _say_checkpoint(arguments.weights)
-    from .files import ground_file
+    require_checkpoint(arguments.weights)
+    from .ground import ground_file
+    from .output import say_notes
 
     answer = ground_file(arguments.image, arguments.phrase, arguments.weights, arguments.out)
     x, y = answer["peak"]
     print(f"{answer['image']} (checkpoint {answer['checkpoint']})")
     print(f"  {answer['phrase']!r}: {answer['evidence']} evidence peaks at x {x:.0f}, y {y:.0f} (pixels of the file)")
     print(f"  written: {', '.join(answer['files'])}")
+    say_notes(answer["image"], answer["notes"])
     return 0
 
 
@@ -140,7 +156,7 @@ def run_pretrain_mae(arguments: argparse.Namespace) -> int:
 
 def run_convert_release(arguments: argparse.Namespace) -> int:
     """ssacl convert-release."""
-    from .files import convert_release_file
+    from .convert_release import convert_release_file
 
     unused, notes = convert_release_file(
         arguments.checkpoint, arguments.out, arguments.tokenizer, arguments.language_tokenizer, arguments.config
@@ -223,10 +239,18 @@ def run_readme(arguments: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what the terminal can't show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     parsed = build_parser().parse_args(arguments)
     os.environ.update(dict.fromkeys(QUIET, "1"))
     try:
-        return globals()[parsed.run](parsed)
+        code = globals()[parsed.run](parsed)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `| head -1`: whoever listened has heard enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError) as error:
         return _fail(2, error)
     except (RuntimeError, ArithmeticError) as error:

@@ -12,75 +12,105 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from .. import paths
-from ..images import letterbox, read_image
+from ..film import spelt
+from ..images import kind_of, letterbox, read_film
 from ..model import SSACLModel
 from ..model.build import load_model
-from ..model.reporting import Report, reports_of_pixels
+from ..model.reporting import reports_of_pixels
 from ..observations import FINDINGS
-from ..plots.overlays import overlay_figure, save_overlay
+from ..plots.overlays import save_overlay
 from ..record.manifest import atomic_write
 from ..record.sources import sha256_file, sha256_json
+from .report import draw_report, facts
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".tif", ".tiff", ".bmp")
+"""Files of these names are films, and an error where they can't be read; others are, where their first bytes say so."""
+
+NO_FILMS = ("DICOMDIR",)
+"""Files of a DICOM folder that hold no picture."""
+
 BATCH = 32
 """Films that are read, reported and written together."""
 
 READERS = 2
 """Threads that read the next batch while the model is at the last one."""
 
-OWN = ("_report", "_ground")
-"""Endings of the pictures that `ssacl` writes itself beside a JSON of the same name; they are no films."""
+OWN, OWN_TABLES = ("_report", "_ground"), ("reports.jsonl", "reports.csv", "skipped.csv")
+"""Endings of what `ssacl` writes of single images, a picture beside a JSON; and its files of folders."""
 
 
 @dataclass(frozen=True)
 class FolderReports:
-    """What came of a run: counts of films, (path, reason) of those that can't be read, and the files."""
+    """What came of a run: counts of films, (path, reason) of those that can't be read, (path, note) of those that are odd.
+
+    others: files of the folders that are no pictures.
+    """
 
     written: int
     before: int
+    others: int
     skipped: list[tuple[str, str]]
+    notes: list[tuple[str, str]]
     lines: Path
     table: Path
     skips: Path
 
 
-def facts(answer: Report) -> dict:
-    """A report as JSON values: report, findings (name -> probability), positives, anatomies."""
-    return {"report": answer.text, "findings": {name: round(p, 4) for name, p in answer.findings.items()},
-            "positives": list(answer.positives), "anatomies": list(answer.anatomies)}  # fmt: skip
+def films_below(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Path]], int]:
+    """(file, its name below the source) of all pictures, in order of their paths, and the count of files that are none.
 
-
-def draw_report(square: np.ndarray, answer: Report) -> Figure:
-    """The film [S, S] uint8 with its evidence; without a finding there is none, and the picture says so."""
-    nothing = {"no evidence: no finding": np.zeros(square.shape, np.float32)}
-    return overlay_figure(square, answer.evidence or nothing, title=answer.text)
-
-
-def films_below(sources: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """(file, its name below the source) of all pictures, in order of their paths; what lies in OUT/pictures is left out.
+    What `ssacl` wrote itself is neither.
 
     Raises:
         FileNotFoundError: a source does not exist.
         ValueError: no source holds a picture.
     """
     found: dict[Path, Path] = {}
+    others = 0
     for source in sources:
         if not source.exists():
-            raise FileNotFoundError(f"{source}: no such file or folder")
+            raise FileNotFoundError(f"{spelt(source)}: no such file or folder")
         root = source.resolve() if source.is_dir() else source.resolve().parent
         for path in sorted(root.rglob("*")) if source.is_dir() else [source.resolve()]:
-            own = path.stem.endswith(OWN) and path.with_suffix(".json").is_file()
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not own and out / "pictures" not in path.parents:
+            if not path.is_file() or _is_own(path, out):
+                continue
+            if not source.is_dir() or _is_film(path):
                 found.setdefault(path, Path(root.name) / path.relative_to(root))
+            else:
+                others += 1
     if not found:
-        raise ValueError(f"{sources[0]}: no picture in it ({', '.join(SUFFIXES)})")
-    return list(found.items())
+        raise ValueError(
+            f"{spelt(sources[0])}: no picture in it ({', '.join(SUFFIXES)}, or DICOM under any name); {others} other files"
+        )
+    return list(found.items()), others
+
+
+def _is_own(path: Path, out: Path) -> bool:
+    """Did `ssacl` write it: tables and pictures of OUT, JSON and picture of a single image?"""
+    if (path.parent == out and path.name in OWN_TABLES) or out / "pictures" in path.parents:
+        return True
+    return path.stem.endswith(OWN) and path.suffix in (".json", ".png") and path.with_suffix(".json").is_file()
+
+
+def _is_film(path: Path) -> bool:
+    """By its name, or by its first bytes."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        return path.name.upper() not in NO_FILMS and kind_of(path) not in ("empty", "unknown")
+    except OSError:  # it can't be opened, and its name does not say that it is a film
+        return False
 
 
 def checkpoint_hash(folder: Path) -> str:
@@ -120,15 +150,16 @@ def _drop_cut_line(path: Path) -> None:
         os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _square(path: Path, size: int) -> np.ndarray | str:
+def _square(path: Path, size: int) -> tuple[np.ndarray, list[str]] | str:
     try:
-        return letterbox(read_image(path), size)
-    except (ValueError, OSError) as error:
-        return str(error)
+        film = read_film(path)
+        return letterbox(film.pixels, size), list(film.notes)
+    except Exception as error:  # whatever it is, the folder goes on
+        return str(error) if isinstance(error, (ValueError, OSError)) else f"{spelt(path)}: {type(error).__name__}"
 
 
 def read_ahead(films: Sequence[tuple[Path, Path]], size: int) -> Iterator[list[tuple]]:
-    """Batches of (path, name, square [S, S] uint8 or the reason why there is none); the next one is being read meanwhile."""
+    """Batches of (path, name, (square [S, S] uint8, notes) or the reason why there is none); the next one is being read."""
     with ThreadPoolExecutor(READERS) as readers:
         coming = None
         for start in range(0, len(films) + 1, BATCH):
@@ -140,6 +171,20 @@ def read_ahead(films: Sequence[tuple[Path, Path]], size: int) -> Iterator[list[t
             coming = following
         if coming:
             yield [(path, name, square.result()) for path, name, square in coming]
+
+
+def _lock(handle: IO, out: Path) -> None:
+    """Raises ValueError where another process is writing to the same file; the lock ends with the process."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"{spelt(out)}: another `ssacl report` is writing there; wait for it, or give another --out"
+        ) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def report_folders(
@@ -154,67 +199,78 @@ def report_folders(
     Films that this very checkpoint has reported before are passed over, those that can't be read are listed in skipped.csv.
 
     Raises:
-        ValueError: not one film can be read, or there is none.
+        ValueError: not one film can be read, or there is none; or another process is writing to OUT.
     """
     folder = Path(weights or paths.SHIPPED_CHECKPOINT)
     model, checkpoint = load_model(weights), checkpoint_hash(folder)
     out = (Path(out) if out else Path.cwd()).resolve()
-    films = films_below([Path(source) for source in sources], out)
+    films, others = films_below([Path(source) for source in sources], out)
     out.mkdir(parents=True, exist_ok=True)
-    lines, table, skips = out / "reports.jsonl", out / "reports.csv", out / "skipped.csv"
-    _drop_cut_line(lines)
-    done = _done(lines, checkpoint, pictures)
-    todo = [film for film in films if done.get(str(film[0])) != _stamp(film[0])]
-    before, written, skipped = len(films) - len(todo), 0, []
-    with (
-        open(lines, "a", encoding="utf-8") as handle,
-        tqdm(total=len(films), initial=before, desc="reports", unit="film", disable=not progress, mininterval=1) as bar,
-    ):
-        for batch in read_ahead(todo, model.config.image_size):
-            good = [film for film in batch if not isinstance(film[2], str)]
-            skipped += [(str(path), reason) for path, _, reason in batch if isinstance(reason, str)]
-            made = _report_batch(model, good, out / "pictures" if pictures else None)
-            whose = {"checkpoint": str(folder), "checkpoint_hash": checkpoint}
-            handle.writelines(json.dumps({**line, **whose}, ensure_ascii=False) + "\n" for line in made)
-            handle.flush()
-            written += len(good)
-            bar.update(len(batch))
-    if skipped:
-        with atomic_write(skips) as handle:
-            csv.writer(handle, lineterminator="\n").writerows([("image", "reason"), *skipped])
-    else:
-        skips.unlink(missing_ok=True)
-    if not written + before:
-        raise ValueError(f"none of the {len(films)} files can be read; first: {skipped[0][1]}")
-    _write_table(lines, table, checkpoint, {str(path) for path, _ in films})
-    return FolderReports(written, before, skipped, lines, table, skips)
+    lines, table, skips = (out / name for name in OWN_TABLES)
+    with open(lines, "a", encoding="utf-8") as handle:
+        _lock(handle, out)
+        _drop_cut_line(lines)
+        done = _done(lines, checkpoint, pictures)
+        todo = [film for film in films if done.get(spelt(film[0])) != _stamp(film[0])]
+        before, written, skipped = len(films) - len(todo), 0, []
+        whose = {"checkpoint": spelt(folder), "checkpoint_hash": checkpoint}
+        with tqdm(
+            total=len(films), initial=before, desc="reports", unit="film", disable=not progress, mininterval=1
+        ) as bar:
+            for batch in read_ahead(todo, model.config.image_size):
+                good = [film for film in batch if not isinstance(film[2], str)]
+                skipped += [(spelt(path), reason) for path, _, reason in batch if isinstance(reason, str)]
+                made = _report_batch(model, good, out / "pictures" if pictures else None)
+                handle.writelines(json.dumps({**line, **whose}, ensure_ascii=False) + "\n" for line in made)
+                handle.flush()
+                written += len(good)
+                bar.update(len(batch))
+        if skipped:
+            with atomic_write(skips) as table_handle:
+                csv.writer(table_handle, lineterminator="\n").writerows([("image", "reason"), *skipped])
+        else:
+            skips.unlink(missing_ok=True)
+        if not written + before:
+            raise ValueError(f"none of the {len(films)} files can be read; first: {skipped[0][1]}")
+        notes = _write_table(lines, table, checkpoint, {spelt(path) for path, _ in films})
+    return FolderReports(written, before, others, skipped, notes, lines, table, skips)
 
 
 def _report_batch(model: SSACLModel, films: list[tuple], pictures: Path | None) -> list[dict]:
-    """Lines of films (path, name, square); their pictures go below the folder `pictures`."""
+    """Lines of films (path, name, (square, notes)); their pictures go below the folder `pictures`."""
     if not films:
         return []
     lines = []
-    answers = reports_of_pixels(model, model.pixels([square for *_, square in films]), pictures is not None)
-    for (path, name, square), answer in zip(films, answers, strict=True):
-        lines.append({"image": str(path), **facts(answer), "file": _stamp(path)})
+    answers = reports_of_pixels(model, model.pixels([square for *_, (square, _) in films]), pictures is not None)
+    for (path, name, (square, notes)), answer in zip(films, answers, strict=True):
+        lines.append({"image": spelt(path), **facts(answer), "notes": notes, "file": _stamp(path)})
         if pictures is not None:
             picture = pictures / name.with_name(name.name.replace(".", "_") + "_report.png")
             picture.parent.mkdir(parents=True, exist_ok=True)
             save_overlay(draw_report(square, answer), picture)
-            lines[-1]["picture"] = str(picture)
+            lines[-1]["picture"] = spelt(picture)
     return lines
 
 
-def _write_table(lines: Path, table: Path, checkpoint: str, films: set[str]) -> None:
-    """The newest report of each of the films by this checkpoint: image, report, positives, anatomies, 13 probabilities."""
+def _write_table(lines: Path, table: Path, checkpoint: str, films: set[str]) -> list[tuple[str, str]]:
+    """The newest report of each of the films by this checkpoint: image, report, positives, anatomies, 13 probabilities.
+
+    Returns (image, note) of the films that are odd.
+    """
     newest = {
         line["image"]: number for number, line in enumerate(read_lines(lines)) if line["checkpoint_hash"] == checkpoint
     }
+    odd = []
     with atomic_write(table) as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["image", "report", "positives", "anatomies", *FINDINGS, "checkpoint"])
+        writer.writerow(["image", "report", "positives", "anatomies", *FINDINGS, "notes", "checkpoint"])
         for number, line in enumerate(read_lines(lines)):
             if line["image"] in films and newest.get(line["image"]) == number:
-                writer.writerow([line["image"], line["report"], "; ".join(line["positives"]), "; ".join(line["anatomies"]),
-                                 *(line["findings"][name] for name in FINDINGS), line["checkpoint"]])  # fmt: skip
+                notes = line.get("notes", [])
+                odd += [(line["image"], note) for note in notes]
+                lists = ["; ".join(line[name]) for name in ("positives", "anatomies")]
+                probabilities = [line["findings"][name] for name in FINDINGS]
+                writer.writerow(
+                    [line["image"], line["report"], *lists, *probabilities, "; ".join(notes), line["checkpoint"]]
+                )
+    return odd

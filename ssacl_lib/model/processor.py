@@ -1,5 +1,6 @@
 """From images and texts to tensors, and from token ids back to text."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ class SSACLProcessor:
             return_tensors="pt",
         )
         return batch["input_ids"], batch["attention_mask"]
+
+    def known_words(self, phrase: str) -> tuple[list[str], list[str]]:
+        """Words of a phrase that E_t's vocabulary has whole, and words that it has to spell from pieces or not at all."""
+        words = re.findall(r"[^\W_]{2,}", phrase.lower())
+        pieces = [self.text_tokenizer.tokenize(word) for word in words]
+        whole = [len(parts) == 1 and parts[0] != self.text_tokenizer.unk_token for parts in pieces]
+        return [w for w, yes in zip(words, whole, strict=True) if yes], [
+            w for w, yes in zip(words, whole, strict=True) if not yes
+        ]
 
     def report_ids(self, reports: list[str]) -> list[list[int]]:
         """Language token ids of reports, cut to `report_tokens`, each ended by a newline."""

@@ -9,6 +9,11 @@ from .release import convert_release, read_release
 from .reporting import Report, reports_of_pixels
 
 
+def _as_list(names: str | list[str]) -> list[str]:
+    """One name is a list of one, not of its letters."""
+    return [names] if isinstance(names, str) else list(names)
+
+
 class SSACLModel(SSACLNetwork):
     """Self-supervised anatomical consistency learning.
 
@@ -27,13 +32,13 @@ class SSACLModel(SSACLNetwork):
         model.load_state_dict(convert_release(state, model), strict=False)
         return model.eval()
 
-    def ground(self, images, phrases: list[str], evidence: str = "masked", seed: int = 0) -> torch.Tensor:
+    def ground(self, images, phrases: str | list[str], evidence: str = "masked", seed: int = 0) -> torch.Tensor:
         """Maps [B, P, S, S] of phrases on images; evidence "masked" (ours), "similarity" or one of model/maps.py's others."""
-        return phrase_maps_of_pixels(self, self.pixels(images), list(phrases), evidence, seed=seed)
+        return phrase_maps_of_pixels(self, self.pixels(images), _as_list(phrases), evidence, seed=seed)
 
-    def attend(self, images, anatomies: list[str]) -> torch.Tensor:
+    def attend(self, images, anatomies: str | list[str]) -> torch.Tensor:
         """Prompt attention maps [B, A, S, S] of nodes of the graph (a parent: mean of its leaves)."""
-        return anatomy_maps_of_pixels(self, self.pixels(images), list(anatomies))
+        return anatomy_maps_of_pixels(self, self.pixels(images), _as_list(anatomies))
 
     def report(self, images) -> list[Report]:
         """Reports with findings, anatomies and evidence, one per image."""

@@ -1,5 +1,6 @@
 """The picture that `ssacl report` and `ssacl ground` write: the film, and each map over it with a colour bar."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -30,5 +31,6 @@ def overlay_figure(image: np.ndarray, maps: dict[str, np.ndarray], title: str) -
 
 def save_overlay(figure: Figure, path: Path) -> None:
     """PNG through a temporary name."""
-    with atomic_write(path, "wb") as handle:
+    with atomic_write(path, "wb") as handle, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a phrase may be in any script
         figure.savefig(handle, format="png", dpi=200)

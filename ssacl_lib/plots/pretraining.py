@@ -170,7 +170,7 @@ def loss_curves(history: pd.DataFrame, shipped: pd.DataFrame | None = None) -> F
                     part["images"], part["value"], "o" if len(part) == 1 else line, color=style.method_colour(name),
                     label=f"{name}, {split}", markersize=2.5, alpha=alpha,
                 )  # fmt: skip
-        ax.set_title(style.wrap(TERMS[term], 90 // columns), fontsize=6.5)
+        ax.set_title(style.wrap(TERMS[term], 90 // columns, formulas=True), fontsize=6.5)
         ax.grid(axis="y")
         ax.xaxis.set_tick_params(labelbottom=True)
         if len(curves) > 1:

@@ -176,9 +176,10 @@ def intervals(axes, positions, value, low, high, *, colour, marker="o", vertical
                   markeredgewidth=0.5, **line)  # fmt: skip
 
 
-def wrap(text: str, width: int) -> str:
-    """Break a text into lines of at most `width` characters."""
-    return "\n".join(textwrap.wrap(text, width)) if text else ""
+def wrap(text: str, width: int, formulas: bool = False) -> str:
+    """Break a text into lines of at most `width` characters; a dollar sign is one, unless there are `formulas` in it."""
+    lines = "\n".join(textwrap.wrap(text, width)) if text else ""
+    return lines if formulas else lines.replace("$", r"\$")
 
 
 def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
