@@ -120,6 +120,9 @@ class EvaluationSettings(_Section):
     control_studies: int = Field(
         ge=2, description="test studies of the costly controls (shifted image, deletion curves)"
     )
+    prompt_studies: int = Field(
+        ge=2, description="test studies whose reports are written under each control of the prompts"
+    )
     cnn_images: int = Field(
         ge=32, description="images seen by the supervised CNN that measures the phantom's difficulty"
     )
@@ -134,7 +137,9 @@ class Settings(_Section):
     data_root: str | None
     seed: int = Field(ge=0)
     threads: int | None = Field(ge=1, description="threads of one process on the CPU; null = one per core")
-    deterministic: bool = Field(description="the same kernels on every x86-64 processor, in float32: slower (threads.py)")
+    deterministic: bool = Field(
+        description="the same kernels on every x86-64 processor, in float32: slower (threads.py)"
+    )
     out_dir: str | None
     data: DataSettings
     model: ModelSettings

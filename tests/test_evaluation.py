@@ -16,6 +16,7 @@ from ssacl_lib.evaluation import (
     films,
     findings,
     grounding,
+    prompting,
     reports,
     results,
     targets,
@@ -240,12 +241,12 @@ def test_head_labels_constant_report_and_their_table(run, monkeypatch):
     monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
     monkeypatch.setattr(inference, "positive_findings", lambda m, p: guess)
     monkeypatch.setattr(lexical, "meteor_note", lambda: "left out, for its program takes seconds to start")
-    monkeypatch.setattr(inference, "write_reports", lambda m, images, f, prompts: ["Normal."] * len(images))
+    monkeypatch.setattr(prompting, "generate", lambda m, pixels, *_, **__: ["Normal."] * len(pixels))
     per_study = reports.write_all("this run", Model(), STUDIES, run.settings)
     head = per_study[per_study["variant"] == "head labels"]
     said = np.stack(head["generated_labels"]) == POSITIVE
     assert [set(np.array(OBSERVATIONS)[row]) for row in said] == [set(names) for names in guess]
-    assert set(per_study["variant"]) == {"head labels", *reports.VARIANTS}
+    assert set(per_study["variant"]) == {"head labels", *reports.VARIANTS, *prompting.CONTROLS}
     train = SimpleNamespace(reports=["a", "b", "c"], labels=codes([[3], [10], [2]]))
     validation = SimpleNamespace(labels=codes([[10], [10], [2]]))
     assert reports.constant_report(train, validation) == "b"  # not "c", the best on the test studies' cardiomegaly
@@ -267,23 +268,21 @@ def test_head_labels_constant_report_and_their_table(run, monkeypatch):
 def test_a_data_set_with_prompts_gets_the_variant_that_uses_them(run, monkeypatch):
     told = []
 
-    def write_reports(model, images, findings=None, guided=True, prompts=None, leaf_open=None):
-        told.append((guided, prompts, leaf_open))
-        return ["Normal."] * len(images)
+    def generate(model, pixels, findings, leaf_open, leaf_pixels):
+        told.append((findings, leaf_open))
+        return ["Normal."] * len(pixels)
 
     monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
     monkeypatch.setattr(inference, "positive_findings", lambda m, p: [[] for _ in p])
-    monkeypatch.setattr(inference, "write_reports", write_reports)
+    monkeypatch.setattr(prompting, "generate", generate)
     guided = [
         EvaluationStudy(**{**vars(s), "prompt": f"p{i}", "leaf_open": np.arange(25) == i})
         for i, s in enumerate(STUDIES)
     ]
     per_study = reports.write_all("this run", Model(), guided, run.settings)
-    assert set(per_study["variant"]) == {"head labels", *reports.VARIANTS, reports.GIVEN}
-    whole = [call for call in told if call[1] is not None]
-    assert (
-        whole[0][1] == [f"p{i}" for i in range(10)] and (whole[0][2] == (np.arange(25) == np.arange(10)[:, None])).all()
-    )
+    assert set(per_study["variant"]) == {"head labels", *reports.VARIANTS, *prompting.CONTROLS, prompting.GIVEN}
+    (whole,) = [call for call in told if call[0] and call[0][0] == "p0"]
+    assert whole[0] == [f"p{i}" for i in range(10)] and (whole[1] == (np.arange(25) == np.arange(10)[:, None])).all()
     assert results.studies_hash(guided) != results.studies_hash(STUDIES)
 
 

@@ -43,6 +43,17 @@ def evaluate_cnn(run) -> pd.DataFrame:
     return cached(run.runs / "evaluation", "difficulty", key, compute)
 
 
+def beside_cnn(run, per_study: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `findings.evaluate_findings` and, on the phantom, those of the supervised network on the same studies.
+
+    What an encoder of the same films can know where every finding of every training patient is told to it: the head
+    learns from reports, on an encoder that is frozen.
+    """
+    if run.settings.dataset != "phantom":
+        return per_study
+    return pd.concat([per_study, evaluate_cnn(run).assign(method=METHOD, reference="truth")], ignore_index=True)
+
+
 def phantom_difficulty(run) -> pd.DataFrame:
     """The table phantom_difficulty: finding, method, metric (auc | prevalence), value, low, high, n, seed.
 

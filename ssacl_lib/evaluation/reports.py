@@ -2,14 +2,14 @@
 
 Variants of a model's report:
 
-    with prompts         the paper: the head's findings choose the anatomical prompts and the entity text
-    without prompts      every leaf closed, no entity text
-    reference findings   the findings of the reference report in the head's place: what a perfect head would allow
-    data set's prompts   the entity text and the open leaves that the data set brings (release-csv only): the release's way
-    head labels          no text: the head's own findings scored as if they were a report's labels (its text's ceiling)
+    the 2 x 2 and its controls   evaluation/prompting.py: leaves open or closed, entity text given or not
+    reference findings           the findings of the reference report in the head's place: what a perfect head would allow
+    data set's prompts           the entity text and the open leaves that the data set brings (release-csv only)
+    head labels                  no text: the head's own findings scored as if they were a report's labels
 
-The floor is the "constant report": one training report for everybody, the one with the best micro F1 on validation.
-The untrained model writes on `evaluation.control_studies` studies only; `n` says so.
+A yardstick is the "constant report": one training report for everybody, the one with the best micro F1 on validation.
+The controls are written for the first `evaluation.prompt_studies` studies; the untrained model writes with prompts only, on
+`evaluation.control_studies`. `n` says so, and a difference is taken over the studies that both sides have.
 """
 
 import hashlib
@@ -37,16 +37,38 @@ from ..text.labeler import label_array
 from .findings import probabilities_of
 from .inputs import test_studies, weights_hash
 from .models import writers
+from .prompting import (
+    ALL_LEAVES,
+    CELLS,
+    CONTROLS,
+    ENTITIES,
+    GIVEN,
+    LEAVES,
+    OTHER_TOKENS,
+    REFERENCE,
+    WITH,
+    WITHOUT,
+    other_patients,
+    prefix_of,
+)
 from .results import cached, code_hash, long_table, results_key
 
-VARIANTS = ("with prompts", "without prompts", "reference findings")
-GIVEN = "data set's prompts"
+VARIANTS = (*CELLS, REFERENCE)
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
+RIVALS = {
+    WITH: (ENTITIES, LEAVES, WITHOUT),
+    LEAVES: (WITHOUT,),
+    ENTITIES: (WITHOUT,),
+    **dict.fromkeys(CONTROLS, (WITH,)),
+}
+"""Variant -> the variants of the same model from which its micro F1 is told apart, on the same studies."""
 COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
 CHUNK = 64
 CODE = (
     "evaluation/reports.py",
+    "evaluation/prompting.py",
     "inference.py",
+    "anatomy.*",
     "model/*.py",
     "text/labeler.*",
     "text/marks.py",
@@ -63,7 +85,8 @@ def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.D
     """
     settings = run.settings
     studies = test_studies(settings) if studies is None else studies
-    key = results_key(studies, settings, CODE)
+    studies = [studies[i] for i in range(len(studies))]  # cut by number below
+    key = results_key(studies, settings, CODE, prompt=settings.evaluation.prompt_studies)
     frames = [constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))]
     for method, model in writers(models).items():
         frames.append(
@@ -81,34 +104,36 @@ def write_all(method: str, model, studies: Sequence, settings) -> pd.DataFrame:
     """Rows of one model: its reports under each variant, and its head's labels."""
     probabilities = probabilities_of(model, studies)
     from_head = inference.positive_findings(model, probabilities)
-    from_reports = [positives(study.labels, settings.inference.uncertain_as_positive) for study in studies]
-    given = (GIVEN,) if all(study.prompt is not None for study in studies) else ()
-    variants = VARIANTS + given if method != "untrained" else VARIANTS[:1]
-    count = len(studies) if method != "untrained" else min(settings.evaluation.control_studies, len(studies))
+    counts = report_counts(method, studies, settings)
+    other = other_patients([study.patient_id for study in studies[: counts.get(OTHER_TOKENS, 0)]], settings.seed)
     frames = [labels_as_rows(studies, from_head)]
-    with tqdm(total=count * len(variants), desc=f"{method}: reports", unit="report", leave=False) as bar:
-        for variant in variants:
-            texts = []
+    with tqdm(total=sum(counts.values()), desc=f"{method}: reports", unit="report", leave=False) as bar:
+        for variant, count in counts.items():
+            part, findings = studies[:count], from_head[:count]
+            if variant == REFERENCE:
+                findings = [positives(study.labels, settings.inference.uncertain_as_positive) for study in part]
+            prefix, texts = prefix_of(variant, part, findings, other), []
             for start in range(0, count, CHUNK):
-                part = slice(start, min(start + CHUNK, count))
-                chunk = [studies[i] for i in range(part.start, part.stop)]
-                findings = {"with prompts": from_head, "reference findings": from_reports}.get(variant)
-                texts += write_chunk(model, chunk, variant, findings[part] if findings else None)
-                bar.update(len(chunk))
-            frames.append(text_rows([studies[i] for i in range(count)], texts).assign(variant=variant))
+                texts += prefix.write(model, slice(start, min(start + CHUNK, count)))
+                bar.update(len(texts) - start)
+            frames.append(text_rows(part, texts).assign(variant=variant))
     frame = pd.concat(frames, ignore_index=True).assign(method=method)
     by_study = dict(zip((study.study_id for study in studies), probabilities.astype(np.float32), strict=True))
     frame["findings"] = [by_study[study] for study in frame["study"]]
     return frame[COLUMNS]
 
 
-def write_chunk(model, studies: Sequence, variant: str, findings: list[list[str]] | None) -> list[str]:
-    """Reports of a few studies under one variant; findings: the entities where the variant takes them from findings."""
-    images = np.stack([study.image for study in studies])
-    if variant != GIVEN:
-        return inference.write_reports(model, images, findings, findings is not None)
-    leaf_open = np.stack([study.leaf_open for study in studies])
-    return inference.write_reports(model, images, prompts=[study.prompt for study in studies], leaf_open=leaf_open)
+def report_counts(method: str, studies: Sequence, settings) -> dict[str, int]:
+    """Variant -> for how many of the first studies it is written."""
+    if method == "untrained":
+        return {WITH: min(settings.evaluation.control_studies, len(studies))}
+    given = (GIVEN,) if all(study.prompt is not None for study in studies) else ()
+    some = min(settings.evaluation.prompt_studies, len(studies))
+    controls = CONTROLS
+    if other_patients([study.patient_id for study in studies[:some]], settings.seed) is None:
+        print("one patient has most of the studies: prompts of another patient are left out")
+        controls = (ALL_LEAVES,)
+    return {**dict.fromkeys((*VARIANTS, *given), len(studies)), **dict.fromkeys(controls, some)}
 
 
 def text_rows(studies: Sequence, texts: Sequence[str]) -> pd.DataFrame:
@@ -162,7 +187,8 @@ def report_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
 
     Lexical metrics (bleu1..4, rouge_l, cider, meteor) on our tokens, with suffix "_release_tokens" on the release's;
     clinical ones (metrics.clinical.METRICS) with only positive as positive, and with suffix "_uncertain_as_positive".
-    Paired differences of micro F1 on the same studies: micro_f1_13_minus_constant, micro_f1_13_minus_head_labels.
+    The controls of the prompts are scored by findings only. Paired differences of micro F1 on the same studies:
+    micro_f1_13_minus_constant, _minus_head_labels, and from other variants by RIVALS (micro_f1_13_minus_with_prompts ...).
     METEOR has no rows where there is no java.
     """
     if not len(per_study):
@@ -199,11 +225,13 @@ def report_rows(per_study: pd.DataFrame, settings) -> list[dict]:
     with meteor_process() as meteor:
         for (method, variant), group in tqdm(groups.items(), desc="scoring reports", unit="system", leave=False):
             scores = clinical_scores_of(group, resamples, seed)
-            if variant != HEAD_LABELS:
+            if variant not in (HEAD_LABELS, *CONTROLS):
                 scores = {**lexical_scores_of(group, resamples, seed, meteor), **scores}
-            for other, rival in (("constant", (CONSTANT, "constant")), ("head_labels", (method, HEAD_LABELS))):
-                if method != CONSTANT and rival in groups and rival != (method, variant):
-                    scores[f"micro_f1_13_minus_{other}"] = f1_difference(group, groups[rival], resamples, seed)
+            numbers = dict.fromkeys(scores, len(group))
+            for name, rival in rivals_of(method, variant).items():
+                if rival in groups:
+                    metric = f"micro_f1_13_minus_{name}"
+                    scores[metric], numbers[metric] = f1_difference(group, groups[rival], resamples, seed)
             rows += [
                 {
                     "variant": variant,
@@ -212,13 +240,23 @@ def report_rows(per_study: pd.DataFrame, settings) -> list[dict]:
                     "value": value,
                     "low": low,
                     "high": high,
-                    "n": len(group),
+                    "n": numbers[metric],
                     "seed": seed,
                 }
                 for metric, (value, low, high) in scores.items()
                 if np.isfinite(value)
             ]
     return rows
+
+
+def rivals_of(method: str, variant: str) -> dict[str, tuple[str, str]]:
+    """Ending of the metric -> (method, variant) from whose micro F1 a system's is told apart."""
+    if method == CONSTANT:
+        return {}
+    found = {"constant": (CONSTANT, "constant")}
+    if variant != HEAD_LABELS:
+        found["head_labels"] = (method, HEAD_LABELS)
+    return found | {rival.replace(" ", "_"): (method, rival) for rival in RIVALS.get(variant, ())}
 
 
 class _NoMeteor:
@@ -247,10 +285,13 @@ def clinical_scores_of(group: pd.DataFrame, resamples: int, seed: int) -> dict:
 
 
 def f1_difference(group: pd.DataFrame, rival: pd.DataFrame, resamples: int, seed: int):
-    """Micro F1 over the 13 findings of `group` minus that of `rival` on the same studies, with its paired interval."""
-    place = {study: row for row, study in enumerate(rival["study"])}
-    rival = rival.iloc[[place[study] for study in group["study"]]]
-    counts = np.hstack([f1_counts(group), f1_counts(rival)])
+    """Micro F1 over the 13 findings of `group` minus that of `rival`, with its paired interval, and of how many studies.
+
+    Both are taken over the studies that both have.
+    """
+    group, rival = group.set_index("study"), rival.set_index("study")
+    both = [study for study in group.index if study in rival.index]
+    counts = np.hstack([f1_counts(group.loc[both]), f1_counts(rival.loc[both])])
 
     def difference(sums: np.ndarray) -> np.ndarray:
         scores = [
@@ -259,7 +300,7 @@ def f1_difference(group: pd.DataFrame, rival: pd.DataFrame, resamples: int, seed
         ]
         return scores[0] - scores[1]
 
-    return bootstrap_sums(counts, difference, resamples, seed)
+    return bootstrap_sums(counts, difference, resamples, seed), len(both)
 
 
 def f1_counts(group: pd.DataFrame) -> np.ndarray:

@@ -1,6 +1,6 @@
 """From pixels to findings, anatomies and a report, with the evidence of each finding."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -54,14 +54,19 @@ def generate(
     findings: list[list[str]] | None,
     prompts: list[str] | None = None,
     leaf_open: np.ndarray | None = None,
+    leaf_pixels: torch.Tensor | None = None,
 ) -> list[str]:
     """Reports of pixels [B, C, S, S] under the given entities; None closes every leaf and gives no entity text.
 
-    prompts (entity texts) and leaf_open [B, 25] bool replace what findings say.
+    prompts (entity texts) and leaf_open [B, 25] bool replace what findings say. leaf_pixels: other films whose leaf tokens
+    take the place of these films' own (a control; patches and CLS stay).
     """
     model.eval()
     with autocast(model):
-        return reports_from(model, leaf_tokens(model, pixels), findings, prompts, leaf_open)
+        tokens = leaf_tokens(model, pixels)
+        if leaf_pixels is not None:
+            tokens = replace(tokens, queries=leaf_tokens(model, leaf_pixels).queries)
+        return reports_from(model, tokens, findings, prompts, leaf_open)
 
 
 def leaf_tokens(model: SSACLNetwork, pixels: torch.Tensor) -> Tokens:

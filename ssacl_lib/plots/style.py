@@ -37,6 +37,7 @@ METHOD_COLOURS = {
     "shipped": GREEN,
     "trained on the films": SKY,
     "trained on the phantom": GREEN,
+    "supervised small CNN": RED,
     "constant report": BROWN,
     "head labels": PURPLE,
     "centre prior": ORANGE,
