@@ -103,6 +103,7 @@ class AnatomyGraph:
             raise ValueError(f"leaf_queries has shape {found}, expected [..., {len(self.leaves)}, D]: one row per leaf")
         queries = dict(zip(self.leaves, leaf_queries.unbind(-2), strict=True))
         for parent in reversed(self.parents):
+            # q_p = (1 / |C(p)|) * sum over v in C(p) of q_v
             queries[parent] = torch.stack([queries[child] for child in self.children(parent)]).mean(0)
         return torch.stack([queries[node] for node in self.nodes], dim=-2)
 

@@ -5,7 +5,10 @@ from torch.autograd.function import once_differentiable
 
 
 class ChunkedConsistency(torch.autograd.Function):
-    """What `losses.consistency_sum` computes, with the gradient made beside the value.
+    """The same sum as `losses.consistency_sum`, the images j a chunk at a time, with the gradient made beside the value.
+
+    sum_{i,j,m} [(1 - mixing + M * mixing * s_ij) * logsumexp_n S_mn - mixing * s_ij * sum_n S_mn - (1 - mixing) * S_mm],
+    and its derivative by S_mn is (1 - mixing + M * mixing * s_ij) * softmax_n(S_mn) - target_mn.
 
     Nothing of a chunk outlives it. (Checkpointing each chunk is shorter to write, but computes the similarities twice, and the
     small tensors that it keeps leave holes of a chunk's size between them in the process's memory: gigabytes for 1,000 images.)
@@ -22,15 +25,15 @@ class ChunkedConsistency(torch.autograd.Function):
             some = keys[start : start + chunk].reshape(-1, width)
             soft = mixing * softened[:, start : start + chunk]  # [i, j]
             similarity = (flat @ some.T).mul_(scale).view(batch, leaves, -1, leaves)  # [i, m, j, n]
+            # sum_{i,j,m} [(1 - mixing + M * mixing * s_ij) * logsumexp_n S_mn - mixing * s_ij * sum_n S_mn - (1 - mixing) * S_mm]
             normaliser = similarity.logsumexp(-1)  # [i, m, j]
             weight = (1 - mixing) + leaves * soft  # sum of a row of the target
             total += (weight * normaliser.sum(1)).sum() - (soft * similarity.sum((1, 3))).sum()
             total -= (1 - mixing) * similarity.diagonal(dim1=1, dim2=3).sum()
             if for_queries is None and for_keys is None:
                 continue
-            slope = similarity.sub_(
-                normaliser[..., None]
-            ).exp_()  # softmax; then weight * softmax - target, the derivative
+            # softmax_n(S_mn), then (1 - mixing + M * mixing * s_ij) * softmax_n(S_mn) - target_mn
+            slope = similarity.sub_(normaliser[..., None]).exp_()
             slope.mul_(weight[:, None, :, None]).sub_(soft[:, None, :, None]).diagonal(dim1=1, dim2=3).sub_(1 - mixing)
             slope = slope.view(batch * leaves, -1)
             if for_queries is not None:

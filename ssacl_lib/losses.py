@@ -1,8 +1,9 @@
 """The five terms of SS-ACL as pure functions: no model, no global state, float64 stays float64.
 
-    L = L_ir + 0.15 * L_cl + L_lm + L_ar + L_ac
+    L = L_ir + w * L_cl + L_lm + L_ar + L_ac        w = 0.15 in the paper, a setting here
 
-Letters: B images, N patches, P pixels of a patch, M leaves, D width. Embeddings and tokens arrive unnormalised, the
+Letters: B images, N patches, P pixels of a patch, M leaves, D width. Each formula stands again above the lines that compute it.
+ Embeddings and tokens arrive unnormalised, the
 losses normalise. T is the temperature; logits are divided by it. Each loss returns a 0-d tensor. Half-precision input
 is widened to float32 and autocast is switched off inside, so a loss is the same within and outside of mixed precision.
 """
@@ -66,7 +67,7 @@ def _positive(temperature: float | torch.Tensor) -> float | torch.Tensor:
 def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """L_ir: mean squared error of the masked patches.
 
-    L_ir = sum over masked n of mean_p (prediction_np - target_np)^2 / number of masked patches
+    L_ir = sum_n mask_n * mean_p (prediction_np - target_np)^2 / sum_n mask_n
 
     Args:
         prediction: [B, N, P] pixels from the visual decoder.
@@ -82,7 +83,8 @@ def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, ma
     mask = mask.to(prediction.dtype)
     if mask.device.type == "cpu" and not mask.any():
         raise ValueError("mask marks no patch (all 0), expected at least one masked patch (1 = masked)")
-    error = (prediction - target).square().mean(-1)
+    # L_ir = sum_n mask_n * mean_p (prediction_np - target_np)^2 / sum_n mask_n
+    error = (prediction - target).square().mean(-1)  # [B, N]
     return (mask * error).sum() / mask.sum()
 
 
@@ -90,7 +92,9 @@ def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, ma
 def anatomy_reconstruction_loss(restored_parents: torch.Tensor, parent_targets: torch.Tensor) -> torch.Tensor:
     """L_ar, hierarchical anatomy reconstruction (b): each parent's picture from its masked children's tokens.
 
-    L_ar = mean over the 7 parents of mean_{b,p} (restored_bp - target_bp)^2
+    L_ar = mean_{b,u,p} (restored_bup - target_bup)^2, u one of the 7 parents
+
+    What is restored and what is the target: `VisualDecoder.restored_parents` and `VisualDecoder.parent_targets`.
 
     Args:
         restored_parents: [B, 7, P] pixels decoded from [mean of the children, the children] of the masked pass.
@@ -101,6 +105,7 @@ def anatomy_reconstruction_loss(restored_parents: torch.Tensor, parent_targets: 
     """
     _expect("restored_parents", restored_parents, (None, None, None), "[B, 7, P]")
     _expect("parent_targets", parent_targets, restored_parents.shape, "[B, 7, P]")
+    # L_ar = mean_{b,u,p} (restored_bup - target_bup)^2, no gradient through the target
     return F.mse_loss(restored_parents, parent_targets.detach())
 
 
@@ -115,10 +120,10 @@ def global_contrastive_loss(
 ) -> torch.Tensor:
     """L_cl: image against report across the batch, weighted by the patches that were visible (MaCo's weighting).
 
-    With s_ij = cos(image_i, report_j) / T and scale_i = softplus(w . visible_i + b), the mean of four cross-entropies
-    whose right answer is the diagonal: of scale_i * s_ij over j, of scale_i * s_ji over j (the scale multiplies row i
-    of either matrix), and of s and s^T unscaled, their rows averaged with the weights scale_i (detached) / sum of
-    scale.
+    With a_ij = cos(image_i, report_j) / T and scale_i = softplus(w . visible_i + b) and CE(x) = -log softmax_j(x_ij)_i,
+    the cross-entropy whose right answer is the diagonal:
+    L_cl = 1/4 [mean_i CE(scale_i a_ij) + mean_i CE(scale_i a_ji) + sum_i scale_i (CE(a_ij) + CE(a_ji)) / sum_i scale_i]
+    The scale multiplies row i of either matrix; as a weight, in the last two, it carries no gradient.
 
     Args:
         image_embeddings: [B, D], mean of the kept patches' projections.
@@ -136,11 +141,14 @@ def global_contrastive_loss(
     _expect("visible", visible, (len(image_embeddings), None), "[B, N]")
     _expect("position_weight", position_weight, visible.shape[1:], "[N]")
     bias = torch.as_tensor(position_bias, dtype=position_weight.dtype, device=position_weight.device).reshape(())
+    # scale_i = softplus(w . visible_i + b)
     scale = F.softplus(visible.to(position_weight.dtype) @ position_weight + bias)  # [B]
     images, reports = F.normalize(image_embeddings, dim=-1), F.normalize(report_embeddings, dim=-1)
+    # a_ij = cos(image_i, report_j) / T
     similarity = images @ reports.T / _positive(temperature)  # [B, B]
     diagonal = torch.arange(len(similarity), device=similarity.device)
     scale, weights = scale.to(similarity.dtype), scale.detach().to(similarity.dtype)
+    # L_cl = 1/4 [mean_i CE(scale_i a_ij) + mean_i CE(scale_i a_ji) + sum_i scale_i (CE(a_ij) + CE(a_ji)) / sum_i scale_i]
     terms = [
         F.cross_entropy(scale[:, None] * similarity, diagonal),
         F.cross_entropy(scale[:, None] * similarity.T, diagonal),
@@ -164,8 +172,9 @@ def anatomical_consistency_loss(
     """L_ac, anatomical consistency alignment (c): the same leaf is alike in different patients.
 
     With S_mn = cos(leaf m of i, leaf n of j) / T for a pair (i, j) of the batch, i = j included:
-    L_ac = mean over i, j, m of - sum_n target_mn * log softmax_n(S_mn),   target = mixing * s_ij + (1 - mixing) * I,
-    s_ij = softmax over j of cos(report_i, report_j) / T, a number added to every entry (rows are not normalised).
+    L_ac = mean_{i,j,m} - sum_n target_mn * log softmax_n(S_mn),   target_mn = mixing * s_ij + (1 - mixing) * I_mn,
+    s_ij = softmax_j(cos(report_i, report_j) / T), a number added to every entry (rows are not normalised). Many images j are
+    summed a chunk at a time (`ChunkedConsistency`): the same sum, the same gradients, less memory.
     s_ij carries no gradient, nor does the key side (j) unless `keys` that carry one are given.
 
     Args:
@@ -190,6 +199,7 @@ def anatomical_consistency_loss(
     _expect("keys", keys, (None, *leaf_tokens.shape[1:]), "[J, M, D]")
     _expect("key_reports", key_reports, (len(keys), report_embeddings.shape[1]), "[J, D']")
     temperature = _positive(temperature)
+    # s_ij = softmax_j(cos(report_i, report_j) / T), without gradient
     with torch.no_grad():
         similarity = F.normalize(report_embeddings, dim=-1) @ F.normalize(key_reports, dim=-1).T
         softened = torch.softmax(similarity / temperature, dim=1).to(leaf_tokens.dtype)  # s_ij: [B, J]
@@ -200,23 +210,28 @@ def anatomical_consistency_loss(
     else:
         scale = torch.as_tensor(1 / temperature, dtype=queries.dtype, device=queries.device)
         total = ChunkedConsistency.apply(queries, keys, softened, scale, mixing, chunk)
+    # L_ac = mean_{i,j,m} - sum_n target_mn * log softmax_n(S_mn)
     return total / (batch * len(keys) * leaves)
 
 
 def consistency_sum(queries, keys, softened, temperature, mixing) -> torch.Tensor:
-    """Sum over i, m and the given j of the cross-entropy of L_ac.
+    """The sum behind L_ac over i, m and the given j, for log softmax_n(S_mn) = S_mn - logsumexp_n S_mn:
 
     - sum_n target_mn * log softmax_n(S_mn)
         = (1 - mixing) * (logsumexp_n S_mn - S_mm) + mixing * s_ij * (M * logsumexp_n S_mn - sum_n S_mn)
 
+    `ChunkedConsistency` computes the same sum for some j at a time.
+
     queries: [B, M, D]; keys: [J, M, D]; softened: [B, J].
     """
     batch, leaves, width = queries.shape
+    # S_mn = cos(leaf m of i, leaf n of j) / T
     similarity = queries.reshape(-1, width) @ keys.reshape(-1, width).T / temperature
     similarity = similarity.view(batch, leaves, len(keys), leaves)  # [i, m, j, n]
     normaliser = similarity.logsumexp(-1).sum(1)  # [i, j], summed over m
     same_leaf = similarity.diagonal(dim1=1, dim2=3).sum(-1)  # [i, j], sum over m of S_mm
     every_leaf = similarity.sum((1, 3))  # [i, j]
+    # - sum_n target_mn * log softmax_n(S_mn), by its two parts
     hard = normaliser - same_leaf
     soft = softened * (leaves * normaliser - every_leaf)
     return ((1 - mixing) * hard + mixing * soft).sum()
@@ -226,10 +241,10 @@ def consistency_sum(queries, keys, softened, temperature, mixing) -> torch.Tenso
 def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """L_lm, anatomy-guided report generation (e): cross-entropy of the report's tokens, averaged over all of them.
 
-    L_lm = - mean over report tokens of log softmax_v(logits_bt)[targets_bt]
+    L_lm = - mean_{b,t} log softmax_v(logits_bt)[targets_bt], t over the report's tokens
 
     Nothing is shifted here: logits[:, t] predict targets[:, t], so the caller gives the logits of the position BEFORE
-    each token.
+    each token; `LanguageDecoder.hidden` does.
 
     Args:
         logits: [B, L, V].
@@ -242,6 +257,7 @@ def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch
     _expect("targets", targets, logits.shape[:2], "[B, L]")
     if targets.device.type == "cpu" and not (targets != IGNORE).any():
         raise ValueError(f"targets are all {IGNORE} (left out), expected at least one report token")
+    # L_lm = - mean_{b,t} log softmax_v(logits_bt)[targets_bt]
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten().long(), ignore_index=IGNORE)
 
 
@@ -261,6 +277,7 @@ def report_label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     _expect("logits", logits, (None, 13), "[B, 13]")
     _expect("labels", labels, (len(logits), 14), "[B, 14]")
     labels = labels[:, 1:]
+    # mean over known findings of - y log p - (1 - y) log(1 - p)
     known = (labels != UNCERTAIN).to(logits.dtype)
     error = F.binary_cross_entropy_with_logits(logits, (labels == POSITIVE).to(logits.dtype), reduction="none")
     return (known * error).sum() / known.sum().clamp(min=1)

@@ -7,7 +7,7 @@ import pytest
 
 from ssacl_lib.model import SSACLConfig
 from ssacl_lib.model.config import DIFFERENCES
-from ssacl_lib.notebook.differences import difference_panels, differences_table, marks
+from ssacl_lib.notebook.differences import OURS, difference_panels, differences_table, differences_words, marks
 from ssacl_lib.plots.pretraining import difference_panels as draw
 from ssacl_lib.settings import ModelSettings
 
@@ -57,5 +57,12 @@ def test_what_the_panels_say(panels):
     assert closed.sum(1).tolist() == [1, 1, 1, 1]  # the abdomen's leaf; CLS stays closed
 
 
-def test_the_figure_has_two_panels_per_switch(panels):
-    assert len(draw(panels, marks()).axes) == 2 * len(DIFFERENCES)
+def test_the_figure_has_two_panels_per_switch_and_fits_a_page(panels):
+    figure = draw(panels, marks())
+    assert len(figure.axes) == 2 * len(DIFFERENCES) and figure.get_figheight() * 25.4 < 180
+
+
+def test_it_is_told_whose_the_other_value_is():
+    table = differences_table().set_index("switch")["whose"]
+    assert {name.strip("`") for name in table.index[table == "ours"]} == set(OURS) and set(OURS) < set(DIFFERENCES)
+    assert f"in {len(DIFFERENCES) - len(OURS)} the paper's figure" in differences_words()

@@ -30,7 +30,7 @@ from ssacl_lib.model.network import Processes
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
-from ssacl_lib.training.loop import lay_out, pretrain, start, train_step, wanted_terms, weighted_sum
+from ssacl_lib.training.loop import lay_out, meet_processes, pretrain, train_step, wanted_terms, weighted_sum
 
 SMALL = {
     "data.image_size": 32,
@@ -102,7 +102,7 @@ def steps(out: Path, sharding: str) -> None:
     settings = small(
         world_size(), **{"training.sharding": sharding, "training.accumulation": 2, "training.clip_norm": 0.5}
     )
-    studies, accelerator = small_studies(), start(settings)
+    studies, accelerator = small_studies(), meet_processes(settings)
     model = double_model(settings, studies)
     batches = TrainingBatches(settings, studies, model.processor, 2 * STEPS)
     wrapped, optimizer = lay_out(model, double(batches[0]), settings, accelerator)

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from ssacl_lib.anatomy import ANATOMIES, default_graph, findings_for
 from ssacl_lib.evaluation.cases import AGREES, PLAIN, WRONG, Case, PhraseCase
 from ssacl_lib.observations import FINDINGS
-from ssacl_lib.plots import anatomy, grounding, pretraining, reports, speed, style
+from ssacl_lib.plots import anatomy, architecture, grounding, pretraining, reports, speed, style
 from ssacl_lib.record.manifest import Run, read_json
 
 SIZE = 32
@@ -178,17 +178,30 @@ def test_difficulty_plots_the_values_of_the_table_in_order():
 
 
 # ---- notebook 02
-def test_architecture_shows_class_and_count_of_every_part():
+def test_architecture_shows_class_and_count_of_every_part_and_ends_every_way_at_a_box():
+    given = {"film", "leaves", "report", "consistency"}
     parts = {
-        name: (f"Class{i}", 1000 * (i + 1))
-        for i, name in enumerate(n for n in pretraining.BOXES if n not in ("film", "leaves", "report"))
+        name: (f"Class{i}", 1000 * (i + 1)) for i, name in enumerate(n for n in architecture.BOXES if n not in given)
     }
     sizes = dict.fromkeys(
         ("size", "stem", "N", "depth", "D", "text_layers", "Dt", "decoder_depth", "language_layers", "L"), 1
     )
-    found = "\n".join(texts(pretraining.architecture(parts, {**sizes, "total": 1_230_000})))
+    found = "\n".join(texts(architecture.architecture(parts, {**sizes, "total": 1_230_000})))
     assert all(f"{kind}: {count // 1000} k" in found for kind, count in parts.values())
     assert "1.23 M parameters in all" in found
+    assert all(f"({letter})" in found for letter in "abcde")
+    edges = [(x, y, x + w, y + h) for x, y, w, h, *_ in architecture.BOXES.values()]
+    for _, points in architecture.ARROWS:
+        x, y = points[-1]
+        assert any(left <= x <= right and low <= y <= high for left, low, right, high in edges), points
+
+
+def test_parents_are_drawn_beside_their_difference_to_the_constant():
+    pictures = {"patient 1: target": np.full((7, 4, 4), 0.5), "constant": np.full((7, 4, 4), 0.4)}
+    figure = pretraining.parent_pictures(pictures, default_graph().parents)
+    left, right = (part.axes for part in figure.subfigs)
+    assert left[0].images[0].get_array().max() == 0.5 and right[0].images[0].get_array().max() == pytest.approx(0.1)
+    assert right[7].images[0].get_array().max() == 0, "the constant minus itself"
 
 
 def test_loss_curves_plot_the_history():

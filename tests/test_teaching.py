@@ -61,7 +61,7 @@ def test_comparison_says_above_below_or_neither(table):
 
 def test_tables_turn_metrics_into_columns(table):
     shown = show.show_table(table, rows={"finding": "Edema"}, columns="metric").data
-    assert "| method | auc |" in shown and "| this run | 0.800 [0.700, 0.900] |" in shown
+    assert "| method | AUC | n |" in shown and "| this run | 0.800 [0.700, 0.900] | 9 |" in shown
     assert "no rows" in show.show_table(table, rows={"method": "shipped"}).data
 
 
@@ -69,16 +69,6 @@ def test_setting_differences_name_every_changed_key():
     shown = show.setting_differences(load_settings("smoke"), "paper").data
     assert "| data.image_size | 96 | 224 |" in shown
     assert "`smoke`" in show.setting_differences(load_settings("smoke"), "smoke").data
-
-
-def test_fall_of_terms_reads_the_history():
-    rows = [
-        {"images": 100 * (i + 1), "split": "train", "term": "global_contrastive", "value": v}
-        for i, v in enumerate((4, 2.1, 2))
-    ]
-    sentence = show.fall_of_terms(pd.DataFrame(rows))
-    assert "4.00 to 2.00 (200 images)" in sentence
-    assert "Too few" in show.fall_of_terms(pd.DataFrame(rows[:1]))
 
 
 def test_sign_in_words():

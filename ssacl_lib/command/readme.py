@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from .. import paths
+from ..notebook.equations import equation_table
 from ..record.manifest import atomic_write, read_json
 from .rebuild import STAGES
 
@@ -240,6 +241,7 @@ BLOCKS = {
     "results": results_table,
     "speed": speed_table,
     "layout": layout,
+    "equations": equation_table,
 }
 
 

@@ -28,6 +28,7 @@ from .inputs import device_of
 from .results import ENDING, long_table, mean_rows
 
 FOLDER = paths.CHECKPOINTS / "recipe"
+SPIKES = FOLDER / "spikes.csv"  # made by benchmarks/spikes.py
 STUDIES = 150  # validation studies behind every AUC and map
 START_IMAGES = 4  # a start made here sees so many times the images of a variant
 TERMS = ("report_generation", "global_contrastive")
@@ -196,17 +197,29 @@ def write_results(profile: str, images: int, known: dict, out: Path) -> pd.DataF
     return frame
 
 
-def recipe_table(folder: Path | None = None) -> pd.DataFrame:
-    """The measured recipe, one row per variant and one column per number, as text "value [low, high]".
+def recipe_rows(folder: Path | None = None) -> pd.DataFrame:
+    """The measured recipe as it was written, one row per variant and number; none there: no rows and one line.
 
-    folder: where `recipe.csv` lies (default: the one that comes with the repository). None there: no rows and one line.
+    folder: where `recipe.csv` lies (default: the one that comes with the repository).
     """
     path = Path(folder or FOLDER) / "recipe.csv"
     if not path.is_file():
         print("the recipe is not measured yet: `ssacl recipe`")
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.read_csv(path)
+
+
+def recipe_table(folder: Path | None = None) -> pd.DataFrame:
+    """`recipe_rows` with one row per variant and one column per number, as text "value [low, high]"."""
+    frame = recipe_rows(folder)
+    if not len(frame):
         return pd.DataFrame(columns=["variant"])
-    frame = pd.read_csv(path)
     frame["number"] = frame["method"] + ": " + frame["metric"].str.replace("_", " ")
     frame["cell"] = [f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in frame[["value", "low", "high"]].to_numpy(float)]
     wide = frame.pivot_table(index="variant", columns="number", values="cell", aggfunc="first", sort=False)
     return wide[list(dict.fromkeys(frame["number"]))].rename_axis(columns=None).fillna("–").reset_index()
+
+
+def spike_table() -> pd.DataFrame | None:
+    """What `benchmarks/spikes.py` measured, one row per rate and step; None where it has not."""
+    return pd.read_csv(SPIKES) if SPIKES.is_file() else None

@@ -66,7 +66,9 @@ class VisualDecoder(nn.Module):
         return self.pixels(self.norm(first[:, 0]))
 
     def restored_parents(self, nodes: torch.Tensor) -> torch.Tensor:
-        """Pixels of the 7 parents from [mean of the children, children]: nodes [B, 32, D] (masked pass) -> [B, 7, pixels].
+        """restored_u = Dec[mean of z_v over v in C(u), z_v for v in C(u)] for the 7 parents u, in pixels.
+
+        nodes: [B, 32, D] of the masked pass -> [B, 7, pixels].
 
         hierarchy="release": an inner child is its own masked token. "recursive": it is the mean of its children,
         from the leaves up (so that right and left lung, already restored, restore the lungs).
@@ -74,6 +76,7 @@ class VisualDecoder(nn.Module):
         if self.config.hierarchy == "recursive":
             nodes = default_graph().restore(nodes[:, graph_index("leaves", nodes.device)])
         children, present = families(nodes.device)
+        # restored_u = Dec[mean of z_v over v in C(u), z_v for v in C(u)]
         tokens = nodes[:, children] * present[..., None]  # [B, 7, longest, D]
         mean = tokens.sum(2, keepdim=True) / present.sum(1)[:, None, None]
         visible = F.pad(present, (1, 0), value=True).repeat(len(nodes), 1)[:, None, None]
@@ -82,5 +85,6 @@ class VisualDecoder(nn.Module):
         )
 
     def parent_targets(self, parents: torch.Tensor) -> torch.Tensor:
-        """Pixels of the 7 parents from their own tokens alone: [B, 7, D] of the unmasked pass -> [B, 7, pixels]."""
+        """target_u = Dec[z_u], the 7 parents from their own tokens alone: [B, 7, D] of the unmasked pass -> [B, 7, pixels]."""
+        # target_u = Dec[z_u]
         return self.read_first(parents.flatten(0, 1)[:, None]).view(*parents.shape[:2], -1)

@@ -66,7 +66,7 @@ def ready_mask(visible: torch.Tensor, implementation: str, dtype: torch.dtype) -
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)
 
 
-def attend(query, key, value, visible=None, dropout: float = 0.0) -> torch.Tensor:
+def scaled_attention(query, key, value, visible=None, dropout: float = 0.0) -> torch.Tensor:
     """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1 or queries, keys] bool hides keys.
 
     On a GPU the fused kernel; on a CPU plain matrix products, whose bfloat16 backward is several times faster there.
@@ -107,7 +107,7 @@ class Block(nn.Module):
     def forward(self, tokens: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
         """Plain self-attention over tokens [B, T, D]; `visible` [B, 1, 1, T] bool."""
         query, key, value = self.split(tokens)
-        return self.finish(tokens, attend(query, key, value, visible))
+        return self.finish(tokens, scaled_attention(query, key, value, visible))
 
     def look(self, queries: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor | None = None):
         """Queries [B, Q, D] look at [itself, patches]; key, value [B, heads, N, d] are the patches', visible [B, 1, 1, N] bool.
@@ -145,7 +145,7 @@ class Block(nn.Module):
         if targets is not None:
             with torch.no_grad():
                 targets, _ = self.look(targets, patch_key, patch_value)
-        finished = None if queries_only else self.finish(tokens, attend(query, key, value))
+        finished = None if queries_only else self.finish(tokens, scaled_attention(query, key, value))
         return finished, queries, weights, targets
 
 

@@ -25,7 +25,7 @@ from transformers import (
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from .config import SSACLConfig
-from .encoder import Tokens, attend, fastest_attention, ready_mask
+from .encoder import Tokens, fastest_attention, ready_mask, scaled_attention
 
 LEAVES = 25
 
@@ -88,13 +88,14 @@ class LanguageDecoder(nn.Module):
         return gpt.ln_f(look_back(cast(GPT2Block, gpt.h[-1]), hidden, visible, last))
 
     def hidden(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
-        """Hidden states [B, T, n_embd] of teacher forcing; the one at t predicts report token t.
+        """Hidden states [B, T, n_embd] of teacher forcing; the one at t predicts report token t: hidden_t = h_(t - 1).
 
         prompt_* [B, Tp], padded on the processor's prompt_side (may have no column); report_* [B, T], right-padded.
         """
         embedded, mask = self.embed(
             tokens, leaf_open, torch.cat([prompt_ids, report_ids], dim=1), torch.cat([prompt_mask, report_mask], dim=1)
         )
+        # hidden_t = h_(t - 1): T + 1 places are worked out, from the one before the report, and the last one is dropped
         return self.run(embedded, mask, False, report_ids.shape[1] + 1)[:, :-1]
 
     def forward(self, tokens: Tokens, leaf_open, prompt_ids, prompt_mask, report_ids, report_mask) -> torch.Tensor:
@@ -177,7 +178,7 @@ def look_back(block: GPT2Block, hidden: torch.Tensor, visible: torch.Tensor, las
         for part in (query, *both.chunk(2, dim=-1))
     )
     dropout = attention.attn_dropout.p if block.training else 0.0
-    mixed = attend(query, key, value, visible[:, :, length - last :], dropout).transpose(1, 2).flatten(2)
+    mixed = scaled_attention(query, key, value, visible[:, :, length - last :], dropout).transpose(1, 2).flatten(2)
     tail = hidden[:, length - last :] + attention.resid_dropout(attention.c_proj(mixed))
     return tail + block.mlp(block.ln_2(tail))
 

@@ -116,7 +116,7 @@ class SSACLNetwork(PreTrainedModel):
 
     @property
     def temperature(self) -> torch.Tensor:
-        """T of L_cl and L_ac, a 0-d tensor; logits are divided by it."""
+        """T of L_cl and L_ac, a 0-d tensor; logits are divided by it, and 1 / T is what is learnt."""
         return 1.0 / self.inverse_temperature
 
     def prompt_queries(self, name_ids: torch.Tensor, name_mask: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Where the paper's figure and the authors' release differ: one switch each, what it means, and what it changes.
+"""Where the authors' release differs from the paper's figure, or from us: one switch each, what it means, what it changes.
 
 What a switch changes is not drawn from a description but measured on a tiny model in double precision: entry (i, j) of a
 picture is filled where the derivative of output i by input j is not zero. Position numbers are read from the decoder.
@@ -42,6 +42,9 @@ SIZES = {
 }
 NAME = "Right apical zone"
 
+OURS = ("consistency_gradient", "language_positions", "cls_before_names")
+"""Switches whose value beside the release's is ours; in the others the paper's figure has it so."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -66,12 +69,22 @@ def differences_table() -> pd.DataFrame:
         rows.append(
             {
                 "switch": f"`{name}`",
-                "the paper's figure, or ours": f"**{other}**: {meanings[other]}",
+                "the other value": f"**{other}**: {meanings[other]}",
+                "whose": "ours" if name in OURS else "the paper's figure",
                 "the release": f"**{release}**: {meanings[release]}",
                 "default": str(getattr(ours, name)),
             }
         )
     return pd.DataFrame(rows)
+
+
+def differences_words() -> str:
+    """One sentence: how many switches there are, and whose the other value is."""
+    figure = [name for name in DIFFERENCES if name not in OURS]
+    return (
+        f"{len(DIFFERENCES)} switches: in {len(figure)} the paper's figure differs from the release ({', '.join(figure)}), "
+        f"in {len(OURS)} we do ({', '.join(OURS)})."
+    )
 
 
 def marks() -> dict[str, dict[str, str]]:

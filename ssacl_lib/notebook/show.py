@@ -13,14 +13,11 @@ import torch
 from IPython.display import Markdown
 
 from ..anatomy import default_graph
-from ..evaluation.blind import FILMS
-from ..evaluation.models import shipped_checkpoint
 from ..model import SSACLConfig, SSACLModel
 from ..model.encoder import VisionEncoder
 from ..plots.anatomy import node_explorer
-from ..plots.pretraining import TERMS
 from ..plots.style import png_bytes
-from ..record.tables import to_markdown, write_table
+from ..record.tables import estimate, to_markdown, write_table
 from ..settings import Settings, load_settings
 from ..training.loop import untrained
 
@@ -44,7 +41,8 @@ def show_source(function: Callable, docstring: bool = False) -> Markdown:
 def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, columns: str | None = None) -> Markdown:
     """A long table as text, "value [low, high]" in one column.
 
-    rows: column -> value or list of values to keep. columns: the column whose entries become columns ("metric").
+    rows: column -> value or list of values to keep. columns: the column whose entries become columns ("metric"), in words,
+    with the number of studies or phrases behind each row at the end.
     A table without rows becomes a sentence.
     """
     for column, wanted in (rows or {}).items():
@@ -59,11 +57,22 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     about = [
         c for c in about if frame.groupby(columns)[c].nunique().max() > 1
     ] or about  # what the new columns say already
-    shown = frame.assign(
-        cell=[f"{v:.3f} [{a:.3f}, {b:.3f}]" for v, a, b in frame[["value", "low", "high"]].to_numpy(float)]
-    )
+    shown = frame.assign(cell=[estimate(*row) for row in frame[["value", "low", "high"]].to_numpy(float)])
     wide = shown.pivot_table(index=about, columns=columns, values="cell", aggfunc="first", sort=False)[entries]
-    return Markdown(to_markdown(wide.fillna("–").reset_index()))
+    wide = wide.rename(columns=lambda entry: METRIC_WORDS.get(entry, str(entry).replace("_", " ")))
+    wide["n"] = [_range(group["n"]) for _, group in frame.groupby(about, sort=False)]
+    return Markdown(to_markdown(wide.rename_axis(columns=None).fillna("–").reset_index()))
+
+
+def _range(counts: pd.Series) -> str:
+    """One number behind all estimates of a row, or from the least to the most."""
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def definitions(words: Mapping[str, str]) -> Markdown:
+    """Names and what they mean, as a list."""
+    return Markdown("\n".join(f"- **{name}**. {text[:1].upper()}{text[1:]}." for name, text in words.items()))
 
 
 METRIC_WORDS = {
@@ -77,6 +86,11 @@ METRIC_WORDS = {
     "similarity_across_patients": "likeness of the attention across patients",
     "masked": "masked map",
     "similarity": "similarity map",
+    "anatomy_reconstruction": "L_ar",
+    "anatomical_consistency": "L_ac",
+    "restored_like_target": "likeness of restored and target",
+    "leaf_cosine_across_patients": "cosine, same leaf, other patients",
+    "leaf_cosine_within_patient": "cosine, other leaves, same patient",
 }
 """How a metric or a kind of map is called in a sentence."""
 
@@ -134,50 +148,6 @@ def setting_differences(settings: Settings, other: str) -> Markdown:
 def fresh_model(settings: Settings) -> SSACLModel:
     """The profile's model with random weights."""
     return untrained(settings)
-
-
-def shipped_history(settings: Settings) -> pd.DataFrame | None:
-    """Learning curve of the shipped model (history.csv of its folder); None where it is left out or has none."""
-    folder = shipped_checkpoint(settings)
-    path = folder / "history.csv" if folder else None
-    return pd.read_csv(path) if path and path.is_file() else None
-
-
-def fall_of_terms(history: pd.DataFrame) -> str:
-    """One sentence: from where to where each term of the training loss fell, and when 90 % of that was done."""
-    parts = []
-    if history.loc[history["split"] == "train", "images"].nunique() < 3:
-        return "Too few steps were logged to tell how a term falls."
-    for term in [name for name in TERMS if name != "total"]:
-        rows = history[(history["term"] == term) & (history["split"] == "train")].sort_values("images")
-        if not len(rows):
-            continue
-        start, end = rows["value"].iloc[0], rows["value"].iloc[-1]
-        done = rows.loc[rows["value"] <= start - 0.9 * (start - end), "images"]
-        words = f"{start:.2f} to {end:.2f}"
-        parts.append(f"{TERMS[term]} {words}" + (f" ({done.iloc[0]} images)" if end < start else " (no fall)"))
-    return "From first to last value, and the images after which 90 % of the fall was done: " + "; ".join(parts) + "."
-
-
-def blind_summary(facts: pd.DataFrame) -> str:
-    """Per model and term: its value on films, and on blank and on other patients' films as a multiple of it."""
-    lines = []
-    values = facts.set_index(["method", "metric", "film"])["value"]
-    for method in dict.fromkeys(facts["method"]):
-        for term in ("anatomy_reconstruction", "anatomical_consistency"):
-            film, blank, other = (values[method, term, kind] for kind in FILMS)
-            ratio = f"{blank / film:.2f} and {other / film:.2f}" if film > 0 else "no"
-            lines.append(
-                f"{method}: {term} is {film:.4f} on films; on blank and on other patients' films {ratio} times that"
-            )
-        alike = (
-            values[method, "leaf_cosine_across_patients", "film"],
-            values[method, "leaf_cosine_within_patient", "film"],
-        )
-        lines.append(
-            f"{method}: cosine of one leaf in two patients {alike[0]:.3f}, of two leaves in one patient {alike[1]:.3f}"
-        )
-    return "\n".join(lines)
 
 
 # ---- widgets

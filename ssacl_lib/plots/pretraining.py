@@ -1,11 +1,10 @@
-"""Figures of notebook 02: the architecture, who attends to whom, loss curves, reconstructions, prompt attention."""
+"""Figures of notebook 02: who attends to whom, loss curves, reconstructions, what L_ar compares, prompt attention."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from . import style
 
@@ -22,105 +21,6 @@ TERMS = {
 
 OUTLINE = style.GREEN
 """Colour of a true region's contour on attention maps."""
-
-BOXES = {
-    # part: (x, y, width, height, colour, title, words); {…} are filled from the model
-    "film": (0.0, 3.0, 1.45, 0.62, style.PALE, "film", "{size} x {size} px"),
-    "encoder.stem": (1.95, 2.9, 1.95, 0.82, style.SKY, "stem", "{stem}, {N} patches"),
-    "encoder.blocks": (
-        4.4,
-        2.75,
-        2.15,
-        1.12,
-        style.SKY,
-        "visual encoder",
-        "depth {depth}, width {D}\nqueries look, are not seen",
-    ),
-    "leaves": (0.0, 1.45, 1.45, 0.62, style.PALE, "25 leaf names", "words, no boxes"),
-    "text": (1.95, 0.75, 1.95, 0.82, style.ORANGE, "text encoder $E_t$", "depth {text_layers}, width {Dt}"),
-    "name_to_query": (4.4, 1.4, 2.15, 0.82, style.ORANGE, "query restoration", "25 leaves to 32 queries"),
-    "report": (0.0, 0.25, 1.45, 0.62, style.PALE, "report", "free text"),
-    "decoder": (7.2, 3.6, 2.15, 0.82, style.GREEN, "visual decoder", "depth {decoder_depth}"),
-    "image_to_text": (7.2, 2.45, 2.15, 0.82, style.SKY, "image to text", "mean of the kept patches"),
-    "head": (7.2, 1.3, 2.15, 0.82, style.BROWN, "finding head", "opens anatomies at test time"),
-    "language": (7.2, 0.15, 2.15, 0.82, style.PURPLE, "language decoder", "depth {language_layers}, prefix of {L}"),
-}
-
-ARROWS = (
-    ("film", "encoder.stem"), ("encoder.stem", "encoder.blocks"), ("leaves", "text"), ("report", "text"),
-    ("text", "name_to_query"), ("name_to_query", "encoder.blocks"), ("encoder.blocks", "decoder"),
-    ("encoder.blocks", "image_to_text"), ("encoder.blocks", "head"), ("encoder.blocks", "language"),
-)  # fmt: skip
-
-LOSS_NOTES = (
-    (9.5, 4.2, "$L_{ir}$  hidden patches of the masked pass"),
-    (9.5, 3.82, "$L_{ar}$  parents from their children"),
-    (9.5, 2.86, "$L_{cl}$  image against report"),
-    (9.5, 1.71, "no loss of the paper: ours, for inference"),
-    (9.5, 0.56, "$L_{lm}$  next word of the report"),
-    (4.4, 4.12, "$L_{ac}$  leaf tokens across patients"),
-)
-
-
-def architecture(parts: Mapping[str, tuple[str, int]], sizes: Mapping[str, object]) -> Figure:
-    """The model as boxes with the class that each part is in the code and its number of parameters.
-
-    parts: attribute of the model ("encoder.stem", "text", …) -> (class name, parameters).
-    sizes: size, stem, N, depth, D, text_layers, Dt, decoder_depth, language_layers, L, total: what the boxes say.
-    """
-    figure = style.new_figure(style.DOUBLE, 80)
-    ax = figure.subplots()
-    for name, (x, y, width, height, colour, title, words) in BOXES.items():
-        made, parameters = parts.get(name, ("", 0))
-        box = FancyBboxPatch(
-            (x, y),
-            width,
-            height,
-            boxstyle="round,pad=0.03,rounding_size=0.08",
-            linewidth=0.8,
-            facecolor=_lighter(colour),
-            edgecolor=style.INK if colour == style.PALE else colour,
-        )
-        ax.add_patch(box)
-        lines = [words.format_map(sizes), f"{made}: {_count(parameters)}" if made else ""]
-        ax.text(x + width / 2, y + height - 0.07, title, ha="center", va="top", fontsize=6.5, fontweight="bold")
-        ax.text(x + width / 2, y + height - 0.31, "\n".join(filter(None, lines)), ha="center", va="top", fontsize=5.4,
-                linespacing=1.35)  # fmt: skip
-    for start, end in ARROWS:
-        _arrow(ax, BOXES[start], BOXES[end])
-    for x, y, words in LOSS_NOTES:
-        ax.text(x, y, words, fontsize=6, va="center")
-    ax.text(5.48, 0.5, f"{_count(sizes['total'])} parameters in all", ha="center", fontsize=6.5, fontweight="bold")
-    ax.set_xlim(-0.1, 12.15)
-    ax.set_ylim(0, 4.55)
-    style.bare(ax)
-    return figure
-
-
-def _arrow(ax, start, end) -> None:
-    """From the right (or upper) edge of one box to the nearest edge of another."""
-    x0, y0, w0, h0 = start[:4]
-    x1, y1, w1, h1 = end[:4]
-    if x1 >= x0 + w0:
-        tail, head = (x0 + w0 + 0.05, y0 + h0 / 2), (x1 - 0.05, y1 + h1 / 2)
-    else:
-        tail, head = (x0 + w0 / 2, y0 + h0 + 0.05), (x1 + w1 / 2, y1 - 0.05)
-    ax.add_patch(FancyArrowPatch(tail, head, arrowstyle="-|>", mutation_scale=6, linewidth=0.7, color=style.INK,
-                                 shrinkA=0, shrinkB=0, connectionstyle="arc3"))  # fmt: skip
-
-
-def _lighter(colour: str) -> tuple[float, ...]:
-    from matplotlib.colors import to_rgb
-
-    return tuple(1 - (1 - part) * 0.22 for part in to_rgb(colour)) if colour != style.PALE else to_rgb("#F7F7F7")
-
-
-def _count(parameters) -> str:
-    """1234567 -> "1.23 M"."""
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if parameters >= size:
-            return f"{parameters / size:.3g} {unit}"
-    return str(parameters)
 
 
 def attention_matrices(matrices: Mapping[str, np.ndarray], groups: Sequence[str]) -> Figure:
@@ -151,7 +51,7 @@ def attention_matrices(matrices: Mapping[str, np.ndarray], groups: Sequence[str]
 def loss_curves(history: pd.DataFrame, shipped: pd.DataFrame | None = None) -> Figure:
     """The terms over the images seen: images, term, split, value; beside this run the shipped model's, where there is one.
 
-    With both, the axis of the images is logarithmic, for the shipped model has seen many more.
+    With both, the axis of the images is logarithmic, for the shipped model has seen many more; that of L_ar's value always is.
     """
     terms = [term for term in TERMS if term in set(history["term"])]
     columns = 3 if len(terms) < 7 else 4
@@ -170,8 +70,10 @@ def loss_curves(history: pd.DataFrame, shipped: pd.DataFrame | None = None) -> F
                     part["images"], part["value"], "o" if len(part) == 1 else line, color=style.method_colour(name),
                     label=f"{name}, {split}", markersize=2.5, alpha=alpha,
                 )  # fmt: skip
-        ax.set_title(style.wrap(TERMS[term], 90 // columns, formulas=True), fontsize=6.5)
+        ax.set_title(style.wrap(TERMS[term], 120 // columns, formulas=True), fontsize=6.2)
         ax.grid(axis="y")
+        if term == "anatomy_reconstruction":
+            ax.set_yscale("log")  # its spikes are many times what lies between them
         ax.xaxis.set_tick_params(labelbottom=True)
         if len(curves) > 1:
             ax.set_xscale("log")
@@ -207,6 +109,36 @@ def reconstructions(images: np.ndarray, visible: np.ndarray, predicted: Mapping[
     return figure
 
 
+def parent_pictures(pictures: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+    """What L_ar compares: rows as given, seven parents; left as drawn, right the difference to the last row, fixed range.
+
+    pictures: row's name -> [7, p, p] grey (0 to 1 is a film's range), the constants last. names: of the seven parents.
+    """
+    figure = style.new_figure(style.DOUBLE, 178 / 14.6 * len(pictures) + 22)
+    left, right = figure.subfigures(1, 2)
+    constant = list(pictures.values())[-1]
+    for part, title, shift, look in (
+        (left, "as the decoder draws them", 0.0, {"cmap": "gray", "vmin": 0, "vmax": 1}),
+        (right, "minus the constant", constant, {"cmap": style.DIVERGING, "vmin": -0.1, "vmax": 0.1}),
+    ):
+        part.suptitle(title, fontsize=7, fontweight="bold")
+        axes = part.subplots(len(pictures), len(names))
+        for row, (name, drawn) in zip(axes, pictures.items(), strict=True):
+            for ax, picture in zip(row, drawn - shift, strict=True):
+                shown = ax.imshow(picture, interpolation="nearest", **look)
+                style.bare(ax)
+            if part is left:
+                row[0].set_ylabel(
+                    style.wrap(name.replace(":", ""), 10), fontsize=5.2, rotation=0, ha="right", va="center"
+                )
+        for ax, name in zip(axes[0], names, strict=True):
+            ax.set_title(style.wrap(name, 11), fontsize=4.8, fontweight="normal", loc="center", pad=2)
+        bar = part.colorbar(shown, ax=axes, location="bottom", fraction=0.04, pad=0.02, aspect=40, shrink=0.6)
+        bar.set_label("grey (0 to 1 on a film)" if part is left else "difference of grey", fontsize=6)
+        bar.outline.set_linewidth(0.4)
+    return figure
+
+
 def prompt_attention(
     image: np.ndarray, maps: Mapping[str, np.ndarray], masks: np.ndarray | None, nodes: Sequence[str]
 ) -> Figure:
@@ -230,22 +162,33 @@ def prompt_attention(
     return figure
 
 
+DIFFERENCE_GRID = (
+    (46, ("attention", "hierarchy")),
+    (25, ("text_pooling", "cls_before_names")),
+    (40, ("consistency_gradient", "prefix")),
+    (44, ("language_positions",)),
+)
+"""Rows of the figure of switches, so that it fits a page: height in millimetres, and the switches side by side."""
+
+
 def difference_panels(panels: Mapping[str, Mapping[str, object]], marks: Mapping[str, Mapping[str, str]]) -> Figure:
-    """What each switch between paper and release changes: switch -> value -> `differences.Panel`, a row per switch.
+    """What each switch between paper and release changes: switch -> value -> `differences.Panel`, two panels per switch.
 
     marks: switch -> value -> "default", "release" or both, written beside the value.
     """
-    heights = [max(1.6, min(4.2, 0.55 * len(next(iter(values.values())).values))) for values in panels.values()]
-    heights = [3.2 if name == "language_positions" else height for name, height in zip(panels, heights, strict=True)]
-    figure = style.new_figure(style.DOUBLE, 14 * sum(heights))
-    grid = figure.subplots(len(panels), 2, gridspec_kw={"height_ratios": heights})
-    for row, (name, values) in zip(grid, panels.items(), strict=True):
-        for ax, (value, panel) in zip(row, values.items(), strict=True):
-            (_numbers if name == "language_positions" else _dependence)(ax, panel)
-            mark = marks[name].get(value)
-            ax.set_title(f"{name} = {value}" + (f"  ({mark})" if mark else ""), fontsize=7)
-            ax.set_xlabel(panel.columns)
-            ax.set_ylabel(panel.rows)
+    figure = style.new_figure(style.DOUBLE, sum(height for height, _ in DIFFERENCE_GRID) + 12)
+    rows = figure.subfigures(len(DIFFERENCE_GRID), 1, height_ratios=[height for height, _ in DIFFERENCE_GRID])
+    for row, (_, names) in zip(rows, DIFFERENCE_GRID, strict=True):
+        shares = [2 if name == "prefix" else 1 for name in names]  # its sequence is long
+        for part, name in zip(np.atleast_1d(row.subfigures(1, len(names), width_ratios=shares)), names, strict=True):
+            part.suptitle(name, fontsize=7, fontweight="bold")
+            axes = part.subplots(1, 2)
+            for ax, (value, panel) in zip(axes, panels[name].items(), strict=True):
+                (_numbers if name == "language_positions" else _dependence)(ax, panel)
+                mark = marks[name].get(value)
+                ax.set_title(value + (f"\n({mark})" if mark else "\n"), fontsize=6, fontweight="normal", loc="center")
+                ax.set_xlabel(panel.columns, fontsize=6)
+            axes[0].set_ylabel(next(iter(panels[name].values())).rows, fontsize=6)
     return figure
 
 
@@ -296,8 +239,8 @@ def _name_columns(ax, panel, labels) -> None:
         ax.set_xticks(
             [(first + last + 1) / 2 for first, last in panel.regions.values()],
             list(panel.regions),
-            fontsize=6,
-            rotation=20,
+            fontsize=5.2,
+            rotation=35,
         )
         for first, _ in list(panel.regions.values())[1:]:
             ax.axvline(first, color=style.INK, linewidth=0.5)

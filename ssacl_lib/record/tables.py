@@ -17,7 +17,7 @@ MISSING = "–"
 
 
 def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFrame:
-    """Write `name.csv` (six significant digits) and `name.md` (value [low, high], three decimals) and record both.
+    """Write `name.csv` (six significant digits) and `name.md` (value [low, high]) and record both.
 
     Args:
         run: has `.tables`, a folder, `.record(path)` and `.settings`.
@@ -79,7 +79,7 @@ def _row(frame: pd.DataFrame) -> dict:
 def to_markdown(frame: pd.DataFrame) -> str:
     """A long table as Markdown, value and interval in one column: 0.412 [0.380, 0.447]; other floats likewise."""
     if {"value", "low", "high"} <= set(frame):
-        shown = [_estimate(*row) for row in frame[["value", "low", "high"]].itertuples(index=False)]
+        shown = [estimate(*row) for row in frame[["value", "low", "high"]].itertuples(index=False)]
         place = frame.columns.get_loc("value")
         frame = frame.drop(columns=["value", "low", "high"])
         frame.insert(min(place, frame.shape[1]), "value [95 % interval]", shown)
@@ -88,8 +88,12 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _estimate(value: float, low: float, high: float) -> str:
-    return MISSING if pd.isna(value) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def estimate(value: float, low: float, high: float) -> str:
+    """0.412 [0.380, 0.447]; two more decimals where a small number's interval would vanish in three."""
+    if pd.isna(value):
+        return MISSING
+    digits = 5 if abs(value) < 0.02 and 0 < high - low < 0.002 else 3
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _cell(value) -> str:

@@ -34,7 +34,7 @@ from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
-from .state import read_progress, restore, save_checkpoint, save_model, save_whole, write_tensors
+from .state import read_progress, resume_from, save_checkpoint, save_model, save_whole, write_tensors
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 STATISTICS_BATCHES = 40  # batches that the batch normalisation of an untrained model sees
@@ -71,7 +71,8 @@ def parameter_groups(model: SSACLModel, settings: Settings) -> list[dict]:
 
 
 def weighted_sum(terms: dict[str, torch.Tensor], settings: Settings) -> torch.Tensor:
-    """Total loss: L_ir + L_ar + 0.15 L_cl + L_ac + L_lm with the profile's weights."""
+    """L = sum over the terms of weight * term, with the profile's weights (the paper's: 1, and 0.15 for L_cl)."""
+    # L = sum over the terms of weight * term
     weights = settings.training.loss_weights.model_dump()
     return sum(weight * terms[name] for name, weight in weights.items() if weight)
 
@@ -106,7 +107,7 @@ def pretrain(
     ends early and leaves the checkpoint, as a kill would.
     Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work.
     """
-    accelerator = start(settings)
+    accelerator = meet_processes(settings)
     t, device = settings.training, accelerator.device
     with first_alone():
         studies = load_training(settings, "train") if studies is None else studies
@@ -120,7 +121,7 @@ def pretrain(
     checks = TrainingBatches(settings, validation, model.processor, 0, shuffle=False)
     checks.count = max(1, len(validation) // checks.size)
     wrapped, optimizer = lay_out(model, batches[0], settings, accelerator)
-    restore(out / "checkpoint.safetensors", model, optimizer)
+    resume_from(out / "checkpoint.safetensors", model, optimizer)
     first, total = seen // size, seen + left * size
     update, meter = accelerator.prepare(optimizer), Meter()
     every = max(1, t.checkpoint_images // (size * t.accumulation)) * t.accumulation
@@ -159,7 +160,7 @@ def pretrain(
     return TrainingResult(out, frame)
 
 
-def start(settings: Settings) -> Accelerator:
+def meet_processes(settings: Settings) -> Accelerator:
     """Meet the other processes, if torchrun started several, and refuse a launch in which each would train alone."""
     apply(settings.threads, settings.deterministic)
     join(on_cpu(settings))

@@ -73,7 +73,7 @@ def read_progress(path: Path, settings: Settings) -> tuple[int, list]:
     return int(meta["images"]), json.loads(meta["history"])
 
 
-def restore(path: Path, model: SSACLModel, optimizer) -> None:
+def resume_from(path: Path, model: SSACLModel, optimizer) -> None:
     """Load a checkpoint into model and optimizer; the first process reads it, the others get it from there."""
     if not shared(path.is_file()):
         return

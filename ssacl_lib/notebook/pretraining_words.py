@@ -1,0 +1,312 @@
+"""Sentences of notebook 02, made from its tables and histories: no number in them is typed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from .. import paths
+from ..evaluation.models import shipped_checkpoint
+from ..plots.pretraining import TERMS
+from ..record.manifest import read_json
+from ..settings import Settings
+
+SYMBOLS = {
+    "image_reconstruction": "L_{ir}",
+    "anatomy_reconstruction": "L_{ar}",
+    "global_contrastive": "L_{cl}",
+    "anatomical_consistency": "L_{ac}",
+    "report_generation": "L_{lm}",
+    "report_labels": "L_{labels}",
+}
+"""Symbols of the terms, as LaTeX."""
+
+PAPER_TERMS = tuple(SYMBOLS)[:5]
+SPIKE = 5
+"""A spike is a point of the curve more than this many times the curve's median."""
+
+
+def weighted_formula(settings: Settings) -> Markdown:
+    """The sum that this profile minimises, with its weights."""
+    weights = settings.training.loss_weights.model_dump()
+    parts = [
+        f"{'' if weight == 1 else f'{weight:g}' + chr(92) + ','}{SYMBOLS[name]}"
+        for name, weight in weights.items()
+        if weight
+    ]
+    return Markdown(f"The profile `{settings.profile}` minimises\n\n$$L = {' + '.join(parts)}$$")
+
+
+def scale_of_run(settings: Settings) -> str:
+    """How much of a training "this run" is."""
+    images, studies = settings.training.images, settings.data.train_studies
+    words = f"“this run” has seen {images} images of {studies} studies"
+    if settings.profile == "smoke":
+        return f"{words}: a demonstration that the loop runs. No number or picture of it means anything."
+    return f"{words}."
+
+
+def shipped_history(settings: Settings) -> pd.DataFrame | None:
+    """Learning curve of the shipped model (history.csv of its folder); None where it is left out or has none."""
+    folder = shipped_checkpoint(settings)
+    path = folder / "history.csv" if folder else None
+    return pd.read_csv(path) if path and path.is_file() else None
+
+
+# ---- the start
+def start_words(settings: Settings, findings: pd.DataFrame) -> str:
+    """What the training goes on from, and how much of the head's gain over random weights the start alone has.
+
+    findings: the table finding_classification with the methods untrained, start and those that were trained on.
+    """
+    name = settings.model.encoder_weights
+    if not name:
+        return "This profile trains from random weights."
+    told = read_json(paths.ROOT / name / "manifest.json").get("settings", {}).get("training", {})
+    words = f"This profile does not train from scratch: it goes on from the encoder `{name}`"
+    if told:
+        labels = (
+            " and the labels that our labeler reads in the reports" if told["loss_weights"]["report_labels"] else ""
+        )
+        others = [term for term in PAPER_TERMS if told["loss_weights"][term]]
+        taught = ", ".join(TERMS[term].rsplit(" ", 1)[0] for term in others)
+        words += f", which has seen {told['images']} images under the {taught}{labels}"
+    rows = findings[(findings["finding"] == "mean of findings") & (findings["metric"] == "auc")].set_index("method")
+    if not {"untrained", "start"} <= set(rows.index):
+        return words + "."
+    lines = [words + "."]
+    below, there = rows.loc["untrained"], rows.loc["start"]
+    for method in [name for name in rows.index if name not in ("untrained", "start")]:
+        gain = rows.loc[method, "value"] - below["value"]
+        share = f"{(there['value'] - below['value']) / gain:.0%} of it" if gain > 0 else "and there is no gain"
+        lines.append(
+            f"Of the head's gain from untrained ({_estimate(below)}) to {method} ({_estimate(rows.loc[method])}), "
+            f"{share} is in the start, before the five losses begin ({_estimate(there)}; AUC, mean of the findings)."
+        )
+    return "\n".join(lines)
+
+
+def _estimate(row) -> str:
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+# ---- the recipe
+def recipe_words(frame: pd.DataFrame) -> str:
+    """One line per variant and number whose interval lies apart from that of the profile as it is; frame: recipe.csv."""
+    if not len(frame):
+        return "The recipe is not measured yet."
+    plain, *others = dict.fromkeys(frame["variant"])
+    rows = frame.set_index(["variant", "method", "metric"])
+    lines = []
+    for variant in others:
+        found = {True: [], False: []}
+        for method, metric in rows.loc[plain].index:
+            here, there = rows.loc[plain, method, metric], rows.loc[(variant, method, metric)]
+            if here["low"] <= there["high"] and there["low"] <= here["high"]:
+                continue
+            better = (there["value"] < here["value"]) == (method == "loss")
+            what = f"{method} {metric.replace('_', ' ')}"
+            found[better].append(f"{what} {there['value']:.2f} instead of {here['value']:.2f}")
+        told = [f"{word}: {', '.join(found[key])}" for key, word in ((True, "better"), (False, "worse")) if found[key]]
+        lines.append(f"{variant}: {'; '.join(told) or 'no number apart'}")
+    return f"Against {plain!r}, where intervals lie apart.\n" + "\n".join(lines)
+
+
+# ---- the curves
+def _curve(history: pd.DataFrame, term: str, split: str = "train") -> pd.DataFrame:
+    return history[(history["term"] == term) & (history["split"] == split)].sort_values("images")
+
+
+def curves_message(history: pd.DataFrame) -> str:
+    """The message of the learning curves: which terms are lower at the end than at the first check, on unseen films."""
+    checked = {term: _curve(history, term, "validation")["value"] for term in PAPER_TERMS}
+    checked = {term: values for term, values in checked.items() if len(values) > 1}
+    fell = [term for term, values in checked.items() if values.iloc[-1] < values.iloc[0]]
+    rest = [f"${SYMBOLS[term]}$" for term in checked if term not in fell]
+    if not checked:
+        return "Too few checks were made to tell whether a term falls."
+    words = "all terms are" if not rest else f"{len(fell)} of {len(checked)} terms are"
+    return f"On films that no step has seen {words} lower at the end than at the first check" + (
+        f" (not: {', '.join(rest)})." if rest else "."
+    )
+
+
+def fall_of_terms(history: pd.DataFrame) -> str:
+    """One line per term of the training loss: from where to where it fell, and when 90 % of that was done."""
+    if history.loc[history["split"] == "train", "images"].nunique() < 3:
+        return "Too few steps were logged to tell how a term falls."
+    lines = []
+    for term in [name for name in TERMS if name != "total"]:
+        rows = _curve(history, term)
+        if not len(rows):
+            continue
+        start, end = rows["value"].iloc[0], rows["value"].iloc[-1]
+        done = rows.loc[rows["value"] <= start - 0.9 * (start - end), "images"]
+        fall = f"90 % of the fall after {done.iloc[0]} images" if end < start else "no fall"
+        lines.append(f"{term.replace('_', ' ')}: {start:.2f} to {end:.2f}, {fall}")
+    return "\n".join(lines)
+
+
+def spike_words(histories: Mapping[str, pd.DataFrame], measured: pd.DataFrame | None = None) -> str:
+    """How many points of the curve of L_ar are spikes, what the other terms do there; and what a spike is made of.
+
+    histories: model -> history. measured: the table of `benchmarks.spikes`, one row per step of a training at a fixed rate.
+    """
+    lines = []
+    for name, history in histories.items():
+        curve = _curve(history, "anatomy_reconstruction").set_index("images")["value"]
+        late = curve[curve.index > curve.index.max() / 10]  # the fall at the beginning is no spike
+        spikes = late[late > SPIKE * late.median()]
+        if len(late) < 20:
+            continue
+        usual = late.median()
+        words = (
+            f"{name}: {len(spikes)} of {len(late)} points of L_ar are more than {SPIKE} times the median ({usual:.3f})"
+        )
+        if len(spikes):
+            words += f", the last after {spikes.index.max()} of {curve.index.max()} images"
+            for term in ("image_reconstruction", "anatomical_consistency"):
+                other = _curve(history, term).set_index("images")["value"].reindex(late.index)
+                around = other.rolling(9, center=True, min_periods=5).median()
+                times = (other / around)[spikes.index].median()
+                words += f"; there {term.replace('_', ' ')} is {times:.2f} times its usual value"
+        lines.append(words + ".")
+    lines += _spike_parts(measured) if measured is not None else []
+    return "\n".join(lines) or "Too few steps were logged to see a spike."
+
+
+def _spike_parts(measured: pd.DataFrame) -> list[str]:
+    """One line per rate: how often L_ar leaves its median, and what the error consists of there and elsewhere."""
+    lines = []
+    for rate, steps in measured.groupby("rate", sort=False):
+        usual = steps["anatomy_reconstruction"].median()
+        high = steps["anatomy_reconstruction"] > SPIKE * usual
+        words = f"trained on at {rate:g}: {high.sum()} of {len(steps)} steps are more than {SPIKE} times the median ({usual:.4f})"
+        if high.any():
+            at, away = steps[high], steps[~high]
+            grown = (at["image_reconstruction"].median() / away["image_reconstruction"].median()) - 1
+            words += (
+                f"; there all patients share {at['common'].median():.0%} of the error (elsewhere {away['common'].median():.0%}), "
+                f"and {at['parent_share'].median():.0%} of it lies in one of the seven parents ({_places(at['parent'])}), "
+                f"while the image reconstruction differs by {grown:+.0%}"
+            )
+        lines.append(words + ".")
+    return lines
+
+
+def _places(names: pd.Series) -> str:
+    return ", ".join(f"{name} {count} times" for name, count in names.value_counts().items())
+
+
+# ---- the controls of the anatomical losses
+def blind_words(facts: pd.DataFrame) -> str:
+    """Per model what the controls of L_ar and L_ac say; facts: the table blind_losses."""
+    rows = facts.set_index(["method", "metric", "control"])
+    lines = []
+    for method in dict.fromkeys(facts["method"]):
+        lines += _restoration_words(method, rows.loc[method]) + _consistency_words(method, rows.loc[method])
+    return "\n".join(lines)
+
+
+def _against(rows, term: str, control: str) -> tuple[float, int]:
+    """A control's loss as a multiple of the own film's, and the sign of their paired difference (0: not told apart)."""
+    difference = rows.loc[(f"{term}_minus_own", control)]
+    sign = 1 if difference["low"] > 0 else -1 if difference["high"] < 0 else 0
+    own = rows.loc[(term, "own film"), "value"]
+    return rows.loc[(term, control), "value"] / max(own, 1e-12), sign
+
+
+def _restoration_words(method: str, rows) -> list[str]:
+    term = "anatomy_reconstruction"
+    other, apart = _against(rows, term, "another patient")
+    blank, blind = _against(rows, term, "blank film")
+    constant, better = _against(rows, term, "constant")
+    alike = rows.loc["restored_like_target"]["value"]
+    known = {
+        1: f"so the children say something of their patient, {other - 1:.0%} of the error",
+        0: "so the children say nothing of their patient",
+        -1: "so the children fit another patient better than their own",
+    }[apart]
+    heart = {
+        -1: f"one constant picture per parent restores {1 / max(constant, 1e-12):.1f} times better than looking at the children",
+        0: "one constant picture per parent restores as well as looking at the children",
+        1: f"one constant picture per parent restores {constant:.1f} times worse than looking at the children",
+    }[better]
+    return [
+        f"{method}, L_ar {rows.loc[(term, 'own film'), 'value']:.4f}: against another patient's target {other:.2f} times that, "
+        f"{known} (cosine of what is restored and its target, both without the average picture: {alike['own film']:.2f}; with "
+        f"another patient's target {alike['another patient']:.2f}). Children read on a blank film: {blank:.2f} times, "
+        f"{_film(blind)}. And {heart}."
+    ]
+
+
+def _consistency_words(method: str, rows) -> list[str]:
+    term = "anatomical_consistency"
+    blank, blind = _against(rows, term, "blank film")
+    constant, better = _against(rows, term, "constant")
+    reports, told = _against(rows, term, "another patient")
+    sides, _ = _against(rows, term, "sides exchanged")
+    heart = {-1: "less than looking costs", 0: "no more than looking costs", 1: "more than looking costs"}[better]
+    read = {
+        1: "so the loss rewards reports that agree",
+        0: "so which reports agree does not matter to it",
+        -1: "so it does not reward reports that agree: a like report adds to every entry of the target, not to the same leaf",
+    }[told]
+    return [
+        f"{method}, L_ac {rows.loc[(term, 'own film'), 'value']:.3f}: tokens read on a blank film cost {blank:.2f} times that, "
+        f"{_film(blind)}; one constant token per leaf costs {constant:.2f} times, {heart}; with another patient's report "
+        f"{reports:.3f} times, {read}; with right and left exchanged {sides:.2f} times."
+    ]
+
+
+def _film(sign: int) -> str:
+    return {
+        1: "so the film is read",
+        0: "so the names alone are enough",
+        -1: "so a blank film serves better than the own one",
+    }[sign]
+
+
+def blind_caption(facts: pd.DataFrame) -> str:
+    """The caption of the table blind_losses; its message is that of the last model, the one trained longest."""
+    method = list(dict.fromkeys(facts["method"]))[-1]
+    rows = facts.set_index(["method", "metric", "control"]).loc[method]
+    (times, better), (_, read) = (_against(rows, "anatomy_reconstruction", name) for name in ("constant", "blank film"))
+    heart = f"{1 / times:.1f} times better than" if better < 0 else "as well as" if not better else "worse than"
+    blank = {-1: "better than", 0: "as well as", 1: "worse than"}[read]
+    return (
+        f"One picture per parent that is the same for everybody serves L_ar {heart} what {method} restores from a film, and a "
+        f"blank film serves it {blank} the own one. Both anatomical losses beside their controls (own film: as trained), the "
+        "likeness of what is restored to its target once the average picture is taken from both, and cosines of leaf tokens. "
+        "Test studies; the rows with “minus_own” are paired differences."
+    )
+
+
+def prompts_message(maps: Mapping, masks) -> str:
+    """The message of the prompts' figure: how many prompts look at their own anatomy more than elsewhere, model by model.
+
+    maps: model -> [k, H, W], attention as a multiple of the uniform one; masks [k, H, W] bool, or None.
+    """
+    if masks is None:
+        return "Each row shows where the prompts look on one unseen patient."
+    counts = {
+        name: sum(float(m[mask].mean()) > 1 for m, mask in zip(of, masks, strict=True)) for name, of in maps.items()
+    }
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"Of {len(masks)} prompts so many look at their own anatomy more than uniform attention would: {told}."
+
+
+def parents_message(pictures: Mapping) -> str:
+    """The message of the figure of parents: how far a target is from the constant, and from another parent's target.
+
+    pictures: name -> [7, p, p], the constant last; "patient k: target" and "patient k: restored" before it.
+    """
+    constant = list(pictures.values())[-1]
+    targets = [drawn for name, drawn in pictures.items() if name.endswith("target")]
+    patients = float(np.mean([np.abs(drawn - constant).mean() for drawn in targets]))
+    between = float(np.mean([np.abs(constant - np.roll(constant, k, 0)).mean() for k in range(1, len(constant))]))
+    return (
+        f"Parents differ from each other by {between:.2f} of a film's grey range and patients by {patients:.3f}, so a target "
+        "says which parent it is and " + ("hardly" if patients < between / 10 else "also") + " whose."
+    )
