@@ -17,7 +17,6 @@ from ..anatomy import AnatomyGraph
 from ..chunked_consistency import ChunkedConsistency
 from ..model.decoder import VisualDecoder
 from ..model.language import LanguageDecoder
-from ..record.manifest import REBUILD_VARIABLE, Run
 from ..training.loop import weighted_sum
 
 
@@ -127,6 +126,6 @@ def equation_table(base: Path) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def show_equations(run: Run) -> Markdown:
-    """The table in a notebook; its links work from where the notebook lies: opened by hand in notebooks/, or executed."""
-    return Markdown(equation_table(run.figures / "notebooks" if os.environ.get(REBUILD_VARIABLE) else paths.NOTEBOOKS))
+def show_equations() -> Markdown:
+    """The table in a notebook of `notebooks/`; an executed copy gets links of its own (`command.links`)."""
+    return Markdown(equation_table(paths.NOTEBOOKS))
