@@ -52,7 +52,7 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     if columns is None:
         return Markdown(to_markdown(frame.drop(columns=["seed"], errors="ignore")))
     entries = list(dict.fromkeys(frame[columns]))
-    about = [c for c in frame.columns if c not in (columns, "value", "low", "high", "n", "seed")]
+    about = [c for c in frame.columns if c not in (columns, "value", "low", "high", "n", "runs", "seed")]
     about = [c for c in about if frame[c].nunique() > 1] or about[-1:]
     about = [
         c for c in about if frame.groupby(columns)[c].nunique().max() > 1
