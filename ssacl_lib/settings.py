@@ -95,7 +95,8 @@ class TrainingSettings(_Section):
     )
     compile: bool = Field(description="torch.compile of encoder and visual decoder")
     recompute: bool = Field(description="activations are computed anew in the backward pass: less memory, more time")
-    checkpoint_images: int = Field(ge=1, description="images between two checkpoints")
+    checkpoint_images: int = Field(ge=1, description="images between two validations, each with a checkpoint")
+    checkpoint_seconds: float = Field(gt=0, description="and a checkpoint at least so often")
 
 
 class InferenceSettings(_Section):

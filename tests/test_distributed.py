@@ -34,6 +34,7 @@ from ssacl_lib.training.loop import lay_out, meet_processes, pretrain, train_ste
 
 SMALL = {
     "data.image_size": 32,
+    "model.patch_size": 8,
     "model.stem": "patch",
     "model.width": 16,
     "model.text_width": 16,

@@ -2,6 +2,7 @@
 never killed, and the run may go on with another number of processes (see batches.py and distributed.py)."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ..distributed import (
     mean_over_processes,
     rank,
     share_of_mean,
+    shared,
     world_size,
 )
 from ..model import Batch, SSACLModel
@@ -113,7 +115,7 @@ def pretrain(
         studies = load_training(settings, "train") if studies is None else studies
         validation = load_training(settings, "validation") if validation is None else validation
         out.mkdir(parents=True, exist_ok=True)
-    seen, history = read_progress(out / "checkpoint.safetensors", settings)
+    seen, history, sums = read_progress(out / "checkpoint.safetensors", settings)
     model = build_model(settings, train_tokenizer(list(studies.reports))).to(device)
     size = global_size(settings, len(studies), world_size())
     left = max(0, math.ceil((t.images - seen) / size / t.accumulation)) * t.accumulation
@@ -123,7 +125,7 @@ def pretrain(
     wrapped, optimizer = lay_out(model, batches[0], settings, accelerator)
     resume_from(out / "checkpoint.safetensors", model, optimizer)
     first, total = seen // size, seen + left * size
-    update, meter = accelerator.prepare(optimizer), Meter()
+    update, meter = accelerator.prepare(optimizer), Meter(**sums)
     every = max(1, t.checkpoint_images // (size * t.accumulation)) * t.accumulation
     bar = tqdm(
         total=first + left,
@@ -133,6 +135,7 @@ def pretrain(
         disable=not progress or rank() > 0,
         mininterval=2,
     )
+    watch = Watch(t.checkpoint_seconds)
     for step, batch in enumerate(batches.loader(), start=first):
         for group in optimizer.param_groups:
             group["lr"] = t.learning_rate * group["scale"] * learning_rate_scale(seen, t.warmup_images, total)
@@ -147,9 +150,12 @@ def pretrain(
                     "bf16 instead of fp16; the last checkpoint is kept"
                 )
             bar.set_postfix(total=f"{history[-1]['value']:.3f}", refresh=False)
-        if (step + 1) % every == 0 or seen == total:
+        validates = (step + 1) % every == 0 or seen == total
+        if validates:
             history += validate(accelerator, wrapped, checks, settings, seen)
-            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, settings)
+        if validates or ((step + 1) % t.accumulation == 0 and watch.due()):
+            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, meter.state(), settings)
+            watch = Watch(t.checkpoint_seconds)
         bar.update()
         if stop_after and step + 1 >= stop_after:
             bar.close()
@@ -245,6 +251,17 @@ def train_step(accelerator: Accelerator, wrapped, update, batch: Batch, settings
     return {name: value.detach() for name, value in {**terms, "total": loss}.items()}
 
 
+class Watch:
+    """Says when a checkpoint is due by time, the same on all processes: on a slow machine little work is lost, too."""
+
+    def __init__(self, seconds: float):
+        self.seconds, self.begin = seconds, time.monotonic()
+
+    def due(self) -> bool:
+        """Has the time passed for the first process?"""
+        return shared(time.monotonic() - self.begin >= self.seconds)
+
+
 @dataclass
 class Meter:
     """Sums of the terms on the device, read only when a point of the curve is due."""
@@ -256,6 +273,13 @@ class Meter:
         """One step's terms."""
         self.sums = {name: self.sums.get(name, 0) + value.double() for name, value in terms.items()}
         self.count += 1
+
+    def state(self) -> dict:
+        """What a resumed run goes on from, as JSON values: sums (mean over processes) and the number of steps."""
+        if not self.sums:
+            return {"sums": {}, "count": 0}
+        means = mean_over_processes(torch.stack(list(self.sums.values()))).tolist()
+        return {"sums": dict(zip(self.sums, means, strict=True)), "count": self.count}
 
     def rows(self, images: int, split: str) -> list[dict]:
         """Mean of every term over steps and processes as rows of the history, "total" last; starts anew."""

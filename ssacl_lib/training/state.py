@@ -21,14 +21,24 @@ from ..distributed import first_alone, rank, shared, world_size
 from ..model import SSACLModel
 from ..settings import Settings
 
-FREE_TO_CHANGE = ("batch_size", "accumulation", "sharding", "compile", "recompute", "checkpoint_images")
+FREE_TO_CHANGE = (
+    "batch_size",
+    "accumulation",
+    "sharding",
+    "compile",
+    "recompute",
+    "checkpoint_images",
+    "checkpoint_seconds",
+)
 """Training settings in which a resumed run may differ: how the images are shared out and computed, not which and how many."""
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """State by parameter names, gathered from all processes: a file of W processes, DDP or FSDP, is that of one."""
 
 
-def save_checkpoint(path: Path, model: SSACLModel, optimizer, images: int, history: list, settings: Settings) -> None:
+def save_checkpoint(
+    path: Path, model: SSACLModel, optimizer, images: int, history: list, meter: dict, settings: Settings
+) -> None:
     """Weights, optimizer moments, images seen and history in one safetensors file, written aside and then moved."""
     weights = get_model_state_dict(model, options=WHOLE)
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
@@ -37,7 +47,12 @@ def save_checkpoint(path: Path, model: SSACLModel, optimizer, images: int, histo
     tensors = {f"model.{name}": value.clone().contiguous() for name, value in weights.items()}
     for name, moments in state.items():
         tensors.update({f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()})
-    meta = {"images": str(images), "history": json.dumps(history), "settings": settings.model_dump_json()}
+    meta = {
+        "images": str(images),
+        "history": json.dumps(history),
+        "meter": json.dumps(meter),
+        "settings": settings.model_dump_json(),
+    }
     write_tensors(path, tensors, meta)
 
 
@@ -51,8 +66,8 @@ def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> No
         aside.unlink(missing_ok=True)
 
 
-def read_progress(path: Path, settings: Settings) -> tuple[int, list]:
-    """Images seen and history of a checkpoint; (0, []) where there is none.
+def read_progress(path: Path, settings: Settings) -> tuple[int, list, dict]:
+    """Images seen, history and the meter's sums of a checkpoint; (0, [], {}) where there is none.
 
     Raises ValueError where the checkpoint was made with other settings, FREE_TO_CHANGE excepted.
     """
@@ -62,7 +77,7 @@ def read_progress(path: Path, settings: Settings) -> tuple[int, list]:
             meta = file.metadata()
     meta = shared(meta)
     if meta is None:
-        return 0, []
+        return 0, [], {}
     compared = ("data", "model", "training", "seed", "dataset", "data_root")
     saved, now = json.loads(meta["settings"]), json.loads(settings.model_dump_json())
     for values in (saved, now):
@@ -70,7 +85,7 @@ def read_progress(path: Path, settings: Settings) -> tuple[int, list]:
     changed = [name for name in compared if saved[name] != now[name]]
     if changed or "images" not in meta:
         raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); remove it to start afresh")
-    return int(meta["images"]), json.loads(meta["history"])
+    return int(meta["images"]), json.loads(meta["history"]), json.loads(meta["meter"])
 
 
 def resume_from(path: Path, model: SSACLModel, optimizer) -> None:
