@@ -19,8 +19,8 @@ from timing import machine
 from ssacl_lib import paths
 from ssacl_lib.datasets.phantom import report_of
 from ssacl_lib.model import Batch, SSACLModel, SSACLProcessor
-from ssacl_lib.model.build import config_from_settings
 from ssacl_lib.model.precision import has_fast_bfloat16
+from ssacl_lib.model.start import config_from_settings
 from ssacl_lib.phantom import draw_signs
 from ssacl_lib.settings import Settings, load_settings, validate_settings
 from ssacl_lib.text.labeler import label_array

@@ -17,6 +17,7 @@ NOTEBOOKS = ROOT / "notebooks"
 DATA = ROOT / "data"
 FIGURES = ROOT / "figures"
 RUNS = (CACHE or ROOT) / "runs"  # trained weights, per-study results: everything that can be made again
+OPENED = RUNS / "opened"  # results of notebooks that were opened by hand
 
 CT = (DATA if CACHE is None or (DATA / "ct").is_dir() else CACHE) / "ct"  # the three files of the labelled chest CT
 ORGAN_MAPS = (CACHE or DATA) / "organ_maps"  # made from the CT once per machine

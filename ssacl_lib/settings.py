@@ -129,6 +129,21 @@ class EvaluationSettings(_Section):
     )
 
 
+CHANGES_NOTHING = {
+    "profile": "a name; what it stands for are the other settings",
+    "device": "where the same operations run, up to rounding; run.json says which device it was",
+    "data_root": "where data lie; they are compared by their content",
+    "out_dir": "where results go",
+    "training.sharding": "how many processes hold the model; a test holds the gradients equal",
+    "training.compile": "the same operations, fused",
+    "training.recompute": "activations computed twice instead of kept",
+    "training.checkpoint_images": "how often a run is validated and saved",
+    "training.checkpoint_seconds": "how often it is saved besides",
+}
+"""Settings that change no number -> why. All others stand in the key of every result, and a resumed training is refused
+where one of them differs."""
+
+
 class Settings(_Section):
     """Everything that decides a result. `out_dir` and `data_root` say where, the rest what."""
 
@@ -158,6 +173,20 @@ class Settings(_Section):
         """Where figures, tables and executed notebooks go."""
         return Path(self.out_dir).resolve() if self.out_dir else paths.FIGURES / self.name
 
+    def changed(self, **changes: Any) -> "Settings":
+        """The same settings with some keys changed by dotted name, validated: `changed(**{"training.images": 256})`.
+
+        Raises:
+            ValueError: unknown key or wrong type.
+        """
+        return validate_settings(_override(self.model_dump(mode="json"), changes), where="changed settings")
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that can change a number, dotted name -> value: all but CHANGES_NOTHING."""
+        return {
+            name: value for name, value in flat(self.model_dump(mode="json")).items() if name not in CHANGES_NOTHING
+        }
+
     @property
     def runs(self) -> Path:
         """Where trained weights and per-study results go (inside an explicit out_dir, else under runs/)."""
@@ -178,8 +207,20 @@ def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
     path = paths.PROFILES / f"{profile}.yaml"
     if not path.is_file():
         raise ValueError(f"no profile {profile!r}; there are {', '.join(profile_names())}")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for dotted, value in overrides.items():
+    return validate_settings(_override(yaml.safe_load(path.read_text(encoding="utf-8")), overrides), where=path.name)
+
+
+def flat(values: dict, above: str = "") -> dict[str, Any]:
+    """Nested settings as dotted name -> value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return found
+
+
+def _override(values: dict, changes: dict[str, Any]) -> dict:
+    """Nested settings with some keys exchanged in place; raises ValueError for a name that is not there."""
+    for dotted, value in changes.items():
         section, keys = values, dotted.split(".")
         for key in keys[:-1]:
             if not isinstance(section.get(key), dict):
@@ -188,7 +229,7 @@ def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
         if keys[-1] not in section:
             raise ValueError(f"unknown setting {dotted!r}; here there are {', '.join(section)}")
         section[keys[-1]] = str(value) if isinstance(value, Path) else value
-    return validate_settings(values, where=path.name)
+    return values
 
 
 def validate_settings(values: dict, where: str = "settings") -> Settings:

@@ -18,7 +18,6 @@ from ssacl_lib.datasets.study import EvaluationStudy, Study
 from ssacl_lib.observations import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
-from ssacl_lib.record import sources
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.labeler import label_array
 
@@ -383,7 +382,3 @@ def test_several_pictures_under_one_id_are_studies_of_their_own(release_folder, 
     edit(release_folder, "ANA-MIMIC-test.csv", lambda t: t.assign(image_id=["a", "a", "b"]))
     names = load_training(release_settings(release_folder), "test").study_ids
     assert len(set(names)) == 3 and names[0].startswith("a:files/") and names[2] == "b"
-
-
-def test_fingerprint_of_studies_follows_the_simulator():
-    assert sources.modules_fingerprint("phantom") != sources.modules_fingerprint("text.labeler")

@@ -238,7 +238,7 @@ def test_likeness_counts_other_patients_only():
 def test_head_labels_constant_report_and_their_table(run, monkeypatch):
     wanted = [targets.findings_of(study) for study in STUDIES]
     guess = [sorted(names)[:1] for names in wanted]  # the head knows one finding each
-    monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
+    monkeypatch.setattr(inference.findings, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
     monkeypatch.setattr(inference, "positive_findings", lambda m, p: guess)
     monkeypatch.setattr(lexical, "meteor_note", lambda: "left out, for its program takes seconds to start")
     monkeypatch.setattr(prompting, "generate", lambda m, pixels, *_, **__: ["Normal."] * len(pixels))
@@ -272,7 +272,7 @@ def test_a_data_set_with_prompts_gets_the_variant_that_uses_them(run, monkeypatc
         told.append((findings, leaf_open))
         return ["Normal."] * len(pixels)
 
-    monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
+    monkeypatch.setattr(inference.findings, "predict_findings", lambda m, images, **_: np.full((len(images), 13), 0.4))
     monkeypatch.setattr(inference, "positive_findings", lambda m, p: [[] for _ in p])
     monkeypatch.setattr(prompting, "generate", generate)
     guided = [
@@ -295,9 +295,9 @@ def codes(positives: list[list[int]]) -> np.ndarray:
 
 def test_auc_uses_the_truth_and_else_the_report(run, monkeypatch):
     truth = np.stack([study.truth for study in STUDIES])
-    monkeypatch.setattr(inference, "predict_findings", lambda m, images, **_: truth * 0.5 + 0.1)
+    monkeypatch.setattr(inference.findings, "predict_findings", lambda m, images, **_: truth * 0.5 + 0.1)
     monkeypatch.setattr(
-        inference, "positive_findings", lambda m, p: [list(np.array(OBSERVATIONS[1:])[r > 0.3]) for r in p]
+        inference.findings, "positive_findings", lambda m, p: [list(np.array(OBSERVATIONS[1:])[r > 0.3]) for r in p]
     )
     table = findings.finding_table(findings.evaluate_findings(run, {"this run": Model()}, STUDIES), run.settings)
     assert set(table["finding"]) == {"Cardiomegaly", "Pneumothorax", "Pleural Effusion", "mean of findings"}
@@ -346,24 +346,9 @@ def test_data_without_phrases_regions_or_truth_gives_empty_tables(run, monkeypat
         assert not len(table) and list(table.columns[-7:]) == COLUMNS
 
 
-def test_a_changed_study_or_file_changes_the_key(tmp_path):
+def test_a_changed_study_changes_the_key():
     first = results.studies_hash(STUDIES)
     image = STUDIES[0].image.copy()
     image[0, 0] += 1
     assert results.studies_hash([EvaluationStudy(**{**vars(STUDIES[0]), "image": image}), *STUDIES[1:]]) != first
     assert results.studies_hash(list(STUDIES)) == first
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        results.code_hash("nowhere/*.py")
-
-
-def test_the_key_of_results_holds_what_decides_them():
-    settings = load_settings("smoke")
-    key = results.results_key(STUDIES, settings, reports.CODE, weights="w")
-    assert key == results.results_key(list(STUDIES), load_settings("smoke"), reports.CODE, weights="w")
-    others = [load_settings("smoke", **{name: value}) for name, value in
-              (("seed", 1), ("inference.beams", 7), ("evaluation.control_studies", 3))]  # fmt: skip
-    different = [results.results_key(STUDIES, other, reports.CODE, weights="w") for other in others]
-    different += [results.results_key(STUDIES, settings, reports.CODE, weights="v"),
-                  results.results_key(STUDIES[1:], settings, reports.CODE, weights="w"),
-                  results.results_key(STUDIES, settings, grounding.CODE, weights="w")]  # fmt: skip
-    assert all(other != key for other in different)

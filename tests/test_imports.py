@@ -15,7 +15,7 @@ ORDER = (
     "evaluation",
     "baselines",
     "training",
-    "inference.py",
+    "inference",
     "model",
     "datasets",
     "phantom",

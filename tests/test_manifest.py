@@ -117,8 +117,8 @@ def test_a_notebook_is_its_cells_not_its_outputs(tmp_path):
 def test_modules_behind_a_notebook_are_followed_through_imports(tmp_path):
     found = {
         path.name
-        for path in sources.stage_modules(notebook(tmp_path, "%matplotlib inline\nfrom ssacl_lib import losses"))
+        for path in sources.notebook_modules(notebook(tmp_path, "%matplotlib inline\nfrom ssacl_lib import losses"))
     }
     assert {"losses.py", "anatomy.yaml"} <= found and "manifest.py" not in found
-    whole = {path.name for path in sources.stage_modules(notebook(tmp_path, "from ssacl_lib import SSACLModel"))}
+    whole = {path.name for path in sources.notebook_modules(notebook(tmp_path, "from ssacl_lib import SSACLModel"))}
     assert {"encoder.py", "losses.py", "anatomy.py"} <= whole

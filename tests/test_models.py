@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssacl_lib.evaluation import models
+from ssacl_lib.evaluation import inputs, models
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.model.build import build_model
 from ssacl_lib.settings import load_settings
@@ -56,7 +56,7 @@ def start(tmp_path, monkeypatch):
     for module in (models, checkpoints):
         monkeypatch.setattr(module, "load_training", lambda *_: View())
     monkeypatch.setattr("ssacl_lib.training.loop.load_training", lambda *_: View())
-    monkeypatch.setattr(models, "source_for", lambda *_: SimpleNamespace(fingerprint="films"))
+    monkeypatch.setattr(checkpoints, "source_for", lambda *_: SimpleNamespace(fingerprint="films"))
     checkpoints.make_start(load_settings("smoke", **SMALL, **CONTRAST), tmp_path / "start", progress=False)
     return tmp_path / "start"
 
@@ -74,7 +74,7 @@ def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alon
     with torch.no_grad():
         for ask in (lambda m: m.patch_embeddings(pixels), lambda m: m.text_embedding(["left effusion", "heart"])):
             torch.testing.assert_close(ask(model), ask(trained), atol=5e-3, rtol=5e-3)
-    assert (models.grounders(run, {"start": model}), models.writers({"start": model})) == ({"start": model}, {})
+    assert (models.grounders(run, {"start": model}), inputs.writers({"start": model})) == ({"start": model}, {})
     begun = build_model(run.settings, train_tokenizer(View.reports))
     torch.testing.assert_close(begun.encoder.state_dict(), model.encoder.state_dict())
     assert not torch.equal(begun.image_to_text.weight, model.image_to_text.weight)

@@ -92,8 +92,8 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
     monkeypatch.setattr(rebuild, "source_for", lambda settings, split: None)
     stages = (
-        Stage("01_first", (), ("a.txt",), ("kept",), ("anatomy",), ""),
-        Stage("02_second", ("01_first",), (), (), (), ""),
+        Stage("01_first", (), ("a.txt",), ("kept",), ""),
+        Stage("02_second", ("01_first",), (), (), ""),
     )
     monkeypatch.setattr(rebuild, "STAGES", stages)
     monkeypatch.setenv("PYTHONPATH", str(paths.PACKAGE.parent))
@@ -139,17 +139,13 @@ def test_stages_run_once_and_again_when_something_changed(toy, capsys):
                                     (("01_first", ""), ("02_second", ", an earlier stage"))]  # fmt: skip
 
 
-def test_what_was_made_by_other_code_is_made_anew_and_a_plot_does_not_train_again(toy, monkeypatch):
-    def kept(change) -> str:
-        change()
-        rebuild.rebuild(toy, only=["01"])
-        return (toy.runs / "kept" / "a").read_text()
-
-    first = (paths.NOTEBOOKS / "01_first.ipynb").read_text()
-    assert kept(lambda: None) == "x"
-    assert kept(lambda: (paths.NOTEBOOKS / "01_first.ipynb").write_text(first.replace("record(", "record( "))) == "xx"
-    monkeypatch.setattr(rebuild, "modules_fingerprint", lambda *names: "other code")
-    assert kept(lambda: (paths.NOTEBOOKS / "01_first.ipynb").write_text(first)) == "x"
+def test_what_a_stage_keeps_is_left_to_the_code_that_makes_it(toy):
+    """Another cell runs the notebook again; whether the model is trained again is decided where it is trained (test_stale)."""
+    rebuild.rebuild(toy, only=["01"])
+    first = paths.NOTEBOOKS / "01_first.ipynb"
+    first.write_text(first.read_text().replace("record(", "record( "))
+    rebuild.rebuild(toy, only=["01"])
+    assert (toy.runs / "kept" / "a").read_text() == "xx"
 
 
 def test_the_executed_copy_is_the_same_every_time(toy):

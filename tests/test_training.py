@@ -123,13 +123,6 @@ def test_parameter_groups_follow_the_release(studies):
     assert group_of[id(model.language.to_width.weight)]["scale"] == 1
 
 
-def test_a_resumed_run_may_be_cut_into_other_batches(studies, tmp_path):
-    pretrain(load_settings("smoke", **SMALL), tmp_path, studies, studies, progress=False, stop_after=3)
-    other = load_settings("smoke", **{**SMALL, "training.batch_size": 2, "training.accumulation": 2})
-    history = pretrain(other, tmp_path, studies, studies, progress=False).history
-    assert history.query("split == 'validation'")["images"].unique().tolist() == [8, 16, 24]
-
-
 def test_no_study_is_left_out_at_the_edge_of_an_epoch(studies):
     settings = load_settings("smoke", **{**SMALL, "training.batch_size": 5})
     batches = TrainingBatches(settings, studies, untrained(settings, studies).processor, 12)

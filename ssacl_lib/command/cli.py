@@ -210,7 +210,11 @@ def run_confirm(arguments: argparse.Namespace) -> int:
 
     table = fresh_patients(load_settings("cpu", seed=arguments.seed))
     run = start_run(
-        "confirm", "cpu", seed=arguments.seed, out_dir=str((arguments.out or paths.FIGURES / "confirm").resolve())
+        "confirm",
+        "cpu",
+        seed=arguments.seed,
+        out_dir=str((arguments.out or paths.FIGURES / "confirm").resolve()),
+        publish=True,
     )
     write_table(
         run,

@@ -84,7 +84,7 @@ START = {
     "training.loss_weights.global_contrastive": 1.0,
 }
 
-DATASETS = "phantom (default), folder or release-csv (see data/README.md)"
+DATASETS = "phantom (default), or another data set of data/README.md"
 
 
 class Parser(argparse.ArgumentParser):

@@ -193,7 +193,7 @@ def _estimate(row) -> str:
 
 
 READING_ORDER = (
-    "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "chunked_consistency.py", "model", "training", "inference.py",
+    "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "chunked_consistency.py", "model", "training", "inference",
     "metrics", "text", "evaluation", "baselines", "datasets", "images.py", "phantom", "plots", "notebook", "command",
     "record", "distributed.py", "settings.py", "profiles", "paths.py", "__main__.py", "__init__.py",
 )  # fmt: skip

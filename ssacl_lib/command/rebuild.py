@@ -6,7 +6,6 @@ keys of the stages that it needs; a stage whose key and outputs are those of the
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,14 @@ from pathlib import Path
 
 from .. import paths
 from ..datasets.registry import SPLITS, outside_data, source_for
-from ..record.manifest import REBUILD_VARIABLE, Run, output_problems, portable_settings, read_json, write_json
+from ..record.manifest import REBUILD_VARIABLE, Run, output_problems, read_json, write_json
 from ..record.sources import (
     files_fingerprint,
-    modules_fingerprint,
+    folder_fingerprint,
     notebook_fingerprint,
+    notebook_modules,
     sha256_file,
     sha256_json,
-    stage_modules,
 )
 from ..record.spread import spread_file
 from ..settings import Settings
@@ -34,22 +33,18 @@ PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
 
 
-SHIPPED = "shipped checkpoints"
-
-
 @dataclass(frozen=True)
 class Stage:
     """One notebook: the stages that it needs, the outputs that it must make, and what it shows in a line.
 
-    makes: paths below the folder of results. keeps: paths below the runs folder that later stages read, and `kept_by` the
-    modules that make them: a plot that changed is drawn again without training again.
+    makes: paths below the folder of results. keeps: paths below the runs folder that later stages read; they know themselves
+    what they were made from (`record/kept.py`), so a plot that changed is drawn again without training again.
     """
 
     name: str
     needs: tuple[str, ...]
     makes: tuple[str, ...]
     keeps: tuple[str, ...]
-    kept_by: tuple[str, ...]
     shows: str
 
     @property
@@ -60,25 +55,25 @@ class Stage:
 
 STAGES = (
     Stage(
-        "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (), (),
+        "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (),
         "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
     ),
     Stage(
-        "02_pretraining", (), (), ("model",), ("training.checkpoints",),
+        "02_pretraining", (), (), ("model",),
         "the architecture, the attention matrices, the five losses, the pretraining of this profile",
     ),
     Stage(
         "03_report_generation", ("02_pretraining",),
-        ("tables/finding_classification.csv", "tables/report_generation.csv"), (), (),
+        ("tables/finding_classification.csv", "tables/report_generation.csv"), (),
         "anatomy inference, reports with and without prompts, lexical and clinical scores, case study",
     ),
     Stage(
         "04_grounding_evaluation", ("02_pretraining",),
-        ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (), (),
+        ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (),
         "phrases and anatomies against exact masks, both kinds of map, controls, case grid",
     ),
     Stage(
-        "07_speed", (), ("fig71_ratios.png", "fig73_curves.png"), (), (),
+        "07_speed", (), ("fig71_ratios.png", "fig73_curves.png"), (),
         "the reference formulation against ours: throughput, memory, cost curves, generation, grounding (`ssacl bench`)",
     ),
 )  # fmt: skip
@@ -101,19 +96,11 @@ def select_stages(only: Sequence[str]) -> list[Stage]:
 
 
 # ---- keys
-def _folder_hash(folder: Path) -> str:
-    """Of the weights and tables in a folder, by name and content."""
-    files = sorted(path for pattern in ("*.safetensors", "*.csv") for path in folder.rglob(pattern))
-    return (
-        sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files]) if files else "absent"
-    )
-
-
 def _inputs(settings: Settings) -> dict[str, str]:
     """Hashes of what comes from outside of the library: what is shipped beside it, and the data that the user brings."""
-    inputs = {SHIPPED: _folder_hash(paths.CHECKPOINTS)}
+    inputs = {"shipped checkpoints": folder_fingerprint(paths.CHECKPOINTS)}
     if settings.model.encoder_weights:
-        inputs["start checkpoint"] = _folder_hash(paths.ROOT / settings.model.encoder_weights)
+        inputs["start checkpoint"] = folder_fingerprint(paths.ROOT / settings.model.encoder_weights)
     if (data := outside_data(settings)) is not None:
         inputs["data"] = data
     return inputs
@@ -130,8 +117,8 @@ def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
     needs = [stage_key(by_name[name], settings) for name in stage.needs]
     return {
         "the notebook": notebook_fingerprint(stage.notebook),
-        "the library": files_fingerprint(stage_modules(stage.notebook)),
-        "the settings": sha256_json(portable_settings(settings)),
+        "the library": files_fingerprint(notebook_modules(stage.notebook)),
+        "the settings": sha256_json(settings.deciding()),
         "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings)}),
         "an earlier stage": sha256_json(needs),
     }
@@ -210,17 +197,6 @@ def _kernel_environment(settings: Settings) -> Iterator[None]:
         os.environ.update(before)
 
 
-def drop_stale(stage: Stage, settings: Settings) -> None:
-    """Remove what the stage keeps where it was made by other code or settings; a run that was killed goes on."""
-    inputs = {name: value for name, value in _inputs(settings).items() if name != SHIPPED}
-    made_from = sha256_json([modules_fingerprint(*stage.kept_by), portable_settings(settings), inputs])
-    note = settings.runs / "stages" / f"{stage.name}-kept.json"
-    if stage.keeps and read_json(note).get("made from") != made_from:
-        for path in (settings.runs / name for name in stage.keeps):
-            shutil.rmtree(path, ignore_errors=True)
-        write_json(note, {"made from": made_from})
-
-
 def run_stage(stage: Stage, settings: Settings) -> None:
     """Execute the notebook, keep the executed copy beside the figures, and remember the key.
 
@@ -233,7 +209,6 @@ def run_stage(stage: Stage, settings: Settings) -> None:
     from nbclient.exceptions import DeadKernelError
 
     key = stage_key(stage, settings)
-    drop_stale(stage, settings)
     partial = settings.runs / "stages" / f"{stage.name}.ipynb"
     partial.parent.mkdir(parents=True, exist_ok=True)
     parameters = {name: getattr(settings, name) for name in PARAMETERS}

@@ -19,7 +19,7 @@ import pandas as pd
 from ..anatomy import default_graph
 from ..images import box_mask, letterbox, letterbox_box, read_film, read_image
 from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
-from ..record.sources import modules_fingerprint, sha256_file, sha256_json
+from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
 from .study import EvaluationStudy, Phrase, Study
@@ -124,9 +124,9 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
     return labels
 
 
-def data_fingerprint(root: Path | str) -> str:
+def data_fingerprint(root: Path | str | None) -> str:
     """Hex digest of the tables' contents and of the pictures' names and sizes."""
-    root = Path(root)
+    root = Path(root or "")
     tables = [
         [name, sha256_file(root / name)] for name in (TABLE, REGION_BOXES, PHRASE_BOXES) if (root / name).is_file()
     ]
@@ -152,7 +152,7 @@ class FolderSource:
         self.labels = labels_of(self.table)
         self.count = len(self.table)
         self.image_size = settings.data.image_size
-        what = [settings.seed, self.image_size, data_fingerprint(self.root), modules_fingerprint("datasets.folder")]
+        what = [settings.seed, self.image_size, data_fingerprint(self.root), code_behind(__name__)]
         self.fingerprint = f"folder-{split}-{sha256_json(what)[:16]}"
 
     def studies(self, numbers: Sequence[int]) -> list[Study | str]:

@@ -15,7 +15,7 @@ from ..observations import FINDINGS
 from ..phantom import draw_signs, organ_maps, render
 from ..phantom.reports import PhantomReport, write_report
 from ..phantom.truth import Sign
-from ..record.sources import modules_fingerprint, sha256_json
+from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
 from .study import EvaluationStudy, Phrase, Study
@@ -47,11 +47,14 @@ def body_maps(settings: Settings):
     return organ_maps(settings.data.image_size, ct_folders=folders)
 
 
-def _data_stamp(settings: Settings) -> list:
-    if settings.data_root is None:
-        return []
-    root = Path(settings.data_root)
-    return sorted([p.relative_to(root).as_posix(), p.stat().st_size] for p in root.rglob("*") if p.is_file())
+def data_fingerprint(data_root: str | None) -> str | None:
+    """Hex digest of the names and sizes of the user's own CTs; None where the fetched CT is taken."""
+    if data_root is None:
+        return None
+    root = Path(data_root)
+    return sha256_json(
+        sorted([p.relative_to(root).as_posix(), p.stat().st_size] for p in root.rglob("*") if p.is_file())
+    )
 
 
 class PhantomSource:
@@ -67,8 +70,14 @@ class PhantomSource:
         self.image_size = settings.data.image_size
         self.ranges = settings.data.phantom_ranges
         self.maps = body_maps(settings)
-        code = modules_fingerprint("phantom", "phantom.reports", "text.labeler", "datasets.phantom")
-        what = [self.seed, split, self.image_size, self.ranges, _data_stamp(settings), code]
+        what = [
+            self.seed,
+            split,
+            self.image_size,
+            self.ranges,
+            data_fingerprint(settings.data_root),
+            code_behind(__name__),
+        ]
         self.fingerprint = f"phantom-{split}-{sha256_json(what)[:16]}"
 
     def studies(self, numbers: Sequence[int]) -> list[Study | str]:

@@ -3,20 +3,56 @@
 The two answers differ by type (`Study`, `EvaluationStudy`), so training code can't reach a mask, a box or the truth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from ..record.manifest import atomic_write
 from ..settings import Settings
-from . import folder, release_csv
-from .folder import FolderEvaluation, FolderSource
-from .phantom import PhantomEvaluation, PhantomSource
-from .release_csv import ReleaseEvaluation, ReleaseSource
+from . import folder, phantom, release_csv
 from .shards import Source, TrainingStudies, build
 from .study import EvaluationStudy
 
-SOURCES = {"phantom": PhantomSource, "folder": FolderSource, "release-csv": ReleaseSource}
+
+@dataclass(frozen=True)
+class DataSet:
+    """What makes a data set.
+
+    source(settings, split): the maker of a split's studies. evaluation(settings, split, prepared, limit): the same studies
+    with all that is known of them; prepared() gives the training view, made where that was not done yet. outside(data_root):
+    hex digest of what the user brings, None where that is nothing. published: are its pictures and texts made by this
+    repository, so that they may be committed?
+    """
+
+    source: Callable[[Settings, str], Source]
+    evaluation: Callable[..., Sequence[EvaluationStudy]]
+    outside: Callable[[str | None], str | None]
+    published: bool = False
+
+
+DATASETS = {
+    "phantom": DataSet(
+        phantom.PhantomSource,
+        lambda settings, split, prepared, limit: phantom.PhantomEvaluation(settings, split, limit),
+        phantom.data_fingerprint,
+        published=True,
+    ),
+    "folder": DataSet(
+        folder.FolderSource,
+        lambda settings, split, prepared, limit: folder.FolderEvaluation(
+            settings, split, [number for number, _ in prepared().skipped], limit
+        ),
+        folder.data_fingerprint,
+    ),
+    "release-csv": DataSet(
+        release_csv.ReleaseSource,
+        lambda settings, split, prepared, limit: release_csv.ReleaseEvaluation(prepared(), limit),
+        release_csv.data_fingerprint,
+    ),
+}
+"""Every data set by its name in the settings. Another one is a module of its own and an entry here."""
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -26,17 +62,16 @@ def source_for(settings: Settings, split: str) -> Source:
     Raises:
         ValueError: unknown data set or split.
     """
-    if settings.dataset not in SOURCES:
-        raise ValueError(f"no data set {settings.dataset!r}; there are {', '.join(SOURCES)}")
+    if settings.dataset not in DATASETS:
+        raise ValueError(f"no data set {settings.dataset!r}; there are {', '.join(DATASETS)}")
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-    return SOURCES[settings.dataset](settings, split)
+    return DATASETS[settings.dataset].source(settings, split)
 
 
 def outside_data(settings: Settings) -> str | None:
     """Hex digest of the data that `data_root` holds; None where the studies are made from this repository alone."""
-    readers = {"folder": folder.data_fingerprint, "release-csv": release_csv.data_fingerprint}
-    return readers[settings.dataset](settings.data_root or "") if settings.dataset in readers else None
+    return DATASETS[settings.dataset].outside(settings.data_root)
 
 
 def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
@@ -65,10 +100,5 @@ def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
 
 def load_evaluation(settings: Settings, split: str = "test", limit: int | None = None) -> Sequence[EvaluationStudy]:
     """The same studies with all that is known of them: truth, region masks, phrases with boxes; at most `limit`."""
-    if settings.dataset == "folder":
-        skipped = [number for number, _ in load_training(settings, split).skipped]
-        return FolderEvaluation(settings, split, skipped, limit)
-    if settings.dataset == "release-csv":
-        return ReleaseEvaluation(load_training(settings, split), limit)
-    source_for(settings, split)
-    return PhantomEvaluation(settings, split, limit)
+    source_for(settings, split)  # names what is wrong before any study is made
+    return DATASETS[settings.dataset].evaluation(settings, split, lambda: load_training(settings, split), limit)

@@ -23,7 +23,7 @@ import pandas as pd
 
 from ..anatomy import ANATOMIES, leaf_mask
 from ..images import read_image, squeeze
-from ..record.sources import modules_fingerprint, sha256_file, sha256_json
+from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
 from .folder import read_csv
@@ -96,11 +96,12 @@ def _pictures_hash(images: Path, table: Path, table_hash: str) -> str:
     return sha256_json([table_hash, [[p.name, p.stat().st_size if p.is_file() else -1] for p in pictures]])
 
 
-def data_fingerprint(root: Path | str, splits: Sequence[str] = tuple(TABLES)) -> str:
+def data_fingerprint(root: Path | str | None, splits: Sequence[str] = tuple(TABLES)) -> str:
     """Hex digest of the tables' contents and of the pictures' names and sizes."""
-    tables = [Path(root) / TABLES[split] for split in splits]
+    root = Path(root or "")
+    tables = [root / TABLES[split] for split in splits]
     present = [
-        [path.name, _pictures_hash(Path(root) / "images", path, sha256_file(path))] for path in tables if path.is_file()
+        [path.name, _pictures_hash(root / "images", path, sha256_file(path))] for path in tables if path.is_file()
     ]
     return sha256_json(present)
 
@@ -115,7 +116,7 @@ class ReleaseSource:
         self.table = read_rows(self.root, split)
         self.count = len(self.table)
         self.image_size = settings.data.image_size
-        what = [self.image_size, data_fingerprint(self.root, [split]), modules_fingerprint("datasets.release_csv")]
+        what = [self.image_size, data_fingerprint(self.root, [split]), code_behind(__name__)]
         self.fingerprint = f"release-csv-{split}-{sha256_json(what)[:16]}"
 
     def studies(self, numbers: Sequence[int]) -> list[Study | str]:

@@ -28,7 +28,6 @@ PRIOR, CHANCE = "centre prior", "chance"
 SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
 COLUMNS = ["study", "node", "method", *SCORES]
 CHUNK = 32
-CODE = ("evaluation/anatomy_grounding.py", "metrics/grounding.py", "anatomy.py", "inference.py", "model/*.py")
 
 
 def evaluate_anatomies(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
@@ -39,7 +38,7 @@ def evaluate_anatomies(run, models: dict, studies: Sequence | None = None) -> pd
     the picture that the anatomy covers).
     """
     studies = test_studies(run.settings) if studies is None else studies
-    key = results_key(studies, run.settings, CODE)
+    key = results_key(studies, run.settings, __name__)
     folder, frames = run.runs / "evaluation", []
     if any(study.regions for study in studies):
         frames.append(cached(folder, "anatomies priors", key, lambda: score_priors(studies)))

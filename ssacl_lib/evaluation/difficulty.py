@@ -10,12 +10,12 @@ from ..baselines.small_cnn import predict_cnn, train_cnn
 from ..datasets.registry import load_training
 from ..observations import FINDINGS
 from ..phantom import draw_signs
+from ..record.sources import code_behind
 from .findings import auc_rows
 from .inputs import device_of, test_studies
-from .results import cached, code_hash, long_table, mean_rows, studies_hash
+from .results import cached, long_table, mean_rows, studies_hash
 
 METHOD = "supervised small CNN"
-CODE = ("evaluation/difficulty.py", "baselines/small_cnn.py", "phantom/*.py")
 
 
 def truth_of(seed: int, split: str, count: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def evaluate_cnn(run) -> pd.DataFrame:
     settings = run.settings
     studies, train = test_studies(settings), load_training(settings, "train")
     key = {"studies": studies_hash(studies), "train": train.folder.name, "images": settings.evaluation.cnn_images,
-           "seed": settings.seed, "code": code_hash(*CODE)}  # fmt: skip
+           "seed": settings.seed, "code": code_behind(__name__)}  # fmt: skip
 
     def compute() -> pd.DataFrame:
         truth = truth_of(settings.seed, "train", len(train))

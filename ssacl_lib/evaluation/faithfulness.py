@@ -7,6 +7,7 @@ The fit is the cosine of the image embedding of the visible patches with the phr
 whether the model is right: a faithful map of a model that looks at the wrong place is a faithful map of a mistake.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,6 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of the patches that are visible, besides all of them."""
 COLUMNS = ["study", "finding", "phrase", "method", "curve", "order", "fraction", "fit"]
 BATCH = 128
-CODE = ("evaluation/faithfulness.py", "evaluation/grounding.py", "inference.py", "model/*.py")
 
 
 def evaluate_faithfulness(run, models: dict, per_phrase: pd.DataFrame, studies: Sequence | None = None) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def evaluate_faithfulness(run, models: dict, per_phrase: pd.DataFrame, studies: 
         return pd.DataFrame(columns=COLUMNS)
     few = list(dict.fromkeys(study.study_id for study in studies if (chosen["study"] == study.study_id).any()))
     chosen = chosen[chosen["study"].isin(few[: settings.evaluation.control_studies])]
-    key = results_key(studies, settings, CODE)
+    key = results_key(studies, settings, __name__)
     frames = []
     for method, model in models.items():
         rows = chosen[chosen["method"] == method].reset_index(drop=True)
@@ -49,11 +49,19 @@ def evaluate_faithfulness(run, models: dict, per_phrase: pd.DataFrame, studies: 
                 cached(
                     run.runs / "evaluation",
                     f"faithfulness {method}",
-                    {**key, "weights": weights_hash(model)},
+                    {**key, "weights": weights_hash(model), "evidence": evidence_hash(rows)},
                     lambda m=model, name=method, r=rows: curves_of_model(name, m, r, studies, settings.seed),
                 )
             )
     return pd.concat(frames, ignore_index=True)
+
+
+def evidence_hash(rows: pd.DataFrame) -> str:
+    """SHA-256 of the maps behind the curves: they were made elsewhere, and follow other code than the curves do."""
+    digest = hashlib.sha256()
+    for study, phrase, evidence in rows[["study", "phrase", "evidence"]].itertuples(index=False):
+        digest.update(f"{study}\0{phrase}\0".encode() + np.asarray(evidence, np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def curves_of_model(method: str, model, rows: pd.DataFrame, studies: Sequence, seed: int) -> pd.DataFrame:

@@ -26,15 +26,6 @@ SCORES = ["pointing", "miou", "cnr", "dice"]
 COLUMNS = ["study", "patient", "region", "method", "map", "control", *SCORES]
 CENTRE, SIDE = "centre prior", "side prior"
 CHUNK = 16
-CODE = (
-    "evaluation/films.py",
-    "evaluation/grounding.py",
-    "evaluation/anatomy_grounding.py",
-    "metrics/grounding.py",
-    "anatomy.py",
-    "inference.py",
-    "model/*.py",
-)
 
 
 def evaluate_films(
@@ -52,7 +43,7 @@ def evaluate_films(
     if not studies:
         return pd.DataFrame(columns=COLUMNS)
     training = with_lungs(load_evaluation(settings, split="train") if training is None else training)
-    key = results_key(studies, settings, CODE)
+    key = results_key(studies, settings, __name__)
     folder = run.runs / "evaluation"
     frames = [
         cached(

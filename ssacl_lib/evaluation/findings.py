@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .. import inference
+from ..inference import findings as answers
 from ..metrics.intervals import mean_auc
 from ..observations import OBSERVATIONS, POSITIVE
 from .inputs import test_studies, weights_hash
@@ -17,7 +17,6 @@ from .results import cached, long_table, results_key
 FINDINGS = OBSERVATIONS[1:]
 COLUMNS = ["study", "finding", "method", "reference", "present", "probability", "predicted"]
 CHUNK = 128
-CODE = ("evaluation/findings.py", "inference.py", "model/*.py")
 
 
 def evaluate_findings(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
@@ -29,7 +28,7 @@ def evaluate_findings(run, models: dict, studies: Sequence | None = None) -> pd.
     studies = test_studies(run.settings) if studies is None else studies
     if not len(studies):
         return pd.DataFrame(columns=COLUMNS)
-    key = results_key(studies, run.settings, CODE)
+    key = results_key(studies, run.settings, __name__)
     frames = [
         cached(
             run.runs / "evaluation",
@@ -47,7 +46,7 @@ def probabilities_of(model, studies: Sequence) -> np.ndarray:
     parts = []
     for start in range(0, len(studies), CHUNK):
         images = [studies[i].image for i in range(start, min(start + CHUNK, len(studies)))]
-        parts.append(np.asarray(inference.predict_findings(model, np.stack(images)), np.float64))
+        parts.append(np.asarray(answers.predict_findings(model, np.stack(images)), np.float64))
     return np.concatenate(parts)
 
 
@@ -61,7 +60,7 @@ def reference_of(studies: Sequence) -> tuple[str, np.ndarray]:
 def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
     """Rows of one model; see `evaluate_findings`."""
     probability = probabilities_of(model, studies)
-    positive = inference.positive_findings(model, probability)
+    positive = answers.positive_findings(model, probability)
     name, present = reference_of(studies)
     index = pd.MultiIndex.from_product([[study.study_id for study in studies], FINDINGS], names=["study", "finding"])
     values = {

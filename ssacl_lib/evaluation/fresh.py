@@ -16,7 +16,7 @@ from ..datasets.registry import load_evaluation
 from ..inference import predict_findings, write_reports
 from ..metrics.clinical import clinical_intervals
 from ..model.build import load_model
-from ..model.reporting import positive_findings
+from ..model.head import positive_findings
 from ..observations import FINDINGS
 from ..settings import Settings
 from ..text.labeler import label_array

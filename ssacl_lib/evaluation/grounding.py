@@ -39,7 +39,6 @@ RELEASE_MAPS = ("cls attention", "weighted tokens", "grad-cam")
 SCORES = ["cnr", "miou", "pointing", "dice"]
 COLUMNS = ["study", "finding", "phrase", "method", "map", "control", *SCORES, "evidence"]
 CHUNK = 16  # studies whose maps are in memory at once
-CODE = ("evaluation/grounding.py", "evaluation/targets.py", "metrics/grounding.py", "inference.py", "model/*.py")
 
 
 def score_map(heatmap: np.ndarray, mask: np.ndarray) -> dict[str, float]:
@@ -69,7 +68,7 @@ def evaluate_phrases(
     targets = collect_targets(studies, settings.seed)
     if not targets:
         return pd.DataFrame(columns=COLUMNS)
-    key = results_key(studies, settings, CODE)
+    key = results_key(studies, settings, __name__)
     frames = [cached(run.runs / "evaluation", f"phrases {PRIOR}", key, lambda: score_prior(targets, studies, settings))]
     for method, model in models.items():
         frames.append(

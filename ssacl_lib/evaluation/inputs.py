@@ -9,7 +9,11 @@ import numpy as np
 import torch
 
 from ..datasets.registry import load_evaluation
+from ..model.network import SSACLNetwork
 from ..settings import Settings
+
+START = "start"
+"""The name of the model that knows what the start holds and nothing else."""
 
 
 @lru_cache(maxsize=2)
@@ -25,8 +29,11 @@ def device_of(settings: Settings) -> torch.device:
     return torch.device(settings.device)
 
 
-def weights_hash(model) -> str:
-    """SHA-256 of a model's tensors, configuration and vocabulary: what decides its answers."""
+def weights_hash(model: SSACLNetwork) -> str:
+    """SHA-256 of a model's tensors, configuration and vocabulary: with the network's code, what decides its answers.
+
+    (The import of the network for this signature is what puts that code behind every result of a model.)
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         tensor = tensor.detach().cpu().contiguous()
@@ -45,3 +52,8 @@ def weights_hash(model) -> str:
 def pixels_of(model, images: np.ndarray) -> torch.Tensor:
     """Square uint8 images [n, S, S] as normalised pixels [n, 1, S, S] on the model's device."""
     return model.processor.normalise(np.ascontiguousarray(images)).to(model.device)
+
+
+def writers(models: dict) -> dict:
+    """The models that write reports: all but the start, whose language decoder has learnt nothing."""
+    return {name: model for name, model in models.items() if name != START}

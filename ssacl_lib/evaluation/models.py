@@ -1,31 +1,49 @@
-"""The models that every table compares, the studies they are compared on, and fingerprints of their weights.
+"""The models that every table compares.
 
 untrained   the same architecture with random weights, and a head fitted on its random features like everybody's
 start       the encoder from which this run trains on (settings.model.encoder_weights) and the text side that it learnt
             with, with a head of its own: what was there before the five losses. Left out where training starts at random
 this run    trained by notebook 02 in this rebuild
 shipped     the checkpoint that comes with the repository; left out where it is missing or takes another image size
+
+Trained folders are made again when their settings, studies, start or code change (`record/kept.py`). A notebook that was
+opened by hand reads what a rebuild has trained if it was made from the same, and makes its own where it was not.
 """
 
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from .. import paths
-from ..datasets.registry import load_training, source_for
-from ..model.build import build_model, load_model, load_text_side, local_folder, start_tokenizer
+from ..datasets.registry import load_training
+from ..model.build import build_model, load_model
 from ..model.config import SSACLConfig
-from ..record.manifest import require_stage, write_json
-from ..record.sources import modules_fingerprint, sha256_file, sha256_json
+from ..model.start import load_text_side, start_tokenizer
+from ..record.kept import keep, made_from
+from ..record.manifest import REBUILD_VARIABLE, require_stage
+from ..record.sources import sha256_json
 from ..settings import Settings, load_settings
+from ..training import checkpoints
 from ..training.head import fit_head
-from ..training.loop import first_films, pretrain, save_model, untrained
-from .inputs import device_of
+from ..training.loop import TrainingResult, first_films, save_model, untrained
+from .inputs import START, device_of
 
 STAGE = "02_pretraining"
-START = "start"
+
+
+def pretrained(run) -> TrainingResult:
+    """The model of this run, pretrained by its settings and with a fitted head; one that is there already is read.
+
+    run: has `.settings` and `.runs`. A training that was killed goes on.
+    """
+    parts = checkpoints.made_from(run.settings)
+    folder = _found(run, "model", parts) or keep(
+        Path(run.runs) / "model", parts, lambda out: checkpoints.make_checkpoint(run.settings, out)
+    )
+    return TrainingResult(folder, pd.read_csv(folder / "history.csv"))
 
 
 def evaluation_models(run, heads: bool = True) -> dict:
@@ -36,12 +54,12 @@ def evaluation_models(run, heads: bool = True) -> dict:
     are prepared.
 
     Raises:
-        FileNotFoundError: inside of `ssacl rebuild`, where stage 02 has left no model.
+        FileNotFoundError: inside of `ssacl rebuild`, where stage 02 has left no model of these settings and this code.
     """
     settings = run.settings
     device = device_of(settings)
-    folder = Path(run.runs) / "model"
-    if not require_stage(run, STAGE, folder / "config.json"):
+    folder = _found(run, "model", checkpoints.made_from(settings))
+    if not require_stage(run, STAGE, Path(run.runs) / "model", folder is not None):
         folder = small_model(run)
     trained = load_model(folder, device)
     words = trained.processor.language_tokenizer if settings.model.text_weights else trained.processor.text_tokenizer
@@ -70,11 +88,6 @@ def shipped_checkpoint(settings: Settings) -> Path | None:
     return folder
 
 
-def writers(models: dict) -> dict:
-    """The models that write reports: all but the start, whose language decoder has learnt nothing."""
-    return {name: model for name, model in models.items() if name != START}
-
-
 def grounders(run, models: dict) -> dict:
     """The models that can point at a phrase: the start only where its folder holds a text side; else a line says so."""
     weights = run.settings.model.encoder_weights
@@ -90,7 +103,7 @@ def untrained_model(run, tokenizer, device: torch.device, heads: bool = True):
     def build():
         return untrained(run.settings, load_training(first_films(run.settings), "train"), tokenizer)
 
-    return _with_head(run, "untrained", _vocabulary(tokenizer), build, device, heads)
+    return _with_head(run, "untrained", tokenizer, build, device, heads)
 
 
 def start_model(run, tokenizer, device: torch.device, heads: bool = True):
@@ -100,7 +113,6 @@ def start_model(run, tokenizer, device: torch.device, heads: bool = True):
     """
     settings = run.settings
     weights = settings.model.encoder_weights
-    folder = local_folder(weights)
 
     def build():
         own = start_tokenizer(weights)
@@ -109,61 +121,46 @@ def start_model(run, tokenizer, device: torch.device, heads: bool = True):
             load_text_side(model, weights)
         return model
 
-    files = sorted(folder.glob("*.safetensors")) if folder else []
-    source = sha256_json([weights, *map(sha256_file, files), _vocabulary(tokenizer)])
-    return _with_head(run, START, source, build, device, heads)
+    return _with_head(run, START, tokenizer, build, device, heads)
 
 
-def _vocabulary(tokenizer) -> str:
-    return sha256_json(sorted(tokenizer.get_vocab().items()))
-
-
-def _with_head(run, name: str, source: str, build: Callable, device: torch.device, heads: bool):
-    """A built model with a head fitted on its encoder, kept under the run's folder until settings, source or code change.
+def _with_head(run, name: str, tokenizer, build: Callable, device: torch.device, heads: bool):
+    """A built model with a head fitted on its encoder, kept under the run's folder (see the top).
 
     heads: False takes the kept one where it is there, and else builds one without a fitted head, which is not kept.
     """
-    settings, folder = run.settings, Path(run.runs) / name
-    films = source_for(settings, "train").fingerprint
-    code = modules_fingerprint("training.loop", "training.head", "model.build")
-    made_from = [settings.model_dump(include={"data", "model", "training", "seed"}), films, source, code]
-    key = {"made from": sha256_json(made_from)}
-    if not _same_key(folder / "key.json", key):
+    settings = run.settings
+
+    def make(folder: Path) -> None:
         model = build().to(device)
-        if not heads:
-            return model.eval()
         fit_head(model, load_training(settings, "train"), load_training(settings, "validation"), settings.seed)
-        folder.mkdir(parents=True, exist_ok=True)
         save_model(model, folder)
-        write_json(folder / "key.json", key)
-    return load_model(folder, device)
+
+    parts = {**checkpoints.made_from(settings), "the words": sha256_json(sorted(tokenizer.get_vocab().items()))}
+    folder = _found(run, name, parts)
+    if folder is None and not heads:
+        return build().to(device).eval()
+    return load_model(folder or keep(Path(run.runs) / name, parts, make), device)
 
 
 def small_model(run) -> Path:
     """Train on as few studies and images as the smoke profile does, for a notebook that is opened before notebook 02 has run."""
-    settings, folder = run.settings, Path(run.runs) / "small_model"
-    few = load_settings("smoke")
-    training = settings.training.model_copy(
-        update={"images": few.training.images, "warmup_images": few.training.warmup_images}
+    few, data = load_settings("smoke"), run.settings.data
+    small = run.settings.changed(
+        **{
+            "training.images": few.training.images,
+            "training.warmup_images": few.training.warmup_images,
+            "data.train_studies": min(data.train_studies, few.data.train_studies),
+            "data.validation_studies": min(data.validation_studies, few.data.validation_studies),
+        }
     )
-    splits = ("train_studies", "validation_studies")
-    data = settings.data.model_copy(
-        update={split: min(getattr(settings.data, split), getattr(few.data, split)) for split in splits}
-    )
-    small = settings.model_copy(update={"training": training, "data": data})
-    key = {
-        "made from": sha256_json([small.model_dump(mode="json"), modules_fingerprint("training.loop", "training.head")])
-    }
-    if not _same_key(folder / "key.json", key):
-        for old in folder.glob("checkpoint*"):
-            old.unlink()
-        pretrain(small, folder)
-        model = load_model(folder, device_of(settings))
-        fit_head(model, load_training(small, "train"), load_training(small, "validation"), small.seed)
-        save_model(model, folder)
-        write_json(folder / "key.json", key)
-    return folder
+    parts = checkpoints.made_from(small)
+    return keep(Path(run.runs) / "small_model", parts, lambda out: checkpoints.make_checkpoint(small, out))
 
 
-def _same_key(path: Path, key: dict) -> bool:
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == key
+def _found(run, name: str, parts: dict) -> Path | None:
+    """A folder that was finished from these parts: the run's own or, for a notebook opened by hand, the rebuild's."""
+    places = [Path(run.runs)]
+    if not os.environ.get(REBUILD_VARIABLE):
+        places.append(run.settings.changed(out_dir=None).runs)
+    return next((place / name for place in places if made_from(place / name) == parts), None)

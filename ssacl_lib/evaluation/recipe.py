@@ -16,9 +16,10 @@ import torch
 
 from .. import paths
 from ..datasets.registry import load_evaluation, load_training, source_for
-from ..model.build import load_model, local_folder
+from ..model.build import load_model
+from ..model.start import local_folder
 from ..record.manifest import atomic_write, package_versions, portable_settings, read_json, write_json
-from ..record.sources import modules_fingerprint, sha256_file, sha256_json
+from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import LossWeights, Settings, load_settings
 from ..training.batches import TrainingBatches
 from ..training.checkpoints import make_checkpoint, make_start
@@ -135,7 +136,7 @@ def measure(name: str, settings: Settings) -> None:
             "rows": rows,
             "films": source_for(settings, "train").fingerprint,
             "seconds of training": read_json(folder / "model" / "manifest.json")["seconds"],
-            "code": modules_fingerprint("training.checkpoints", "evaluation.recipe"),
+            "code": code_behind(__name__),
         },
     )
 
@@ -159,7 +160,7 @@ def score(model, settings: Settings, folder: Path) -> pd.DataFrame:
 def validation_losses(model, settings: Settings) -> pd.DataFrame:
     """Two terms on the validation studies, in batches of the profile's size for every variant; n counts batches."""
     size = load_settings(settings.profile).training.batch_size  # a contrast among more reports is another number
-    alike = settings.model_copy(update={"training": settings.training.model_copy(update={"batch_size": size})})
+    alike = settings.changed(**{"training.batch_size": size})
     studies = load_training(settings, "validation")
     batches = TrainingBatches(alike, studies, model.processor, max(1, len(studies) // size), shuffle=False)
     found = []

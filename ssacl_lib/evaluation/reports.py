@@ -32,11 +32,11 @@ from ..metrics.lexical import (
     tokenise,
 )
 from ..observations import BLANK, OBSERVATIONS, POSITIVE
+from ..record.sources import code_behind
 from ..text.entities import positives
 from ..text.labeler import label_array
 from .findings import probabilities_of
-from .inputs import test_studies, weights_hash
-from .models import writers
+from .inputs import test_studies, weights_hash, writers
 from .prompting import (
     ALL_LEAVES,
     CELLS,
@@ -51,7 +51,7 @@ from .prompting import (
     other_patients,
     prefix_of,
 )
-from .results import cached, code_hash, long_table, results_key
+from .results import cached, long_table, results_key
 
 VARIANTS = (*CELLS, REFERENCE)
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
@@ -64,17 +64,6 @@ RIVALS = {
 """Variant -> the variants of the same model from which its micro F1 is told apart, on the same studies."""
 COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
 CHUNK = 64
-CODE = (
-    "evaluation/reports.py",
-    "evaluation/prompting.py",
-    "inference.py",
-    "anatomy.*",
-    "model/*.py",
-    "text/labeler.*",
-    "text/marks.py",
-    "text/sections.py",
-    "text/entities.py",
-)
 
 
 def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
@@ -86,7 +75,7 @@ def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.D
     settings = run.settings
     studies = test_studies(settings) if studies is None else studies
     studies = [studies[i] for i in range(len(studies))]  # cut by number below
-    key = results_key(studies, settings, CODE, prompt=settings.evaluation.prompt_studies)
+    key = results_key(studies, settings, __name__)
     frames = [constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))]
     for method, model in writers(models).items():
         frames.append(
@@ -198,7 +187,7 @@ def report_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
         "bootstrap": settings.evaluation.bootstrap,
         "seed": settings.seed,
         "meteor": meteor_note(),
-        "code": code_hash("evaluation/reports.py", "metrics/*.py"),
+        "code": code_behind(__name__),
     }
     return cached(
         settings.runs / "evaluation",

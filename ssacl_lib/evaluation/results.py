@@ -1,7 +1,7 @@
 """Per-study results saved once as Parquet, and the long rows that tables are made of."""
 
 import hashlib
-import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,24 +11,11 @@ import pandas as pd
 
 from .. import paths
 from ..metrics.intervals import mean_intervals
-from ..record.manifest import atomic_write
-from ..record.sources import files_fingerprint
+from ..record.manifest import REBUILD_VARIABLE, atomic_write
+from ..record.sources import code_behind, sha256_json
 
 ENDING = ("method", "metric", "value", "low", "high", "n", "seed")
 """The last columns of every table."""
-
-
-def code_hash(*patterns: str) -> str:
-    """Fingerprint of the package's files that match the patterns: changed code is never answered from the cache.
-
-    Raises:
-        FileNotFoundError: a pattern matches nothing.
-    """
-    files = {pattern: set(paths.PACKAGE.glob(pattern)) for pattern in patterns}
-    for pattern, found in files.items():
-        if not found:
-            raise FileNotFoundError(f"no file of the package matches {pattern!r}")
-    return files_fingerprint(set().union(*files.values()))
 
 
 def studies_hash(studies: Sequence) -> str:
@@ -47,30 +34,27 @@ def studies_hash(studies: Sequence) -> str:
     return digest.hexdigest()
 
 
-def results_key(studies: Sequence, settings, code: Sequence[str], **more) -> dict:
-    """What decides the results of studies, for `cached`: they, the seed, the settings of inference and evaluation, the code.
+def results_key(studies: Sequence, settings, module: str, **more) -> dict:
+    """What decides the results of studies, for `cached`: they, every setting that changes a number, and the code.
 
-    code: patterns of the package's files (`code_hash`). more: what else does, such as a model's weights.
+    module: the `__name__` of the module that computes them; all that it imports stands behind them (`code_behind`).
+    more: what else decides, such as a model's weights.
     """
-    return {
-        "studies": studies_hash(studies),
-        "seed": settings.seed,
-        "inference": settings.inference.model_dump(),
-        "control": settings.evaluation.control_studies,
-        "code": code_hash(*code),
-        **more,
-    }
+    return {"studies": studies_hash(studies), "settings": settings.deciding(), "code": code_behind(module), **more}
 
 
 def cached(folder: Path, name: str, key: dict, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Read `name` from the folder if made from the same key; else compute it, save it (atomically), forget older ones.
 
-    key: everything that decides the result, as JSON values. The frame is always read back from the file, so a first
-    and a second call return the same types.
+    key: everything that decides the result, code included (`results_key`), as JSON values. The frame is always read back from the file, so a first
+    and a second call return the same types. Outside of a rebuild a result that a rebuild has left is read, too: the name
+    of the file holds the hash of the whole key, so it is the same wherever it lies.
     """
     name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    digest = sha256_json(key)[:16]
     path = Path(folder) / f"{name}.{digest}.parquet"
+    if not os.environ.get(REBUILD_VARIABLE):
+        path = next(paths.RUNS.glob(f"*/{path.parent.name}/{path.name}"), path)
     if not path.is_file():
         frame = compute()
         with atomic_write(path, "wb") as handle:

@@ -126,7 +126,7 @@ def run_benchmarks(
     device, parts = device_for(settings, device), list(only or PARTS)
     for name in parts:
         load_part(name)
-    run = None if quick else start_run("bench", profile, seed=seed)
+    run = None if quick else start_run("bench", profile, seed=seed, publish=True)
     table = measure(
         settings, device, parts, quick, None if run is None else lambda name, frame: save_part(run, name, frame)
     )
@@ -168,11 +168,12 @@ def load_speed(run: Run) -> pd.DataFrame:
 def saved_or_measured(run: Run) -> pd.DataFrame:
     """The saved table (recorded with the run, so that figures older than it are noticed), or a quick measurement; says which.
 
-    A run with another folder of results, or on other data, shows a copy of the profile's table: speed depends on neither.
+    A run with another folder of results, or on other data, shows a copy of the profile's table, for speed depends on neither;
+    the copy is renewed when the profile was measured anew.
     """
     for name in ("speed.csv", "speed.md"):
         saved, own = paths.FIGURES / run.settings.profile / "tables" / name, Path(run.tables) / name
-        if saved.is_file() and not own.is_file():
+        if saved.is_file() and saved.resolve() != own.resolve():
             with atomic_write(own) as handle:
                 handle.write(saved.read_text(encoding="utf-8"))
     if (Path(run.tables) / "speed.csv").is_file():

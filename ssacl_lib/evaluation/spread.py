@@ -9,7 +9,6 @@ The first run is the rebuild's own. The numbers go to a committed file, a run at
 runs that are not there yet, and a run that was killed with its own last checkpoint and its per-study results.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,12 @@ from tqdm import tqdm
 from .. import paths
 from ..datasets.registry import load_training
 from ..model.build import load_model
-from ..record.manifest import atomic_write, device_name, package_versions, portable_settings, read_json, write_json
-from ..record.sources import modules_fingerprint, sha256_json
+from ..record.kept import keep
+from ..record.manifest import atomic_write, device_name, package_versions
+from ..record.sources import code_behind
 from ..record.spread import COLUMNS, about_of, read_runs, recipe_of, spread_file
 from ..settings import Settings
+from ..training import checkpoints
 from ..training.head import fit_head
 from ..training.loop import pretrain, save_model
 from . import anatomy_grounding, blind, faithfulness, findings, grounding, reports
@@ -83,7 +84,7 @@ EVALUATIONS: dict[str, Callable] = {
 
 def fingerprint() -> str:
     """Of all code behind a run's numbers."""
-    return modules_fingerprint("evaluation.spread")
+    return code_behind(__name__)
 
 
 def measure_spread(settings: Settings, only: Sequence[int] = (), parts: Sequence[str] = tuple(EVALUATIONS)) -> Path:
@@ -124,9 +125,9 @@ def _kept(settings: Settings) -> pd.DataFrame:
 def rows_of(run: TrainingRun, settings: Settings, parts: Sequence[str]) -> pd.DataFrame:
     """Train (or find the trained model), score, and return the rows of one run."""
     folder = paths.RUNS / "spread" / settings.name / run.name
-    model = trained(settings.model_copy(update={"seed": run.seed, "threads": run.threads}), settings, folder / "model")
-    few = settings.evaluation.model_copy(update={"bootstrap": 10})  # the intervals of a single run are of no use here
-    scoring = settings.model_copy(update={"out_dir": str(folder), "threads": run.threads, "evaluation": few})
+    model = trained(settings.changed(seed=run.seed, threads=run.threads), settings, folder / "model")
+    few = {"evaluation.bootstrap": 10}  # the intervals of a single run are of no use here
+    scoring = settings.changed(out_dir=str(folder), threads=run.threads, **few)
     tables: dict[str, pd.DataFrame] = {}
     for part in parts:
         tables |= EVALUATIONS[part](SimpleNamespace(settings=scoring, runs=scoring.runs), {METHOD: model})
@@ -150,16 +151,13 @@ def trained(training: Settings, settings: Settings, folder: Path):
 
     training: the settings with the run's seed and threads. settings: those that say which studies there are.
     """
-    key = {"made from": sha256_json([portable_settings(training), modules_fingerprint("training.checkpoints")])}
-    note = read_json(folder / "run.json")
-    if note.get("made from") != key["made from"]:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(folder / "run.json", key)
-    if not note.get("done") or note.get("made from") != key["made from"]:
+    parts = {**checkpoints.made_from(training), "the studies": checkpoints.made_from(settings)["the studies"]}
+
+    def make(out: Path) -> None:
         studies, validation = load_training(settings, "train"), load_training(settings, "validation")
-        pretrain(training, folder, studies, validation)
-        model = fit_head(load_model(folder, device_of(settings)), studies, validation, training.seed)
-        save_model(model.cpu(), folder)
-        write_json(folder / "run.json", {**key, "done": True})
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    return load_model(folder, device_of(settings))
+        pretrain(training, out, studies, validation)
+        model = fit_head(load_model(out, device_of(settings)), studies, validation, training.seed)
+        save_model(model.cpu(), out)
+        (out / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    return load_model(keep(folder, parts, make), device_of(settings))

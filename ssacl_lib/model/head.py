@@ -1,7 +1,9 @@
 """Classification head for anatomy inference: which findings does the frozen encoder see?"""
 
+import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from ..observations import FINDINGS
 from .encoder import Tokens
@@ -28,3 +30,9 @@ class FindingHead(nn.Module):
         weights = self.where(tokens.patches).softmax(dim=1)
         local = (weights * self.what(tokens.patches)).sum(1)
         return local + self.everywhere(torch.cat([tokens.patches.mean(1), tokens.cls], dim=-1))
+
+
+def positive_findings(model: PreTrainedModel, probabilities: np.ndarray) -> list[list[str]]:
+    """Names of the findings above the head's thresholds (chosen on validation), per row of [n, 13]."""
+    thresholds = model.head.thresholds.float().cpu().numpy()
+    return [[name for name, p, t in zip(FINDINGS, row, thresholds, strict=True) if p >= t] for row in probabilities]

@@ -4,17 +4,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ..anatomy import anatomies_for, leaf_mask
 from ..observations import FINDINGS
+from .chunks import BATCH, chunks
 from .encoder import Tokens
+from .head import positive_findings
 from .maps import patch_attention, phrase_maps_of_pixels, to_image
 from .network import SSACLNetwork
 from .precision import autocast
 from .prompts import entity_prompts, open_leaves
 
-BATCH = 64  # images per pass
 EVIDENCE_BATCH = 16  # images whose maps are in memory at once
 
 
@@ -32,19 +32,6 @@ class Report:
     positives: tuple[str, ...]
     anatomies: tuple[str, ...]
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def chunks(count: int, size: int, label: str | None):
-    """Slices of `size`, with a progress bar where there is a label."""
-    starts = range(0, count, size)
-    for start in tqdm(starts, desc=label, disable=label is None, mininterval=2):
-        yield slice(start, min(start + size, count))
-
-
-def positive_findings(model: SSACLNetwork, probabilities: np.ndarray) -> list[list[str]]:
-    """Names of the findings above the head's thresholds (chosen on validation), per row of [n, 13]."""
-    thresholds = model.head.thresholds.float().cpu().numpy()
-    return [[name for name, p, t in zip(FINDINGS, row, thresholds, strict=True) if p >= t] for row in probabilities]
 
 
 @torch.no_grad()

@@ -5,8 +5,6 @@ The patient of the CT lies on the back and breathes shallowly; the frame stretch
 patient (`_heights`), which keeps every path length along the beam.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +16,10 @@ from tqdm import tqdm
 
 from .. import paths
 from ..record.manifest import atomic_write
+from ..record.sources import code_behind, sha256_json
 from .ct import FILES, LabelledCT, find_files, get_ct, load_ct, sha256
 from .regions import node_regions, wall_distance
 from .volumes import LOBES, halved, landmarks, volumes
-
-VERSION = 4
-"""Raise it when the maps change: cached ones of another version are made again."""
 
 FRAME = 360.0
 """Side of the canonical frame in mm."""
@@ -77,13 +73,14 @@ def organ_maps(image_size: int, ct_folders: list[Path] | None = None) -> list[Or
     return [_cached(Path(folder), size) for folder in ct_folders]
 
 
+def maps_file(folder: Path | None, size: int) -> Path:
+    """Where the maps of a CT lie (None: the fetched one), named by the CT's content and by the code that makes them."""
+    stamp = FILES if folder is None else [sha256(file) for file in find_files(folder)]
+    return paths.ORGAN_MAPS / f"{sha256_json([stamp, code_behind(__name__)])[:12]}-{size}.npz"
+
+
 def _cached(folder: Path | None, size: int) -> OrganMaps:
-    if folder is None:
-        stamp = json.dumps(FILES, sort_keys=True)
-    else:
-        stamp = json.dumps([sha256(file) for file in find_files(folder)])
-    key = hashlib.sha256(f"{VERSION} {stamp}".encode()).hexdigest()[:12]
-    path = paths.ORGAN_MAPS / f"{key}-{size}.npz"
+    path = maps_file(folder, size)
     if not path.is_file():
         source = get_ct() if folder is None else folder
         with tqdm(total=len(YAWS) + 2, desc="organ maps, once per machine", unit="part") as bar:

@@ -2,7 +2,8 @@
 
 `manifest.json` holds what decides the numbers (settings, seed, versions, sources) and a hash per output: the same from run
 to run on one machine. `run.json` holds the rest: commit, device, threads and kernels (they decide the last bit), dates, seconds.
-A notebook calls `start_run` once; figures and tables are recorded with the run that it returns.
+A notebook calls `start_run` once; figures and tables are recorded with the run that it returns. Only `ssacl rebuild`,
+`ssacl bench` and `ssacl confirm` write into `figures/`; a notebook that is opened by hand has a folder of its own.
 """
 
 import json
@@ -11,16 +12,17 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from .. import paths, threads
 from ..settings import Settings, load_settings
-from .sources import all_sources, sha256_file
+from .sources import all_sources, sha256_file, sha256_json
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy", "pandas", "scipy",
@@ -29,7 +31,7 @@ PACKAGES = (
 """Packages whose versions can change a number or a picture."""
 
 REBUILD_VARIABLE = "SSACL_REBUILD"
-"""Set by `ssacl rebuild`: a missing input of an earlier stage is then an error."""
+"""Set by `ssacl rebuild`: results are published then, and a missing input of an earlier stage is an error."""
 
 
 @contextmanager
@@ -181,19 +183,40 @@ def start_run(
     data_root: str | None = None,
     seed: int = 0,
     out_dir: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    publish: bool | None = None,
 ) -> Run:
     """Load the settings, open the folder of results and forget what this notebook recorded there before.
 
-    Prints one line that says what runs and where the results go.
+    Prints one line that says what runs and where the results go: into `figures/` where they are published, else into a
+    folder below `runs/opened/`, which git ignores. What a rebuild has trained is read from there if it was made from the
+    same settings and code; everything that the notebook makes itself stays in its own folder.
+
+    Args:
+        changes: settings by dotted name that differ from the profile's, such as `{"training.mixing": 0.3}`; they are
+            validated, written into the manifest, and give the run a folder of its own.
+        publish: may the run write into `figures/`? None: inside of `ssacl rebuild` only.
 
     Raises:
-        ValueError: unknown profile, or a parameter of the wrong type.
+        ValueError: unknown profile or setting, a wrong type, results in `figures/` of a run that may not publish, or
+            changes of a run that publishes.
     """
-    settings = load_settings(profile, dataset=dataset, data_root=data_root, seed=seed, out_dir=out_dir)
+    publish = bool(os.environ.get(REBUILD_VARIABLE)) if publish is None else publish
+    given, changes = {"dataset": dataset, "data_root": data_root, "seed": seed, "out_dir": out_dir}, dict(changes or {})
+    if double := sorted(changes.keys() & {*given, "profile"}):
+        raise ValueError(f"changes: {double[0]!r} is a parameter of the notebook; set it there")
+    if changes and publish:
+        raise ValueError(
+            f"changes ({', '.join(changes)}) are for opened notebooks; published results are the profile's own"
+        )
+    settings = load_settings(profile, **given, **changes)
+    if not publish:
+        settings = settings.changed(out_dir=str(_own_folder(settings, changes)))
     threads.apply(settings.threads, settings.deterministic)
     run = Run(settings, notebook)
     content = read_json(run.figures / "manifest.json")
     content.update(settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources())
+    content.update({"changes": changes} if changes else {})
     content.setdefault("notebooks", {})[notebook] = {"outputs": {}}
     write_json(run.figures / "manifest.json", content)
     record = read_json(run.figures / "run.json")
@@ -201,29 +224,47 @@ def start_run(
     record.setdefault("notebooks", {})[notebook] = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(run.figures / "run.json", record)
     shown = run.figures.relative_to(paths.ROOT) if run.figures.is_relative_to(paths.ROOT) else run.figures.name
-    print(f"profile {profile}, data set {dataset}, seed {seed}; results go to {shown}")
+    told = "".join(f", {name} = {value}" for name, value in changes.items())
+    kept = "" if publish else "; published results stay as they are"
+    print(f"profile {profile}, data set {dataset}, seed {seed}{told}; results go to {shown}{kept}")
     return run
 
 
-def require_stage(run: Run, stage: str, path: Path | str) -> bool:
+def _own_folder(settings: Settings, changes: Mapping[str, Any]) -> Path:
+    """Where a run that may not publish puts its results: what its user named, else a folder below runs/opened."""
+    if settings.out_dir is None:
+        suffix = f"-{sha256_json(changes)[:8]}" if changes else ""
+        return paths.OPENED / f"{settings.name}-seed{settings.seed}{suffix}"
+    if settings.figures.is_relative_to(paths.FIGURES):
+        raise ValueError(
+            f"out_dir {settings.out_dir}: published results are written by `ssacl rebuild` alone; leave out_dir empty, or "
+            "name a folder outside of figures/"
+        )
+    return settings.figures
+
+
+def require_stage(run: Run, stage: str, path: Path | str, there: bool | None = None) -> bool:
     """Is the output of an earlier stage there? Inside of a rebuild it has to be.
 
+    there: the answer where it takes more than a look whether `path` exists.
+
     Returns:
-        True where `path` exists. False where it doesn't and the notebook was opened alone: then the caller computes a
-        small input itself, and one printed line says so.
+        True where it is. False where it isn't and the notebook was opened alone: then the caller computes a small input
+        itself, and one printed line says so.
 
     Raises:
         FileNotFoundError: inside of `ssacl rebuild`, naming the stage that makes the file.
     """
     path = Path(path)
-    if path.exists():
+    if path.exists() if there is None else there:
         return True
     if os.environ.get(REBUILD_VARIABLE):
         number = stage.split("_")[0]
         raise FileNotFoundError(
-            f"{path.name} of stage {stage} is missing: run `ssacl rebuild --only {number} --profile {run.settings.profile}`"
+            f"{path.name} of stage {stage} is missing or old: run `ssacl rebuild --only {number} --profile "
+            f"{run.settings.profile}`"
         )
-    print(f"{path.name} of {stage} is not there yet: this notebook makes a small one itself")
+    print(f"{path.name} of {stage} is not there yet, or is old: this notebook makes a small one itself")
     return False
 
 

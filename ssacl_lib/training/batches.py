@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from ..distributed import rank, world_size
-from ..model import Batch, SSACLProcessor
+from ..model.batch import Batch
+from ..model.processor import SSACLProcessor
 from ..model.prompts import open_leaves, prompt_ids
 from ..settings import Settings
 from ..text.entities import positives

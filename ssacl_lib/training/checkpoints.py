@@ -1,7 +1,8 @@
 """Make a checkpoint folder: pretrain, fit the head, and write down how it was made.
 
-A finished folder holds model.safetensors, config.json, tokenizer/, history.csv and manifest.json (settings, seed, versions,
-seconds). `make_start` keeps the encoder, from which a small budget trains on, and the text side that it learnt with.
+A finished folder holds model.safetensors, config.json, tokenizer/, history.csv, manifest.json (settings, seed, versions,
+seconds) and made_from.json, which says what decides it. `make_start` keeps the encoder, from which a small budget trains
+on, and the text side that it learnt with.
 """
 
 import json
@@ -12,14 +13,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..datasets.registry import load_training
-from ..distributed import join, rank, shared
-from ..model import SSACLModel
-from ..model.build import load_model, text_side
-from ..record.manifest import package_versions, portable_settings, read_json, write_json
+from ..datasets.registry import load_training, source_for
+from ..distributed import first_alone, join, rank, shared
+from ..model.network import SSACLNetwork
+from ..model.start import load_network, text_side
+from ..record import kept
+from ..record.manifest import package_versions, portable_settings, write_json
+from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
 from .head import fit_head
-from .loop import TrainingResult, on_cpu, pretrain, save_model, write_tensors
+from .loop import TrainingResult, on_cpu, pretrain, save_model, start_fingerprint, write_tensors
+from .state import decides_training
 
 CARD = """# SS-ACL companion checkpoint
 
@@ -33,6 +37,18 @@ reports and maps say nothing about patients.
 """
 
 
+def made_from(settings: Settings) -> dict[str, str | None]:
+    """What decides a trained model, name -> hash: settings, studies, the weights that it starts from, and the code."""
+    with first_alone():
+        studies = [source_for(settings, split).fingerprint for split in ("train", "validation")]
+    return {
+        "the settings": sha256_json(decides_training(settings)),
+        "the studies": sha256_json(studies),
+        "the start": start_fingerprint(settings),
+        "the code": code_behind(__name__),
+    }
+
+
 def make_checkpoint(
     settings: Settings, out: Path, command: str = "", half: bool = False, progress: bool = True
 ) -> TrainingResult:
@@ -43,15 +59,15 @@ def make_checkpoint(
     """
     out = Path(out)
     join(on_cpu(settings))
-    done = shared(read_json(out / "manifest.json"))
-    if done and done.get("settings") == portable_settings(settings) and (out / "model.safetensors").is_file():
+    parts = made_from(settings)
+    if shared(kept.made_from(out)) == parts and shared((out / "model.safetensors").is_file()):
         return TrainingResult(out, pd.read_csv(out / "history.csv"))
     started = time.perf_counter()
     result = pretrain(settings, out, progress=progress)
     if rank():
         return result
     studies, validation = load_training(settings, "train"), load_training(settings, "validation")
-    model = load_model(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
+    model = load_network(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
     fit_head(model, studies, validation, settings.seed, progress)
     model = model.cpu()
     save_model(model, out, torch.float16 if half else None)
@@ -81,6 +97,7 @@ def make_checkpoint(
             "thresholds": np.round(model.head.thresholds.numpy().astype(float), 4).tolist(),
         },
     )
+    kept.finish(out, parts)
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
 
@@ -98,7 +115,7 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
     result = pretrain(settings, work, progress=progress)
     if rank():
         return out
-    model = SSACLModel.from_pretrained(work)
+    model = SSACLNetwork.from_pretrained(work)
     write_tensors(out / "encoder.safetensors", _halves(model.encoder.state_dict()))
     if settings.training.loss_weights.global_contrastive:
         write_tensors(out / "text.safetensors", _halves(text_side(model)))

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..inference import predict_findings
+from ..inference.findings import predict_findings
 from ..losses import report_label_loss
-from ..model import SSACLModel
+from ..model.chunks import BATCH
 from ..model.encoder import Tokens
 from ..model.head import FindingHead
+from ..model.network import SSACLNetwork
 from ..model.precision import autocast
-from ..model.reporting import BATCH
 from ..observations import POSITIVE, UNCERTAIN
 
 HEAD_STUDIES = 8192  # at most so many training studies: their tokens are held in memory
@@ -22,7 +22,7 @@ EPOCHS, FEWEST_STEPS = 12, 200  # a small data set is seen more often, so that t
 
 
 @torch.no_grad()
-def frozen_tokens(model: SSACLModel, studies, rows: np.ndarray, progress: bool) -> Tokens:
+def frozen_tokens(model: SSACLNetwork, studies, rows: np.ndarray, progress: bool) -> Tokens:
     """bfloat16 patch tokens [n, N, D] and CLS [n, D] of the studies' whole images."""
     patches, cls = [], []
     for start in tqdm(range(0, len(rows), BATCH), desc="encoding for the head", disable=not progress, mininterval=2):
@@ -34,7 +34,7 @@ def frozen_tokens(model: SSACLModel, studies, rows: np.ndarray, progress: bool) 
     return Tokens(torch.cat(patches), torch.cat(cls))
 
 
-def fit_head(model: SSACLModel, studies, validation, seed: int, progress: bool = True) -> SSACLModel:
+def fit_head(model: SSACLNetwork, studies, validation, seed: int, progress: bool = True) -> SSACLNetwork:
     """Train a fresh head on the frozen encoder and choose its thresholds; returns the same model, in eval mode.
 
     studies, validation: training views with `.images(rows)` and `.labels` int8 [n, 14].

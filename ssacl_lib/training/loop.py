@@ -27,16 +27,17 @@ from ..distributed import (
     shared,
     world_size,
 )
-from ..model import Batch, SSACLModel
-from ..model.build import build_model
+from ..model.batch import Batch
 from ..model.encoder import keep_lowest
-from ..model.network import Processes
+from ..model.network import Processes, SSACLNetwork
 from ..model.precision import has_fast_bfloat16
+from ..model.start import build_network, local_folder
+from ..record.sources import code_behind, folder_fingerprint, sha256_json
 from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
-from .state import read_progress, resume_from, save_checkpoint, save_model, save_whole, write_tensors
+from .state import decides_training, read_progress, resume_from, save_checkpoint, save_model, save_whole, write_tensors
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 STATISTICS_BATCHES = 40  # batches that the batch normalisation of an untrained model sees
@@ -57,7 +58,7 @@ def learning_rate_scale(images: int, warmup: int, total: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (images - warmup) / max(1, total - warmup))))
 
 
-def parameter_groups(model: SSACLModel, settings: Settings) -> list[dict]:
+def parameter_groups(model: SSACLNetwork, settings: Settings) -> list[dict]:
     """The release's groups: no weight decay on 1-D parameters (position_weight excepted), the GPT at its own rate.
 
     Parameters without a dimension have groups of their own, for they are never sharded. Frozen ones are left out.
@@ -115,8 +116,9 @@ def pretrain(
         studies = load_training(settings, "train") if studies is None else studies
         validation = load_training(settings, "validation") if validation is None else validation
         out.mkdir(parents=True, exist_ok=True)
-    seen, history, sums = read_progress(out / "checkpoint.safetensors", settings)
-    model = build_model(settings, train_tokenizer(list(studies.reports))).to(device)
+    origin = origin_of(settings, studies)
+    seen, history, sums = read_progress(out / "checkpoint.safetensors", origin)
+    model = build_network(settings, train_tokenizer(list(studies.reports))).to(device)
     size = global_size(settings, len(studies), world_size())
     left = max(0, math.ceil((t.images - seen) / size / t.accumulation)) * t.accumulation
     batches = TrainingBatches(settings, studies, model.processor, left, start=seen)
@@ -154,7 +156,7 @@ def pretrain(
         if validates:
             history += validate(accelerator, wrapped, checks, settings, seen)
         if validates or ((step + 1) % t.accumulation == 0 and watch.due()):
-            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, meter.state(), settings)
+            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, meter.state(), origin)
             watch = Watch(t.checkpoint_seconds)
         bar.update()
         if stop_after and step + 1 >= stop_after:
@@ -164,6 +166,23 @@ def pretrain(
     frame = pd.DataFrame(history)
     save_whole(model, out, frame)
     return TrainingResult(out, frame)
+
+
+def origin_of(settings: Settings, studies) -> dict:
+    """What decides a run: its settings by name, its studies, the weights that it starts from, and the code."""
+    told = decides_training(settings)
+    texts = [list(studies.reports), np.asarray(studies.labels).tolist()]
+    folder = getattr(studies, "folder", None)  # its name says what prepared studies are made of
+    told["the studies"] = sha256_json([texts, folder.name if folder else None])
+    told["the start"] = start_fingerprint(settings)
+    told["the code"] = code_behind(__name__)
+    return told
+
+
+def start_fingerprint(settings: Settings) -> str | None:
+    """Hash of the weights that training starts from; None for random ones, and for those of a hub, which have a name."""
+    folder = local_folder(settings.model.encoder_weights) if settings.model.encoder_weights else None
+    return folder_fingerprint(folder) if folder else None
 
 
 def meet_processes(settings: Settings) -> Accelerator:
@@ -183,7 +202,7 @@ def meet_processes(settings: Settings) -> Accelerator:
     return accelerator
 
 
-def lay_out(model: SSACLModel, batch: Batch, settings: Settings, accelerator: Accelerator):
+def lay_out(model: SSACLNetwork, batch: Batch, settings: Settings, accelerator: Accelerator):
     """The model as the loop calls it (DDP or FSDP where there are several processes, compiled if wanted), and AdamW.
 
     The fused AdamW passes over memory once, which also on two CPU cores takes a third of the time of the loop over tensors.
@@ -208,7 +227,7 @@ def lay_out(model: SSACLModel, batch: Batch, settings: Settings, accelerator: Ac
     )
 
 
-def freeze_unread(model: SSACLModel, batch: Batch, settings: Settings) -> None:
+def freeze_unread(model: SSACLNetwork, batch: Batch, settings: Settings) -> None:
     """Freeze what no wanted term reads (such as the finding head): DDP would wait for its gradient.
 
     Found by one backward pass over two images, without dropout.
@@ -310,7 +329,7 @@ def validate(accelerator, model, checks: TrainingBatches, settings: Settings, im
 
 
 @torch.no_grad()
-def untrained(settings: Settings, studies=None, tokenizer=None) -> SSACLModel:
+def untrained(settings: Settings, studies=None, tokenizer=None) -> SSACLNetwork:
     """The same model with random weights (the control of every table).
 
     Its batch normalisation has seen the first training films (`first_films`), half of the batches masked: with statistics of
@@ -319,8 +338,8 @@ def untrained(settings: Settings, studies=None, tokenizer=None) -> SSACLModel:
     tokenizer: by default that of the reports of `studies` (all training studies).
     """
     studies = load_training(settings, "train") if studies is None else studies
-    plain = settings.model_copy(update={"model": settings.model.model_copy(update={"encoder_weights": None})})
-    model = build_model(plain, tokenizer or train_tokenizer(list(studies.reports))).train()
+    plain = settings.changed(**{"model.encoder_weights": None})
+    model = build_network(plain, tokenizer or train_tokenizer(list(studies.reports))).train()
     batches = TrainingBatches(plain, studies, model.processor, STATISTICS_BATCHES, shuffle=False, place=(0, 1))
     for step in range(len(batches)):
         rows = batches.indices(step)
@@ -336,7 +355,7 @@ def first_films(settings: Settings) -> Settings:
     """The settings with as many training studies, in whole shards, as `untrained` looks at, where they have more."""
     films = STATISTICS_BATCHES * settings.training.batch_size
     count = min(settings.data.train_studies, math.ceil(films / SHARD) * SHARD)
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"train_studies": count})})
+    return settings.changed(**{"data.train_studies": count})
 
 
 __all__ = ["TrainingResult", "first_films", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]

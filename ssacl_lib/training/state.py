@@ -18,28 +18,29 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from ..distributed import first_alone, rank, shared, world_size
-from ..model import SSACLModel
+from ..model.network import SSACLNetwork
 from ..settings import Settings
 
-FREE_TO_CHANGE = (
-    "batch_size",
-    "accumulation",
-    "sharding",
-    "compile",
-    "recompute",
-    "checkpoint_images",
-    "checkpoint_seconds",
-)
-"""Training settings in which a resumed run may differ: how the images are shared out and computed, not which and how many."""
+AFTER_TRAINING = {
+    "data.test_studies": "training opens the other two splits",
+    "evaluation.bootstrap": "resamplings of results",
+    "evaluation.control_studies": "test studies of the controls",
+    "evaluation.prompt_studies": "test studies of the prompts' controls",
+    "evaluation.cnn_images": "another network's training",
+}
+"""Settings that change numbers, but none of a trained model -> why; a resumed run may differ in them."""
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """State by parameter names, gathered from all processes: a file of W processes, DDP or FSDP, is that of one."""
 
 
 def save_checkpoint(
-    path: Path, model: SSACLModel, optimizer, images: int, history: list, meter: dict, settings: Settings
+    path: Path, model: SSACLNetwork, optimizer, images: int, history: list, meter: dict, origin: dict
 ) -> None:
-    """Weights, optimizer moments, images seen and history in one safetensors file, written aside and then moved."""
+    """Weights, optimizer moments, images seen and history in one safetensors file, written aside and then moved.
+
+    origin: what decides the run (`loop.origin_of`), compared when it goes on.
+    """
     weights = get_model_state_dict(model, options=WHOLE)
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
     if rank():
@@ -51,7 +52,7 @@ def save_checkpoint(
         "images": str(images),
         "history": json.dumps(history),
         "meter": json.dumps(meter),
-        "settings": settings.model_dump_json(),
+        "origin": json.dumps(origin),
     }
     write_tensors(path, tensors, meta)
 
@@ -66,10 +67,20 @@ def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> No
         aside.unlink(missing_ok=True)
 
 
-def read_progress(path: Path, settings: Settings) -> tuple[int, list, dict]:
+def decides_training(settings: Settings) -> dict:
+    """The settings that decide a trained model, by dotted name.
+
+    Images of a pass are counted over all processes: a run may go on, or be made again, with another number of them.
+    """
+    told = {name: value for name, value in settings.deciding().items() if name not in AFTER_TRAINING}
+    told["training.batch_size"] *= world_size()
+    return told
+
+
+def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
     """Images seen, history and the meter's sums of a checkpoint; (0, [], {}) where there is none.
 
-    Raises ValueError where the checkpoint was made with other settings, FREE_TO_CHANGE excepted.
+    Raises ValueError where the checkpoint was made from something else, with the names of what differs.
     """
     meta = None
     if path.is_file() and not rank():
@@ -78,17 +89,17 @@ def read_progress(path: Path, settings: Settings) -> tuple[int, list, dict]:
     meta = shared(meta)
     if meta is None:
         return 0, [], {}
-    compared = ("data", "model", "training", "seed", "dataset", "data_root")
-    saved, now = json.loads(meta["settings"]), json.loads(settings.model_dump_json())
-    for values in (saved, now):
-        values["training"] = {name: value for name, value in values["training"].items() if name not in FREE_TO_CHANGE}
-    changed = [name for name in compared if saved[name] != now[name]]
-    if changed or "images" not in meta:
-        raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); remove it to start afresh")
+    saved, now = json.loads(meta.get("origin", "{}")), json.loads(json.dumps(origin))
+    changed = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
+    if changed:
+        raise ValueError(
+            f"{path}: begun with other settings, studies or code ({', '.join(changed)}); take those again to go on, or "
+            "remove the file to start afresh"
+        )
     return int(meta["images"]), json.loads(meta["history"]), json.loads(meta["meter"])
 
 
-def resume_from(path: Path, model: SSACLModel, optimizer) -> None:
+def resume_from(path: Path, model: SSACLNetwork, optimizer) -> None:
     """Load a checkpoint into model and optimizer; the first process reads it, the others get it from there."""
     if not shared(path.is_file()):
         return
@@ -109,19 +120,19 @@ def resume_from(path: Path, model: SSACLModel, optimizer) -> None:
     )
 
 
-def save_whole(model: SSACLModel, out: Path, history: pd.DataFrame) -> None:
+def save_whole(model: SSACLNetwork, out: Path, history: pd.DataFrame) -> None:
     """The trained model, gathered from all processes, and its loss curves; the first process writes, the others wait."""
     weights = get_model_state_dict(model, options=WHOLE)
     with first_alone():
         if not rank():
-            whole = SSACLModel(model.config)
+            whole = SSACLNetwork(model.config)
             whole.load_state_dict(weights)
             whole.processor = model.processor
             save_model(whole, out)
             history.to_csv(out / "history.csv", index=False)
 
 
-def save_model(model: SSACLModel, out: Path, dtype: torch.dtype | None = None) -> None:
+def save_model(model: SSACLNetwork, out: Path, dtype: torch.dtype | None = None) -> None:
     """Model, config and tokenizers in `out` (dtype halves the file); each file is written aside and then moved."""
     aside = out / f"saving.{os.getpid()}"
     shutil.rmtree(aside, ignore_errors=True)
