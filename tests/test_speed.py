@@ -209,12 +209,18 @@ def test_sentences_on_the_table():
     assert speed.estimate(table, "training_step", "throughput_ratio") == "2.00 [1.50, 2.50]"
     assert speed.estimate(table, "terms_together", "milliseconds", 0) == "90"
     assert speed.estimate(table, "loader", "images_per_second") == "not measured"
-    assert "report generation costs most: 60 ms" in speed.dearest_term(table)
+    assert "report generation costs most: 60 ms" in speed.most_expensive_term(table)
     assert (
         speed.largest_consistency(table)
         == "L_ac of 512 images takes 2.5 s, and the allocator never gave more than 90 MB."
     )
     assert speed.attention_kinds(table) == "Fused attention takes 1.2 [1.2, 1.3] times (in float32) the time of plain."
+    fair, aim = timing.row("training_step_without_pair_loop", "throughput_ratio", 1.6, 1.5, 1.7), "the aim of 1.8 is"
+    for ratio, word in ((1.77, "missed"), (1.8, "reached")):
+        release = timing.row("training_step_release", "throughput_ratio", ratio, 1.5, 2)
+        told = speed.step_ratios(pd.concat([table, pd.DataFrame([fair, release])]))
+        assert told.index("1.60 [1.50, 1.70]") < told.index("2.00 [1.50, 2.50]") and f"({aim} {word})" in told
     nothing = table.iloc[:0]
+    assert "not compared" in speed.step_ratios(nothing) and "not measured" in speed.compiled(nothing)
     assert "not compared" in speed.attention_kinds(nothing)
-    assert "not measured" in speed.dearest_term(nothing) and "not measured" in speed.largest_consistency(nothing)
+    assert "not measured" in speed.most_expensive_term(nothing) and "not measured" in speed.largest_consistency(nothing)

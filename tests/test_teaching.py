@@ -7,7 +7,7 @@ import pytest
 from ssacl_lib import losses
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.datasets.study import EvaluationStudy, Phrase
-from ssacl_lib.evaluation import cases
+from ssacl_lib.evaluation import cases, difficulty, tour
 from ssacl_lib.evaluation.tour import describe
 from ssacl_lib.model.build import build_model
 from ssacl_lib.notebook import show
@@ -62,7 +62,30 @@ def test_comparison_says_above_below_or_neither(table):
 def test_tables_turn_metrics_into_columns(table):
     shown = show.show_table(table, rows={"finding": "Edema"}, columns="metric").data
     assert "| method | AUC | n |" in shown and "| this run | 0.800 [0.700, 0.900] | 9 |" in shown
+    both = show.show_table(table, rows={"method": ["chance", "this run"], "finding": "Edema"}, columns="metric").data
+    assert both.index("| chance |") < both.index("| this run |"), "in the order that was asked for"
     assert "no rows" in show.show_table(table, rows={"method": "shipped"}).data
+
+
+@pytest.mark.parametrize(("value", "place"), [(0.7, "below"), (0.9, "inside"), (0.98, "above")])
+def test_difficulty_is_told_against_its_aim(value, place):
+    found = [("Edema", 0.99), ("Fracture", 0.61), ("mean of findings", value)]
+    rows = [{"finding": f, "metric": "auc", "value": v, "low": v - 0.01, "high": v + 0.01} for f, v in found]
+    told = difficulty.difficulty_message(pd.DataFrame(rows))
+    assert f"{value:.2f} [{value - 0.01:.2f}, {value + 0.01:.2f}], {place} the aim of 0.80 to 0.97" in told
+    assert "hardest finding is Fracture (0.61), the easiest Edema (0.99)" in told
+    assert "another data set" in difficulty.difficulty_message(pd.DataFrame(columns=["finding", "metric", "value"]))
+
+
+def test_likeness_counts_where_the_mean_film_lies_in_the_band():
+    real = {"source": "real films", "low": [0, 0, 0, 0], "high": [1, 1, 1, 1]}
+    grey = [pd.DataFrame({"grey": range(4), "share": s, **more}) for s, more in
+            (([0.5, 0.5, 0.5, 2], {"source": "phantom", "low": 0, "high": 9}), ([0.5] * 4, real))]  # fmt: skip
+    spectrum = [frame.rename(columns={"grey": "frequency", "share": "power"}) for frame in grey]
+    spectrum[0]["power"] = 2
+    told = tour.likeness_message((pd.concat(grey), pd.concat(spectrum)))
+    assert "75 % of the grey levels and at 0 % of the spatial frequencies" in told
+    assert "No statistics" in tour.likeness_message(None)
 
 
 def test_setting_differences_name_every_changed_key():

@@ -16,6 +16,8 @@ from .inputs import device_of, test_studies
 from .results import cached, long_table, mean_rows, studies_hash
 
 METHOD = "supervised small CNN"
+AIM = (0.80, 0.97)
+"""Where the mean AUC is to lie: below, a network can hardly learn the task; above, methods can't be told apart by it."""
 
 
 def truth_of(seed: int, split: str, count: int) -> np.ndarray:
@@ -70,3 +72,19 @@ def phantom_difficulty(run) -> pd.DataFrame:
         share = present[[finding]].astype(float).rename(columns={finding: "prevalence"})
         rows += mean_rows({"finding": finding, "method": "phantom"}, share, share.index, settings)
     return long_table(rows, ["finding"])
+
+
+def difficulty_message(table: pd.DataFrame) -> str:
+    """One sentence: the mean AUC, where it lies against the aim, and the hardest and the easiest finding."""
+    found = table[table["metric"] == "auc"].dropna(subset=["value"])
+    if not len(found):
+        return "The difficulty is a property of the phantom; this is another data set."
+    mean = found[found["finding"] == "mean of findings"].iloc[0]
+    each = found[found["finding"] != "mean of findings"].set_index("finding")["value"]
+    low, high = AIM
+    place = "below" if mean["value"] < low else "above" if mean["value"] > high else "inside"
+    return (
+        f"A small network that is trained on the truth reaches a mean AUC of {mean['value']:.2f} "
+        f"[{mean['low']:.2f}, {mean['high']:.2f}], {place} the aim of {low:.2f} to {high:.2f}; the hardest finding is "
+        f"{each.idxmin()} ({each.min():.2f}), the easiest {each.idxmax()} ({each.max():.2f})."
+    )

@@ -199,7 +199,53 @@ def estimate(table: pd.DataFrame, what: str, metric: str, digits: int = 2) -> st
     return f"{value:.{digits}f}" if low == high else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def dearest_term(table: pd.DataFrame) -> str:
+RELEASE, RELEASE_AIM = "training_step_release", 1.8
+"""How many times the images per second of the four passes release mode was to make."""
+
+
+def against_aim(table: pd.DataFrame) -> str:
+    """Does release mode reach its aim, in words."""
+    value = table.loc[(table["what"] == RELEASE) & (table["metric"] == "throughput_ratio"), "value"].iloc[0]
+    return f"the aim of {RELEASE_AIM} is {'reached' if value >= RELEASE_AIM else 'missed'}"
+
+
+def step_ratios(table: pd.DataFrame) -> str:
+    """One sentence per mode on the training step: how many times faster, with which part of the memory."""
+    fair = estimate(table, "training_step_without_pair_loop", "throughput_ratio")
+    modes = ("training_step", RELEASE)
+    paper, release = (estimate(table, name, "throughput_ratio") for name in modes)
+    memory, memory_release = (estimate(table, name, "peak_memory_ratio") for name in modes)
+    if "not measured" in (fair, paper, release):
+        return "The training step was not compared with the reference."
+    return (
+        f"Paper mode makes {fair} times the images per second of four passes that have no loop over pairs, and {paper} "
+        f"times those of the plain reference with it, in {memory} of its memory. Release mode makes {release} times those "
+        f"of the reference ({against_aim(table)}), in {memory_release} of its memory."
+    )
+
+
+def utilisation(table: pd.DataFrame) -> str:
+    """One sentence: what the step computes, and which part of the machine's rate of matrix products it reaches."""
+    pace, work, share = (
+        estimate(table, "training_step", metric, digits)
+        for metric, digits in (("images_per_second", 0), ("gigaflop_per_step", 1), ("model_flop_utilisation", 2))
+    )
+    return (
+        f"Paper mode makes {pace} images per second; a step holds {work} GFLOP of matrix products and convolutions, and "
+        f"its model FLOP utilisation is {share}."
+    )
+
+
+def compiled(table: pd.DataFrame) -> str:
+    """One sentence: what torch.compile gains, and what it takes to begin."""
+    ratio = estimate(table, "training_step_compiled", "throughput_ratio")
+    seconds = estimate(table, "training_step_compiled", "warm_up_seconds", 0)
+    if ratio == "not measured":
+        return "torch.compile was not measured here."
+    return f"Compiled, the step makes {ratio} times the images per second of the plain one, after {seconds} s of compiling."
+
+
+def most_expensive_term(table: pd.DataFrame) -> str:
     """One sentence: the term that costs most when it is computed alone, and its share of the step's time."""
     alone = table[(table["metric"] == "milliseconds") & table["what"].str.startswith("term_")]
     step = table[(table["metric"] == "milliseconds") & (table["what"] == "step_with_optimizer")]["value"]

@@ -103,3 +103,19 @@ def likeness(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         for mine, theirs in zip(here, real, strict=True)
     ]
     return frames[0], frames[1]
+
+
+def likeness_message(measured: tuple[pd.DataFrame, pd.DataFrame] | None) -> str:
+    """One sentence: at how many grey levels and spatial frequencies the mean film lies in the band of the real ones."""
+    if measured is None:
+        return "No statistics of real films are stored for this image size."
+    inside = []
+    for frame, x, y in zip(measured, ("grey", "frequency"), ("share", "power"), strict=True):
+        real = frame[frame["source"] == "real films"].set_index(x)
+        here = frame[frame["source"] != "real films"].set_index(x)[y]
+        inside.append(100 * here.between(real["low"], real["high"]).mean())
+    name = next(source for source in measured[0]["source"] if source != "real films")
+    return (
+        f"The mean film of {'the phantom' if name == 'phantom' else name} lies within the middle 90 % of real films at "
+        f"{inside[0]:.0f} % of the grey levels and at {inside[1]:.0f} % of the spatial frequencies."
+    )

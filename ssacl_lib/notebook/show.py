@@ -41,17 +41,22 @@ def show_source(function: Callable, docstring: bool = False) -> Markdown:
 def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, columns: str | None = None) -> Markdown:
     """A long table as text, "value [low, high]" in one column.
 
-    rows: column -> value or list of values to keep. columns: the column whose entries become columns ("metric"), in words,
-    with the number of studies or phrases behind each row at the end.
-    A table without rows becomes a sentence.
+    rows: column -> value or list of values to keep, in the order of the list. columns: the column whose entries become
+    columns ("metric"), in words, with the number of studies or phrases behind each row at the end. A table without rows
+    becomes a sentence.
     """
-    for column, wanted in (rows or {}).items():
-        frame = frame[frame[column].isin([wanted] if isinstance(wanted, str) else list(wanted))]
+    for column, wanted in reversed((rows or {}).items()):
+        place = {value: i for i, value in enumerate([wanted] if isinstance(wanted, str) else wanted)}
+        frame = frame[frame[column].isin(place)].sort_values(
+            column, key=lambda c, place=place: c.map(place), kind="stable"
+        )
     if not len(frame):
         return Markdown("*This data set has no rows for this table.*")
     if columns is None:
         return Markdown(to_markdown(frame.drop(columns=["seed"], errors="ignore")))
-    entries = list(dict.fromkeys(frame[columns]))
+    asked = (rows or {}).get(columns, frame[columns])
+    asked = [asked] if isinstance(asked, str) else asked
+    entries = [entry for entry in dict.fromkeys(asked) if entry in set(frame[columns])]
     about = [c for c in frame.columns if c not in (columns, "value", "low", "high", "n", "runs", "seed")]
     about = [c for c in about if frame[c].nunique() > 1] or about[-1:]
     about = [

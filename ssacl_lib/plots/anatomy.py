@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from ..anatomy import ANATOMIES, default_graph, findings_for
 from ..observations import FINDINGS
@@ -100,10 +102,13 @@ def findings_gallery(shown: Sequence[tuple[np.ndarray, np.ndarray, str]] | None)
 
 def branch(node: str) -> str:
     """The child of the chest in which a node lies ("chest" for the chest)."""
-    graph, path = default_graph(), [node]
-    while (parent := graph.parent(path[-1])) is not None:
-        path.append(parent)
-    return path[-2] if len(path) > 1 else path[-1]
+    return _upwards(node)[-2:][0]
+
+
+def _upwards(node: str) -> list[str]:
+    """The node and what it lies in, up to the chest."""
+    parent = default_graph().parent(node)
+    return [node] if parent is None else [node, *_upwards(parent)]
 
 
 def radial_layout() -> dict[str, tuple[float, float]]:
@@ -123,13 +128,14 @@ def draw_tree(ax, values: Mapping[str, float] | None = None, chosen: str | None 
     for radius in RING[1:]:
         circle = np.linspace(0, 2 * np.pi, 200)
         ax.plot(radius * np.cos(circle), radius * np.sin(circle), color=style.PALE, linewidth=0.5, zorder=0)
+    lit = {node for node in graph.nodes if chosen in _upwards(node)} if chosen else set(graph.nodes)
     for parent, child in graph.edges:
         ends = zip(place[parent], place[child], strict=True)
-        ax.plot(*ends, color=style.ANATOMY_COLOURS[branch(child)], linewidth=0.9, alpha=0.7, zorder=1)
-    lit = set(graph.leaves_below(chosen)) | {chosen} if chosen else set()
+        alpha = 0.7 if {parent, child} <= lit else 0.25
+        ax.plot(*ends, color=style.ANATOMY_COLOURS[branch(child)], linewidth=0.9, alpha=alpha, zorder=1)
     for node, (x, y) in place.items():
         leaf, colour = node in graph.leaves, style.ANATOMY_COLOURS[branch(node)]
-        shown = not chosen or node in lit
+        shown = node in lit
         marker = {"markersize": 3.6 if leaf else 5, "markerfacecolor": "white" if leaf else colour}
         ax.plot(x, y, "o", color=colour, markeredgewidth=0.9, alpha=1 if shown else 0.3, zorder=3, **marker)
         if node == chosen:
@@ -218,32 +224,34 @@ def restored_values(values: Mapping[str, float]) -> Figure:
 
 
 def node_explorer(image: np.ndarray, masks: Mapping[str, np.ndarray], node: str) -> Figure | str:
-    """One node: its place in the tree, and its region and its children's on a film; masks: node -> [H, W] bool."""
+    """One node: its place in the tree, and its region and its children's on a film; masks: node -> [H, W] bool.
+
+    A node without children has its region in the colour of its branch.
+    """
     if not has_all_nodes(masks):
         return NO_MASKS
     graph = default_graph()
-    figure = style.new_figure(style.DOUBLE, 92)
+    figure = style.new_figure(style.DOUBLE, 100)
     tree, film = figure.subplots(1, 2, width_ratios=(1.25, 1))
     draw_tree(tree, chosen=node, size=5)
     style.show_film(film, image)
     colours = (style.SKY, style.ORANGE, style.GREEN, style.PINK, style.YELLOW, style.BROWN, style.PURPLE)
-    for child, colour in zip(graph.children(node), colours, strict=False):
-        _fill(film, masks[child], colour)
-        style.outline(film, masks[child], colour, 0.7)
-    mask = masks[node]
-    style.outline(film, mask, "white", 1.4)
-    if not graph.children(node):
-        _fill(film, mask, style.ANATOMY_COLOURS[branch(node)])
+    drawn = list(zip(graph.children(node), colours, strict=False)) or [(node, style.ANATOMY_COLOURS[branch(node)])]
+    for region, colour in drawn:
+        _fill(film, masks[region], colour)
+        style.outline(film, masks[region], colour, 0.7)
+    style.outline(film, masks[node], "white", 1.4)
     words = ", ".join(graph.synonyms[node][:3])
-    film.set_title(f"{node}: {100 * mask.mean():.1f} % of the film")
+    film.set_title(f"{node} (white): {100 * masks[node].mean():.1f} % of the film")
     film.set_xlabel(style.wrap(f"also called: {words}" if words else "no other name in the graph", 60), fontsize=6.5)
+    patches = [Patch(facecolor=to_rgba(colour, 0.5), edgecolor=colour, label=region) for region, colour in drawn]
+    if graph.children(node):
+        figure.legend(handles=patches, loc="outside lower right", ncols=3, fontsize=6)
     return figure
 
 
 def _fill(ax, mask, colour, alpha: float = 0.38) -> None:
     """A mask as a translucent patch of colour."""
-    from matplotlib.colors import to_rgba
-
     layer = np.zeros((*np.shape(mask), 4))
     layer[np.asarray(mask, bool)] = to_rgba(colour, alpha)
     ax.imshow(layer, interpolation="nearest")
