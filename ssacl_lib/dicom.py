@@ -44,6 +44,12 @@ def read_dicom(path: Path) -> Film:
         raise refusal(path, "can't read this DICOM file", error, MEND) from None
 
 
+def stored_dicom_shape(path: Path) -> tuple[int, int]:
+    """Rows and columns, from the header alone."""
+    dataset = _quiet_pydicom().dcmread(path, force=True, stop_before_pixels=True)
+    return int(dataset.Rows), int(dataset.Columns)
+
+
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 

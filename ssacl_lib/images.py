@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .dicom import read_dicom
+from .dicom import read_dicom, stored_dicom_shape
 from .film import MOST_PIXELS, Film, check_numbers, check_size, noted, quiet, refusal, spelt, stretch, turned
 
 MAGIC = {
@@ -144,6 +144,21 @@ def read_film(path: Path | str) -> Film:
     if kind == "unknown":
         raise ValueError(f"{spelt(path)}: not a PNG, JPEG, TIFF, BMP or DICOM picture; convert it to one of these")
     return noted(read_dicom(path) if kind == "DICOM" else _read_picture(path, kind))
+
+
+def stored_shape(path: Path) -> tuple[int, int] | None:
+    """Height and width of a picture as it is stored, from its header alone; None where it can't be read."""
+    try:
+        kind = kind_of(path)
+        if kind == "DICOM":
+            return stored_dicom_shape(path)
+        if kind in ("empty", "unknown"):
+            return None
+        quiet("PIL")
+        with Image.open(path, formats=(kind,)) as picture:
+            return picture.size[::-1]
+    except Exception:  # whatever a library makes of a broken file
+        return None
 
 
 def read_image(path: Path | str) -> np.ndarray:

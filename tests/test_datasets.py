@@ -15,7 +15,7 @@ from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studi
 from ssacl_lib.datasets.phantom import boxes_around, phrases_of
 from ssacl_lib.datasets.registry import load_evaluation, load_training, outside_data
 from ssacl_lib.datasets.study import EvaluationStudy, Study
-from ssacl_lib.observations import BLANK, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.settings import load_settings
@@ -267,10 +267,10 @@ def test_missing_folder_table_and_pictures(film_folder, studies_folder, tmp_path
     with pytest.raises(ValueError, match="needs data_root"):
         load_training(load_settings("smoke", dataset="folder"))
     shutil.rmtree(film_folder / "images")
-    with pytest.raises(ValueError, match="none of the 8 pictures .*no such file"):
+    with pytest.raises(ValueError, match=r"none of the 8 pictures .*no such file"):
         load_training(folder_settings(film_folder))
     (film_folder / "studies.csv").unlink()
-    with pytest.raises(FileNotFoundError, match="studies.csv: no such table"):
+    with pytest.raises(FileNotFoundError, match=r"studies\.csv: no such table"):
         load_training(folder_settings(film_folder))
 
 
@@ -280,6 +280,128 @@ def test_the_data_fingerprint_sees_changes(film_folder):
     assert data_fingerprint(film_folder) == before
     edit(film_folder, "region_boxes.csv", lambda t: t.assign(x=9))
     assert data_fingerprint(film_folder) != before
+
+
+# ---- tables as people write them
+REPORT = '"Small right pleural effusion, unchanged."'
+
+
+def write_table(root, text: str, name="studies.csv"):
+    (root / name).write_bytes(text.encode("utf-8"))
+    return root
+
+
+def twelve(line, header="image,report", end="\n") -> str:
+    return end.join([header, *(line.format(name=f"images/{number:02d}.png") for number in range(12)), ""])
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (twelve("{name};" + REPORT, "image;report"), 12),  # Excel in German
+        (twelve("{name}\t" + REPORT, "image\treport"), 12),
+        ("\ufeff" + twelve("{name}," + REPORT, end="\r\n"), 12),
+        (twelve("{name}," + REPORT) + ",\n , \n", 12),  # lines without text
+        (twelve("{name}," + REPORT).replace(REPORT, "N/A", 1), 11),
+        (twelve("{name}," + REPORT).replace(REPORT, "FINDINGS: IMPRESSION:", 2), 10),
+        (twelve("{name}," + REPORT).replace(REPORT, "___", 1).replace(REPORT, ".", 1), 10),
+        (twelve("{name}," + REPORT).replace(REPORT, '"a\n""b"", c"', 1), 12),
+    ],
+)
+def test_tables_of_all_sorts_are_read(film_folder, text, count):
+    table = read_studies(write_table(film_folder, text), seed=0)
+    assert len(table) == count and table.attrs["silent"] == 12 - count and table.index.tolist() == list(range(count))
+    assert set(table["split"]) == {"train", "validation", "test"}
+    assert table["report"].isin(["Small right pleural effusion, unchanged.", 'a\n"b", c']).all()
+
+
+def test_what_says_nothing_is_told(film_folder, studies_folder, capsys):
+    text = twelve("{name}," + REPORT).replace(REPORT, "N/A", 1).replace("report\n", "report,split\n")
+    write_table(film_folder, "\n".join(line + ",train" if "png" in line else line for line in text.splitlines()))
+    load_training(folder_settings(film_folder))
+    assert "1 reports of studies.csv say nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            twelve("{name},no effusion, no pneumothorax"),
+            r"line 2: 3 cells where the header has 2; put a text with commas",
+        ),
+        (twelve("{name}," + REPORT).replace(REPORT, "a, b", 4).replace("a, b", REPORT, 3), "line 5: 3 cells"),
+        (twelve("{name}," + REPORT) + "x.png\n", "line 14: 1 cells"),
+        (twelve("{name}," + REPORT).replace(REPORT, '"open', 1), "line 2: not readable as CSV"),
+        (twelve("{name},a,1,0", "image,report,Edema,edema"), "'Edema' and 'edema' are the same finding"),
+        (twelve("{name},a,1,0", "image,report,Edema,Edema"), "'Edema' is there twice"),
+        (twelve("{name},N/A"), "no report says anything"),
+        ("", "empty"),
+    ],
+)
+def test_tables_that_would_shift_are_refused_with_their_line(film_folder, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_studies(write_table(film_folder, text), seed=0)
+
+
+def test_findings_are_known_by_other_spellings(film_folder, studies_folder):
+    write_table(film_folder, twelve("{name},a,1,0", "image,report,Pleural_Effusion, enlarged-cardiomediastinum "))
+    labels = FolderSource(folder_settings(film_folder), "test").labels
+    assert (labels[:, OBSERVATIONS.index("Pleural Effusion")] == POSITIVE).all()
+    assert (labels[:, OBSERVATIONS.index("Enlarged Cardiomediastinum")] == NEGATIVE).all()
+
+
+def test_not_utf_8_says_how_to_mend(film_folder):
+    (film_folder / "studies.csv").write_bytes("image,report\na.png,Herzgröße normal\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"studies\.csv: not readable as CSV in UTF-8 .*; save it as CSV UTF-8"):
+        read_studies(film_folder, 0)
+
+
+def phrase_boxes(root, *boxes):
+    rows = [f"images/{number:02d}.png,whole film,Lung Opacity,{box}" for number in range(12) for box in boxes]
+    write_table(root, "\n".join(["image,phrase,finding,x,y,w,h", *rows, ""]), "phrase_boxes.csv")
+
+
+@pytest.mark.parametrize("boxes", [["0,0,80,40"], ["-5,-5,200,200"], ["0,0,41,40", "40,0,40,40"]])
+def test_boxes_of_the_whole_film_are_left_out_and_counted(film_folder, studies_folder, capsys, boxes):
+    phrase_boxes(film_folder, *boxes)
+    studies = load_evaluation(folder_settings(film_folder), "test")
+    assert not any(study.phrases for study in studies)
+    assert (
+        f"{len(studies) * len(boxes)} boxes of phrase_boxes.csv (test) cover the whole film" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("box", ["90,0,10,10", "0,40,10,10", "-20,0,20,10"])
+def test_a_box_beside_its_film_stops_before_the_training(film_folder, box):
+    phrase_boxes(film_folder, box)
+    with pytest.raises(ValueError, match=r"phrase_boxes\.csv: line \d+: the box .* a film of 80 x 40 pixels"):
+        FolderSource(folder_settings(film_folder), "test")
+    FolderSource(folder_settings(film_folder), "train")
+
+
+def test_boxes_turn_with_their_film_and_only_the_film_counts(film_folder, studies_folder):
+    from ssacl_lib.evaluation.grounding import score_map
+
+    exif = Image.Exif()
+    exif[274] = 6
+    for number in range(12):
+        path = film_folder / "images" / f"{number:02d}.png"
+        Image.open(path).save(path, exif=exif)
+    phrase_boxes(film_folder, "0,0,40,20")  # of the stored 80 x 40: the upper left; upright, 40 x 80: the upper right
+    study = load_evaluation(folder_settings(film_folder), "test")[0]
+    (phrase,) = study.phrases
+    assert study.film == (slice(0, 64), slice(16, 48)) and phrase.boxes.tolist() == [[32, 0, 16, 32]]
+    heatmap = phrase.mask + np.pad(np.ones((64, 16)) * 9.0, ((0, 0), (48, 0)))  # loud beside the film
+    assert score_map(heatmap, phrase.mask, study.film)["pointing"] == 1 > score_map(heatmap, phrase.mask)["pointing"]
+
+
+def test_a_corrected_box_makes_no_study_and_no_training_old(film_folder):
+    settings = folder_settings(film_folder)
+    before = [FolderSource(settings, split).fingerprint for split in ("train", "validation", "test")]
+    known = outside_data(settings)
+    edit(film_folder, "phrase_boxes.csv", lambda t: t.assign(x=9))
+    assert [FolderSource(settings, split).fingerprint for split in ("train", "validation", "test")] == before
+    assert outside_data(settings) != known
 
 
 # ---- the authors' tables

@@ -10,54 +10,36 @@ put in order by a hash of their name and the seed: the first 70 % train, the nex
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..anatomy import default_graph
-from ..images import box_mask, letterbox, letterbox_box, read_film, read_image
+from ..images import box_mask, film_rectangle, letterbox, letterbox_box, read_film, read_image
 from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
+from .boxes import PHRASE_BOXES, REGION_BOXES, image_path, read_boxes
+from .csv_table import read_csv
 from .study import EvaluationStudy, Phrase, Study
 
 TABLE = "studies.csv"
-REGION_BOXES = "region_boxes.csv"
-PHRASE_BOXES = "phrase_boxes.csv"
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.8)
 """Where validation and test begin in the ordered patients."""
 
 
-def read_csv(path: Path, needed: Sequence[str]) -> pd.DataFrame:
-    """A table with every cell as text; raises FileNotFoundError or ValueError where it or a needed column is missing."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table; it needs the columns {', '.join(needed)}")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as CSV in UTF-8 ({error})") from None
-    table.columns = [str(name).strip() for name in table.columns]
-    if absent := [name for name in needed if name not in table.columns]:
-        raise ValueError(f"{path}: no column {absent[0]!r}; there are {', '.join(table.columns)}")
-    return table
-
-
-def image_path(root: Path, name: str) -> Path:
-    """The file of an `image` entry: relative to the folder itself or to its images/."""
-    direct = root / name
-    return direct if direct.is_file() else root / "images" / name
-
-
 def read_studies(root: Path | str, seed: int) -> pd.DataFrame:
     """Read and check studies.csv: columns image, report, patient, split, and the finding columns under their own names.
 
+    Rows whose report says nothing ("N/A", headings alone) are left out; `attrs["silent"]` counts them.
+
     Raises:
         FileNotFoundError: no such folder or no studies.csv.
-        ValueError: a column is missing, a report is blank, an unknown split, or a patient in two splits.
+        ValueError: a column is missing or there twice, a report is blank, an unknown split, or a patient in two splits.
     """
     root = Path(root)
     if not root.is_dir():
@@ -72,12 +54,40 @@ def read_studies(root: Path | str, seed: int) -> pd.DataFrame:
         raise ValueError(f"{path}: {blank.sum()} rows without a report (first: {first}); fill them in or delete them")
     if double := table["image"][table["image"].duplicated()].tolist():
         raise ValueError(f"{path}: image {double[0]!r} is listed more than once")
+    table = _named_findings(table, path)
+    silent = table["report"].map(says_nothing)
+    if silent.all():
+        raise ValueError(f"{path}: no report says anything (first: {table['report'].iloc[0]!r})")
+    table = table[~silent].reset_index(drop=True)
+    table.attrs["silent"] = int(silent.sum())
     patient = table["patient"].str.strip() if "patient" in table else pd.Series("", index=table.index)
     table["patient"] = patient.where(patient != "", table["image"])
-    names = {observation.lower(): observation for observation in OBSERVATIONS}
-    table = table.rename(columns={name: names[name.lower()] for name in table if name.lower() in names})
     table["split"] = _given_split(table, path) if "split" in table else _drawn_split(table["patient"], seed)
     return table
+
+
+def says_nothing(report: str) -> bool:
+    """Headings alone, "N/A", or no letter at all.
+
+    >>> says_nothing("FINDINGS: IMPRESSION:"), says_nothing("N/A"), says_nothing("___"), says_nothing("Normal.")
+    (True, True, True, False)
+    """
+    text = re.sub(r"\b[A-Za-z ]+:", " ", report)
+    return "".join(filter(str.isalpha, text)).lower() in ("", "na", "nan", "none", "null", "nil", "notavailable")
+
+
+def _named_findings(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The columns of findings under the observations' names, in whatever case, with "_" or "-" for a blank."""
+
+    def plain(name: str) -> str:
+        return re.sub(r"[\s_-]+", " ", name.strip().lower())
+
+    names = {plain(observation): observation for observation in OBSERVATIONS}
+    renamed = {name: names[plain(name)] for name in table if plain(name) in names}
+    for observation in set(renamed.values()):
+        if len(same := [name for name, other in renamed.items() if other == observation]) > 1:
+            raise ValueError(f"{path}: the columns {same[0]!r} and {same[1]!r} are the same finding; delete one")
+    return table.rename(columns=renamed)
 
 
 def _given_split(table: pd.DataFrame, path: Path) -> pd.Series:
@@ -124,12 +134,11 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
     return labels
 
 
-def data_fingerprint(root: Path | str | None) -> str:
-    """Hex digest of the tables' contents and of the pictures' names and sizes."""
+def data_fingerprint(root: Path | str | None, boxes: bool = True) -> str:
+    """Hex digest of the tables' contents and of the pictures' names and sizes; boxes=False: of what training reads alone."""
     root = Path(root or "")
-    tables = [
-        [name, sha256_file(root / name)] for name in (TABLE, REGION_BOXES, PHRASE_BOXES) if (root / name).is_file()
-    ]
+    names = (TABLE, REGION_BOXES, PHRASE_BOXES) if boxes else (TABLE,)
+    tables = [[name, sha256_file(root / name)] for name in names if (root / name).is_file()]
     pictures = [image_path(root, name) for name in read_csv(root / TABLE, ("image", "report"))["image"]]
     return sha256_json([tables, [[p.name, p.stat().st_size if p.is_file() else -1] for p in pictures]])
 
@@ -149,10 +158,21 @@ class FolderSource:
         self.table = table[table["split"] == split].reset_index(drop=True)
         if self.table.empty:
             raise ValueError(f"{self.root / TABLE}: no study in the split {split!r}")
+        if split == "test":  # the split whose boxes are scored: a wrong one stops before the training, not after it
+            read_boxes(self.root, self.table["image"].tolist())
         self.labels = labels_of(self.table)
         self.count = len(self.table)
+        silent = table.attrs.get("silent", 0)
+        self.left_out = (
+            f"{silent} reports of {TABLE} say nothing (N/A, headings alone) and are left out" if silent else ""
+        )
         self.image_size = settings.data.image_size
-        what = [settings.seed, self.image_size, data_fingerprint(self.root), code_behind(__name__)]
+        what = [
+            settings.seed,
+            self.image_size,
+            data_fingerprint(self.root, boxes=False),
+            code_behind(__name__),
+        ]
         self.fingerprint = f"folder-{split}-{sha256_json(what)[:16]}"
 
     def studies(self, numbers: Sequence[int]) -> list[Study | str]:
@@ -171,17 +191,18 @@ class FolderSource:
 class FolderEvaluation(Sequence[EvaluationStudy]):
     """The evaluation view of a split: pictures read when asked for, boxes as masks of the letterboxed square.
 
-    Pictures that can't be read are left out (`skipped` numbers of the split's rows).
+    Pictures that can't be read are left out (`skipped` numbers of the split's rows), and so are boxes of whole films.
     """
 
     def __init__(self, settings: Settings, split: str, skipped: Sequence[int] = (), limit: int | None = None):
         self._source = FolderSource(settings, split)
         rows = [number for number in range(self._source.count) if number not in set(skipped)]
         self._rows = rows[:limit]
-        self._regions = _boxes(self._source.root / REGION_BOXES, ("region",))
-        self._phrases = _boxes(self._source.root / PHRASE_BOXES, ("phrase", "finding"))
-        _check_names(self._source.root / REGION_BOXES, self._regions, "region", default_graph().nodes)
-        _check_names(self._source.root / PHRASE_BOXES, self._phrases, "finding", OBSERVATIONS)
+        boxes = read_boxes(self._source.root, self._source.table["image"].tolist())
+        self._regions, self._phrases = boxes[REGION_BOXES][0], boxes[PHRASE_BOXES][0]
+        for name, (_, left_out) in boxes.items():
+            if left_out:
+                print(f"{left_out} boxes of {name} ({split}) cover the whole film and are left out")
         self._kept: dict[int, EvaluationStudy] = {}
 
     def __len__(self) -> int:
@@ -212,29 +233,9 @@ class FolderEvaluation(Sequence[EvaluationStudy]):
         return EvaluationStudy(
             study_id=row["image"], patient_id=row["patient"], image=letterbox(picture, size), report=row["report"],
             labels=labels, truth=labels[1:] == POSITIVE if given else None, regions=regions, phrases=tuple(phrases),
+            film=film_rectangle(picture.shape, size),
         )  # fmt: skip
 
 
 def _groups(table: pd.DataFrame, column: str):
     return table.groupby(column, sort=False) if len(table) else ()
-
-
-def _boxes(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
-    """A table of boxes with one tuple per row in `box`, and the lower-cased phrase in `key`; None where there is none."""
-    if not path.is_file():
-        return None
-    table = read_csv(path, ("image", *columns, "x", "y", "w", "h"))
-    numbers = table[["x", "y", "w", "h"]].apply(pd.to_numeric, errors="coerce")
-    wrong = numbers.isna().any(axis=1) | (numbers["w"] <= 0) | (numbers["h"] <= 0)
-    if wrong.any():
-        raise ValueError(f"{path}: line {wrong.idxmax() + 2}: x, y, w, h should be numbers, w and h above 0")
-    table["box"] = list(numbers.itertuples(index=False, name=None))
-    if "phrase" in table:
-        table["key"] = table["phrase"].str.strip().str.lower()
-    return table
-
-
-def _check_names(path: Path, table: pd.DataFrame | None, column: str, known: Sequence[str]) -> None:
-    unknown = sorted(set(table[column]) - set(known)) if table is not None else []
-    if unknown:
-        raise ValueError(f"{path}: unknown {column} {unknown[0]!r}; there are {', '.join(known)}")

@@ -84,6 +84,8 @@ def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
     source = source_for(settings, split)
     prepared = build(source, settings, split)
     studies = TrainingStudies(prepared, source.count, source.image_size)
+    if split == "train" and (left_out := getattr(source, "left_out", "")):
+        print(left_out)
     if studies.skipped:
         reasons = [reason for _, reason in studies.skipped]
         with atomic_write(prepared / "skipped.csv") as handle:

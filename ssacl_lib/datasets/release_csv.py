@@ -26,7 +26,7 @@ from ..images import read_image, squeeze
 from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
-from .folder import read_csv
+from .csv_table import read_csv
 from .shards import TrainingStudies
 from .study import EvaluationStudy, Study
 

@@ -48,6 +48,7 @@ class EvaluationStudy:
 
     truth: [13] bool in the order of OBSERVATIONS[1:], the generator's or the readers' findings; None where unknown.
     regions: node name of the anatomy graph -> [H, W] bool mask (empty where a data set has none).
+    film: rows and columns of the image that the film fills; the rest is padding, in which no map is scored.
     """
 
     study_id: str
@@ -60,3 +61,4 @@ class EvaluationStudy:
     phrases: tuple[Phrase, ...] = ()
     prompt: str | None = None
     leaf_open: np.ndarray | None = None
+    film: tuple[slice, slice] = (slice(None), slice(None))

@@ -61,10 +61,11 @@ def with_parents(leaves: np.ndarray) -> np.ndarray:
 
 
 def node_scores(study, maps: np.ndarray) -> list[dict]:
-    """Pointing share and CNR of maps [32, H, W] for the nodes that have a mask in the study."""
+    """Pointing share and CNR of maps [32, H, W], on the film itself, for the nodes that have a mask in the study."""
     rows = []
-    for node, heatmap in zip(default_graph().nodes, maps, strict=True):
-        mask = study.regions.get(node)
+    for node, whole in zip(default_graph().nodes, maps, strict=True):
+        mask, heatmap = study.regions.get(node), whole[study.film]
+        mask = None if mask is None else mask[study.film]
         if mask is not None and mask.any() and not mask.all():
             rows.append(
                 {
@@ -124,10 +125,14 @@ def score_priors(studies: Sequence) -> pd.DataFrame:
     )
     rows = [row for study in studies for row in node_scores(study, prior)]
     base = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"])
-    areas = {(study.study_id, node): float(mask.mean()) for study in studies for node, mask in study.regions.items()}
+    areas = {
+        (study.study_id, node): float(mask[study.film].mean())
+        for study in studies
+        for node, mask in study.regions.items()
+    }
     covered = [areas[place] for place in zip(base["study"], base["node"], strict=True)]
     frames = [base.assign(method=PRIOR), base.assign(method=CHANCE, pointing=covered, cnr=0.0)]
-    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS).astype({score: float for score in SCORES})
+    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS).astype(dict.fromkeys(SCORES, float))
 
 
 def anatomy_table(per_node: pd.DataFrame, settings) -> pd.DataFrame:

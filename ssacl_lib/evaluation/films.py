@@ -80,7 +80,7 @@ def region_rows(study, maps: Sequence[np.ndarray], about: dict, controls=("own",
                     "region": region,
                     "control": control,
                     **about,
-                    **score_map(heatmap, study.regions[region]),
+                    **score_map(heatmap, study.regions[region], study.film),
                 }
             )
     return rows

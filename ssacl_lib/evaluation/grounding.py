@@ -31,7 +31,7 @@ from ..observations import OBSERVATIONS
 from .controls import PRIOR, paired_scores
 from .inputs import test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
-from .targets import Target, collect_targets, shift, shift_targets
+from .targets import WHOLE, Target, collect_targets, shift, shift_targets
 
 MAPS = ("masked", "similarity")
 RELEASE_MAPS = ("cls attention", "weighted tokens", "grad-cam")
@@ -41,11 +41,13 @@ COLUMNS = ["study", "finding", "phrase", "method", "map", "control", *SCORES, "e
 CHUNK = 16  # studies whose maps are in memory at once
 
 
-def score_map(heatmap: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+def score_map(heatmap: np.ndarray, mask: np.ndarray, film: tuple[slice, slice] = WHOLE) -> dict[str, float]:
     """CNR, mean IoU and mean Dice over the thresholds, and pointing share of a map [H, W] against a mask [H, W] bool.
 
-    A map without any noise has an infinite CNR, which no mean survives: it counts as 100.
+    Only the rows and columns of the film count, not the padding beside it. A map without any noise has an infinite CNR,
+    which no mean survives: it counts as 100.
     """
+    heatmap, mask = heatmap[film], mask[film]
     return {
         "cnr": float(np.clip(contrast_to_noise_ratio(heatmap, mask), -100, 100)),
         "miou": float(iou(heatmap, mask).mean()),
@@ -159,7 +161,7 @@ def score_jobs(model, kind: str, title: str, settings, jobs: list[tuple], contro
                                 "phrase": target.phrase,
                                 "map": kind,
                                 "control": name,
-                                **score_map(by_text[text], target.mask),
+                                **score_map(by_text[text], target.mask, target.film),
                                 "evidence": evidence,
                             }
                         )
@@ -181,7 +183,7 @@ def score_prior(targets: Sequence[Target], studies: Sequence, settings) -> pd.Da
             "method": PRIOR,
             "map": "prior",
             "control": control,
-            **score_map(prior, target.mask),
+            **score_map(prior, target.mask, target.film),
             "evidence": None,
         }
         for control, members in (("own", targets), ("shifted", shifted))

@@ -8,6 +8,9 @@ import numpy as np
 
 from ..observations import OBSERVATIONS, POSITIVE
 
+WHOLE = (slice(None), slice(None))
+"""All rows and all columns."""
+
 SIDE = re.compile(r"\b(right|left)\b", re.IGNORECASE)
 
 
@@ -18,6 +21,7 @@ class Target:
     study: position in the list of studies. mask: [H, W] bool, where the phrase's finding is.
     swapped: a phrase of a finding that this study does not have, from another study; None where there is none.
     other_side: the phrase with right and left exchanged; None unless it names exactly one side.
+    film: rows and columns of the image that the film fills.
     """
 
     study: int
@@ -26,6 +30,7 @@ class Target:
     mask: np.ndarray
     swapped: str | None = None
     other_side: str | None = None
+    film: tuple[slice, slice] = WHOLE
 
     @property
     def texts(self) -> dict[str, str]:
@@ -58,7 +63,9 @@ def collect_targets(studies: Sequence, seed: int) -> list[Target]:
             key = (number, phrase.finding, phrase.text.lower())
             before = united.get(key)
             mask = phrase.mask if before is None else before.mask | phrase.mask
-            united[key] = Target(number, phrase.finding, before.phrase if before else phrase.text, mask)
+            united[key] = Target(
+                number, phrase.finding, before.phrase if before else phrase.text, mask, film=study.film
+            )
     targets = [target for target in united.values() if target.mask.any()]
     present = {target.study: findings_of(studies[target.study]) for target in targets}
     for target in targets:
@@ -102,5 +109,16 @@ def shift_targets(targets: Sequence[Target], width: int) -> dict[int, tuple[int,
         columns = round(width / 6) * (1 if target.study % 2 == 0 else -1)
         moved = shift(target.mask, columns, "empty")
         if moved.sum() * 2 >= target.mask.sum():
-            by_study.setdefault(target.study, (columns, []))[1].append(replace(target, mask=moved))
+            by_study.setdefault(target.study, (columns, []))[1].append(
+                replace(target, mask=moved, film=_moved_film(target.film, columns, width))
+            )
     return by_study
+
+
+def _moved_film(film: tuple[slice, slice], columns: int, width: int) -> tuple[slice, slice]:
+    """Where a film lies in its image after `shift`; what has left the image is gone."""
+    rows, across = film
+    if across == slice(None):
+        return film
+    start, stop, _ = across.indices(width)
+    return rows, slice(max(start + columns, 0), min(stop + columns, width))
