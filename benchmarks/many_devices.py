@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import torch
 from training_step import FlopCounter
-from workload import batch_of, build, changed
+from workload import batch_of, build
 
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.losses import anatomical_consistency_loss
@@ -162,8 +162,7 @@ def main() -> None:
     parser.add_argument("--per-node", type=int, default=8, help="GPUs of one machine (default 8)")
     options = parser.parse_args()
     settings = load_settings(options.profile)
-    settings = changed(
-        settings,
+    settings = settings.changed(
         **{
             "data.image_size": options.image_size or settings.data.image_size,
             "training.batch_size": 2,

@@ -10,7 +10,7 @@ shuffled sentences, token ids), as the training loop asks for them. All on the C
 from functools import partial
 
 from timing import alternate, measured
-from workload import build, changed, run_script
+from workload import build, run_script
 
 from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.phantom import organ_maps, render
@@ -23,7 +23,7 @@ STUDIES = 192
 def rows(settings: Settings, device="cpu", quick: bool = False) -> list[dict]:
     """Images per second of the renderer, of reading and of the loader, and the loader's batches per second."""
     count = min(settings.data.train_studies, 32 if quick else STUDIES)
-    wanted = changed(settings, dataset="phantom", data_root=None, **({} if quick else {"data.train_studies": STUDIES}))
+    wanted = settings.changed(dataset="phantom", data_root=None, **({} if quick else {"data.train_studies": STUDIES}))
     studies, maps = load_training(wanted, "train"), organ_maps(wanted.data.image_size)
     made = partial(
         render,

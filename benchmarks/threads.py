@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from timing import measured, paired_ratio, timed
-from workload import Trainer, batch_of, build, changed, precisions, run_script
+from workload import Trainer, batch_of, build, precisions, run_script
 
 from ssacl_lib.settings import Settings, load_settings
 from ssacl_lib.threads import SAME_KERNELS, WAITING
@@ -42,7 +42,7 @@ def child(profile: str, seed: int) -> None:
     precision = os.environ.get("STEP_PRECISION", precisions("cpu")[0])
     torch.use_deterministic_algorithms("STEP_DETERMINISTIC" in os.environ)
     model = build(settings, "cpu")
-    step = Trainer(model, changed(settings), batch_of(model, settings, "cpu"), precision)
+    step = Trainer(model, settings, batch_of(model, settings, "cpu"), precision)
     step()
     print(json.dumps({"threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:

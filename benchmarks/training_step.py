@@ -26,7 +26,7 @@ import torch
 from timing import alternate, matmul_rate, measured, paired_ratio, peak_memory, row, timed
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-from workload import Trainer, batch_of, build, changed, precisions, reference_step, run_script
+from workload import Trainer, batch_of, build, precisions, reference_step, run_script
 
 from ssacl_lib.losses import anatomical_consistency_loss
 from ssacl_lib.settings import Settings
@@ -47,7 +47,7 @@ LARGE_BATCH = 1024
 
 def trainer(name: str, settings: Settings, device, precision: str) -> Trainer:
     """A formulation by name, with a model of its own (equal sizes, random weights); the batch depends on the settings only."""
-    own = changed(settings, **{"model.attention": "paper" if name in ("paper", "dense") else "release"})
+    own = settings.changed(**{"model.attention": "paper" if name in ("paper", "dense") else "release"})
     model, slow = build(own, device), reference_step()
     terms = {"four pass": slow.four_pass_terms, "all pairs": four_passes_all_pairs, "dense": slow.dense_mask_terms}.get(
         name
@@ -139,7 +139,7 @@ def curve_rows(settings: Settings, device, rounds: int, batches: list[int], size
     points |= {f"training_step_image_{s}": {"data.image_size": s} for s in sizes}
     rows, precision = [], precisions(device)[0]
     for label, change in points.items():
-        own = changed(settings, **change)
+        own = settings.changed(**change)
         steps = {name: trainer(name, own, device, precision) for name in ("paper", "four pass")}
         seconds, images = alternate(steps, rounds, device), own.training.batch_size
         rows += [
@@ -176,7 +176,7 @@ def compile_rows(settings: Settings, device, rounds: int) -> list[dict]:
 def large_batch_rows(settings: Settings, device) -> list[dict]:
     """Peak memory of a batch of 1024 on a card, with activations computed anew in the backward pass; 0 images/s: did not fit."""
     label, seed = f"training_step_recompute_batch_{LARGE_BATCH}", settings.seed
-    own = changed(settings, **{"training.batch_size": LARGE_BATCH, "training.recompute": True})
+    own = settings.changed(**{"training.batch_size": LARGE_BATCH, "training.recompute": True})
     total = torch.cuda.get_device_properties(device).total_memory
     rows = [row(label, "device_megabytes", total / 1e6, seed=seed)]
     try:

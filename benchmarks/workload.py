@@ -22,7 +22,7 @@ from ssacl_lib.model import Batch, SSACLModel, SSACLProcessor
 from ssacl_lib.model.precision import has_fast_bfloat16
 from ssacl_lib.model.start import config_from_settings
 from ssacl_lib.phantom import draw_signs
-from ssacl_lib.settings import Settings, load_settings, validate_settings
+from ssacl_lib.settings import Settings, load_settings
 from ssacl_lib.text.labeler import label_array
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
@@ -56,21 +56,9 @@ def texts(seed: int) -> tuple:
     return reports, label_array(reports), train_tokenizer(reports)
 
 
-def changed(settings: Settings, **changes: object) -> Settings:
-    """The settings with some keys changed by dotted name ("model.attention"), validated again."""
-    values = settings.model_dump(mode="json")
-    for dotted, value in changes.items():
-        *sections, key = dotted.split(".")
-        section = values
-        for name in sections:
-            section = section[name]
-        section[key] = value
-    return validate_settings(values)
-
-
 def plain(settings: Settings) -> Settings:
     """The settings without pretrained weights: the benchmarks need sizes only, and no hub."""
-    return changed(settings, **{f"model.{part}_weights": None for part in ("encoder", "text", "language")})
+    return settings.changed(**{f"model.{part}_weights": None for part in ("encoder", "text", "language")})
 
 
 def build(settings: Settings, device: torch.device | str) -> SSACLModel:

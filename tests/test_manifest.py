@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ssacl_lib import paths
 from ssacl_lib.record import manifest, sources
 from ssacl_lib.record.manifest import atomic_write, output_problems, read_json, require_stage, start_run
 
@@ -92,6 +93,58 @@ def test_a_missing_stage_is_an_error_in_a_rebuild_and_a_line_elsewhere(tmp_path,
     monkeypatch.setenv(manifest.REBUILD_VARIABLE, "1")
     with pytest.raises(FileNotFoundError, match="02_pretraining.*--only 02"):
         require_stage(run, "02_pretraining", tmp_path / "model")
+
+
+# ---- who may write where
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A checkout with results of the profile cpu in it; returns the whole content of its figures/."""
+    for name in ("FIGURES", "RUNS", "OPENED"):
+        monkeypatch.setattr(paths, name, tmp_path / {"OPENED": "runs/opened"}.get(name, name.lower()))
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.delenv(manifest.REBUILD_VARIABLE, raising=False)
+    run = start_run("02_pretraining", "cpu", publish=True)
+    record_text(run, "fig21.svg", "of the rebuild")
+    return lambda: {path: path.read_bytes() for path in paths.FIGURES.rglob("*") if path.is_file()}
+
+
+def test_a_notebook_opened_by_hand_leaves_the_published_results_alone(published, capsys):
+    before = published()
+    capsys.readouterr()
+    run = start_run("02_pretraining", profile="cpu")
+    record_text(run, "fig21.svg", "of an opened notebook")
+    assert published() == before and len(before) == 3
+    assert run.figures == paths.OPENED / "cpu-seed0" and run.runs.is_relative_to(paths.OPENED)
+    assert "results go to runs/opened/cpu-seed0; published results stay as they are" in capsys.readouterr().out
+    assert start_run("02_pretraining", "cpu", seed=1).figures != run.figures
+    for inside in (paths.FIGURES / "cpu", paths.FIGURES / "mine"):
+        with pytest.raises(ValueError, match="written by `ssacl rebuild` alone"):
+            start_run("02_pretraining", "cpu", out_dir=str(inside))
+    assert published() == before
+
+
+def test_a_rebuild_publishes(published, monkeypatch):
+    monkeypatch.setenv(manifest.REBUILD_VARIABLE, "1")
+    assert start_run("02_pretraining", "cpu").figures == paths.FIGURES / "cpu"
+
+
+def test_one_setting_is_changed_from_inside_a_notebook(published, capsys, monkeypatch):
+    before = published()
+    capsys.readouterr()
+    run = start_run("02_pretraining", "cpu", changes={"training.mixing": 0.3})
+    assert run.settings.training.mixing == 0.3
+    assert run.figures.parent == paths.OPENED and run.figures != start_run("02_pretraining", "cpu").figures
+    assert "seed 0, training.mixing = 0.3; results go to runs/opened/cpu-seed0-" in capsys.readouterr().out
+    content = read_json(run.figures / "manifest.json")
+    assert content["changes"] == {"training.mixing": 0.3} and content["settings"]["training"]["mixing"] == 0.3
+    for changes, message in (({"training.mixin": 1}, "training.mixin"), ({"training.mixing": 7}, "training.mixing"),
+                             ({"seed": 3}, "'seed' is a parameter")):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            start_run("02_pretraining", "cpu", changes=changes)
+    monkeypatch.setenv(manifest.REBUILD_VARIABLE, "1")
+    with pytest.raises(ValueError, match="changes .* are for opened notebooks"):
+        start_run("02_pretraining", "cpu", changes={"training.mixing": 0.3})
+    assert published() == before
 
 
 def test_a_broken_manifest_says_so(tmp_path):

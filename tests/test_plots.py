@@ -33,7 +33,7 @@ def long(**columns) -> pd.DataFrame:
 # ---- style
 @pytest.fixture
 def run(smoke, tmp_path):
-    return Run(smoke.model_copy(update={"out_dir": str(tmp_path)}), "01_anatomy_graph")
+    return Run(smoke.changed(out_dir=str(tmp_path)), "01_anatomy_graph")
 
 
 def test_save_figure_writes_two_files_and_records_them(run):

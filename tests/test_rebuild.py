@@ -134,7 +134,7 @@ def test_stages_run_once_and_again_when_something_changed(toy, capsys):
     assert (toy.runs / "kept" / "a").read_text() == "xx"
     shutil.rmtree(toy.runs / "kept")
     assert ran() == ["01_first"]
-    other = toy.model_copy(update={"seed": 1})
+    other = toy.changed(seed=1)
     assert stale_outputs(other) == [f"{name}: older than the settings" + extra for name, extra in
                                     (("01_first", ""), ("02_second", ", an earlier stage"))]  # fmt: skip
 

@@ -84,4 +84,16 @@ def test_the_profile_release_has_every_switch_of_the_release():
         assert getattr(theirs.model, name) == value
     sizes = {name: value for name, value in ours.model.model_dump().items() if name not in DIFFERENCES}
     assert sizes == {name: value for name, value in theirs.model.model_dump().items() if name not in DIFFERENCES}
-    assert theirs.training.flip and theirs.training.model_copy(update={"flip": False}) == ours.training
+    assert theirs.training.flip and theirs.changed(**{"training.flip": False}).training == ours.training
+
+
+def test_a_changed_setting_is_validated_and_leaves_the_others():
+    before = load_settings("smoke")
+    after = before.changed(seed=3, **{"training.loss_weights.report_labels": 1.0, "model.encoder_weights": "a"})
+    assert (after.seed, after.training.loss_weights.report_labels, after.model.encoder_weights) == (3, 1.0, "a")
+    assert (
+        after.changed(seed=0, **{"training.loss_weights.report_labels": 0.0, "model.encoder_weights": None}) == before
+    )
+    for name, value in (("training.imges", 3), ("training.images", 2.5), ("nothing.at_all", 1)):
+        with pytest.raises(ValueError, match=name.split(".")[0]):
+            before.changed(**{name: value})

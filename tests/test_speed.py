@@ -181,7 +181,7 @@ def test_rows_of_another_part_are_refused(smoke, monkeypatch):
 
 
 def test_the_notebook_takes_the_saved_table_or_measures(smoke, tmp_path, monkeypatch, capsys):
-    run = Run(smoke.model_copy(update={"out_dir": str(tmp_path)}), "07_speed")
+    run = Run(smoke.changed(out_dir=str(tmp_path)), "07_speed")
     with pytest.raises(FileNotFoundError, match="ssacl bench --profile smoke"):
         speed.load_speed(run)
     made = pd.DataFrame(rows()).assign(machine="a machine")
@@ -196,6 +196,9 @@ def test_the_notebook_takes_the_saved_table_or_measures(smoke, tmp_path, monkeyp
     )  # now it is the profile's, and the run has none of its own
     monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
     assert len(speed.saved_or_measured(run)) == 1 and (tmp_path / "tables" / "speed.csv").is_file()
+    anew = tmp_path / "figures/smoke/tables/speed.csv"
+    anew.write_text(anew.read_text().replace("a machine", "another machine"))
+    assert set(speed.saved_or_measured(run)["machine"]) == {"another machine"}, "measured anew, so the copy is renewed"
 
 
 def test_sentences_on_the_table():

@@ -132,7 +132,7 @@ def test_a_rebuild_lies_within_the_spread_and_a_broken_loss_outside(
     assert capsys.readouterr().out.count(" 0 within, 0 outside") == 2
 
     def another(seed: int) -> pd.Series:
-        training = settings.model_copy(update={"seed": seed})
+        training = settings.changed(seed=seed)
         publish_model(spread.trained(training, settings, tmp_path / f"run{seed}"), settings)
         agrees = verify.verify(settings, reference)
         return pd.read_csv(settings.figures / "verify.csv")["verdict"].value_counts(), agrees
