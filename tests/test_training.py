@@ -12,7 +12,7 @@ from ssacl_lib.settings import load_settings
 from ssacl_lib.text.labeler import label_array
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
-from ssacl_lib.training.loop import learning_rate_scale, parameter_groups, pretrain, untrained
+from ssacl_lib.training.loop import learning_rate_scale, origin_of, parameter_groups, pretrain, untrained
 from ssacl_lib.training.state import read_progress
 
 SMALL = {
@@ -76,7 +76,10 @@ def test_a_run_killed_between_two_validations_loses_no_more_than_the_time_betwee
     whole = pretrain(settings, tmp_path / "whole", studies, studies, progress=False)
     often = load_settings("smoke", **{**SMALL, "training.checkpoint_images": 1000, "training.checkpoint_seconds": 1e-9})
     pretrain(often, tmp_path / "cut", studies, studies, progress=False, stop_after=3)
-    assert read_progress(tmp_path / "cut" / "checkpoint.safetensors", often)[0] == 3 * settings.training.batch_size
+    assert (
+        read_progress(tmp_path / "cut" / "checkpoint.safetensors", origin_of(often, studies))[0]
+        == 3 * settings.training.batch_size
+    )
     cut = pretrain(settings, tmp_path / "cut", studies, studies, progress=False)
     one, two = (SSACLModel.from_pretrained(r.folder).state_dict() for r in (whole, cut))
     assert all(torch.equal(one[name], two[name]) for name in one)
