@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ssacl_lib.anatomy import ANATOMIES, default_graph, findings_for
-from ssacl_lib.evaluation.cases import AGREES, PLAIN, WRONG, Case, PhraseCase
+from ssacl_lib.evaluation.cases import Case, PhraseCase
+from ssacl_lib.evaluation.report_marks import AGREES, PLAIN, WRONG
 from ssacl_lib.observations import FINDINGS
-from ssacl_lib.plots import anatomy, architecture, grounding, pretraining, reports, speed, style
+from ssacl_lib.plots import anatomy, architecture, grounding, pretraining, report_cases, reports, speed, style
 from ssacl_lib.record.manifest import Run, read_json
 
 SIZE = 32
@@ -254,7 +255,7 @@ def test_report_scores_show_each_system_once_and_prompts_filled():
 
 def test_case_text_is_broken_into_lines_and_coloured():
     sentences = [("Heart size is normal.", PLAIN), ("Right pleural effusion.", AGREES), ("Left pneumothorax.", WRONG)]
-    lines = reports.coloured_lines(sentences, 1.0, 5.4)
+    lines = report_cases.coloured_lines(sentences, 1.0, 5.4)
     assert " ".join(words for line in lines for _, words, _ in line) == " ".join(sentence for sentence, _ in sentences)
     assert all(0 <= start < 1 for line in lines for start, _, _ in line)
     case = Case(
@@ -262,13 +263,39 @@ def test_case_text_is_broken_into_lines_and_coloured():
         FILM,
         {"with prompts: lungs": np.ones((SIZE, SIZE)), "without prompts: CLS": None},
         {"reference": sentences, "with prompts": sentences, "without prompts": []},
-        {"with prompts": "BLEU-1 0.50"},
+        {"with prompts": ("entity text: pneumothorax", "", "BLEU-1 0.50")},
     )
-    figure = reports.cases([case])
+    figure = report_cases.cases([case])
     colours = {text.get_text(): to_hex(text.get_color()) for text in figure.findobj(Text)}
-    assert {c for text, c in colours.items() if text.endswith("pneumothorax.")} == {to_hex(reports.MARK_COLOURS[WRONG])}
-    assert "BLEU-1 0.50" in colours and "no evidence:\nno finding" in colours
-    assert isinstance(reports.cases([]), str)
+    assert {c for text, c in colours.items() if text.endswith("pneumothorax.")} == {
+        to_hex(report_cases.MARK_COLOURS[WRONG])
+    }
+    assert {"BLEU-1 0.50", "entity text: pneumothorax"} <= set(colours) and "no evidence:\nno finding" in colours
+    assert isinstance(report_cases.cases([]), str)
+
+
+def prompt_rows(method: str, n: int = 40) -> pd.DataFrame:
+    """The 2 x 2 and the differences of one model, every interval 0.1 wide."""
+    cells = {"with prompts": 0.6, "leaves only": 0.5, "entities only": 0.45, "without prompts": 0.3}
+    rows = [(cell, "micro_f1_13", value) for cell, value in cells.items()]
+    rows += [
+        (variant, f"micro_f1_13_minus_{rival}", 0.1 * i) for i, (variant, rival) in enumerate(reports.STEPS.values())
+    ]
+    variants, metrics, values = zip(*rows, strict=True)
+    return long(method=method, variant=variants, metric=metrics, value=values).assign(n=n)
+
+
+def test_prompt_effects_draw_the_cells_and_the_differences():
+    figure = reports.prompt_effects(
+        pd.concat([prompt_rows("this run"), prompt_rows("shipped")]), ["this run", "shipped"]
+    )
+    first, second, steps = figure.axes
+    for ax in (first, second):
+        lines = [list(c.lines[0].get_ydata()) for c in ax.containers]
+        assert lines == [[0.45, 0.6], [0.3, 0.5]]  # entity text given, not given; leaves closed, open
+    drawn = {round(float(c.lines[0].get_xdata()[0]), 3) for c in steps.containers}
+    assert drawn == {round(0.1 * i, 3) for i in range(len(reports.STEPS))} and "n 40" in steps.get_xlabel()
+    assert isinstance(reports.prompt_effects(prompt_rows("this run"), ["shipped"]), str)
 
 
 # ---- notebook 04

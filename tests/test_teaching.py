@@ -7,7 +7,7 @@ import pytest
 from ssacl_lib import losses
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.datasets.study import EvaluationStudy, Phrase
-from ssacl_lib.evaluation import cases, difficulty, tour
+from ssacl_lib.evaluation import cases, difficulty, report_marks, tour
 from ssacl_lib.evaluation.tour import describe
 from ssacl_lib.model.build import build_model
 from ssacl_lib.notebook import show
@@ -144,10 +144,20 @@ def test_reconstruction_changes_hidden_pixels_only(model, images):
     assert words == f"untrained {error:.3f}"
 
 
-def test_sentences_are_marked_by_whether_their_findings_agree():
-    report = "There is a right pleural effusion. The heart is enlarged. No pneumothorax."
-    marked = cases.mark_sentences(report, {"Pleural Effusion"}, cases.WRONG)
-    assert [mark for _, mark in marked] == [cases.AGREES, cases.WRONG, cases.PLAIN]
+def test_clauses_are_marked_by_what_the_other_report_asserts_and_words_by_its_side():
+    report = "There is a small left pleural effusion, without pneumothorax. The heart is enlarged. Bilateral opacities."
+    marked = report_marks.mark_report(report, "Right pleural effusion. Opacities in both lungs.", report_marks.WRONG)
+    assert marked == [
+        ("There is a small", report_marks.AGREES),
+        ("left", report_marks.OTHER_SIDE),
+        ("pleural effusion,", report_marks.AGREES),
+        ("without pneumothorax.", report_marks.PLAIN),
+        ("The heart is enlarged.", report_marks.WRONG),
+        ("Bilateral opacities.", report_marks.AGREES),
+    ]
+    other = report_marks.mark_report("Right pleural effusion.", "Effusion of the right pleura.", report_marks.WRONG)
+    assert [mark for _, mark in other] == [report_marks.AGREES]
+    assert report_marks.mark_report("", "Right pleural effusion.", report_marks.MISSED) == []
 
 
 def labels(*names):
@@ -167,7 +177,9 @@ def test_report_cases_are_the_first_with_two_findings(model, images):
     chosen = cases.report_cases(pd.DataFrame(rows), "this run", model, studies, count=3)
     assert [case.study for case in chosen] == ["s2", "s3", "s1"]
     assert list(chosen[0].texts) == ["reference", "with prompts", "without prompts"]
-    assert chosen[0].scores["with prompts"].startswith("BLEU-1 1.00")
+    entities, found, score = chosen[0].notes["with prompts"]
+    assert entities.startswith("entity text: ") and found == "findings: edema" and score.startswith("BLEU-1 1.00")
+    assert chosen[0].notes["without prompts"][0] == "no entity text"
 
 
 def test_phrase_case_is_the_median_and_scores_are_the_table_s(model, images, smoke):

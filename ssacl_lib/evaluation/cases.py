@@ -17,14 +17,13 @@ from ..metrics.clinical import clinical_scores
 from ..metrics.lexical import score_reports
 from ..model import maps as model_maps
 from ..model.encoder import keep_lowest, visible_pixels
-from ..observations import OBSERVATIONS, POSITIVE
-from ..text.labeler import label_array
-from ..text.sections import sentences
+from ..observations import OBSERVATIONS
+from ..text.entities import entity_text
 from .grounding import MAPS, RELEASE_MAPS, score_map
 from .inputs import pixels_of
+from .report_marks import MISSED, WRONG, mark_report, positive_names
 from .reports import _NoMeteor
 
-AGREES, WRONG, MISSED, PLAIN = "agrees", "wrong", "missed", "plain"
 CASE_FINDINGS = ("Consolidation", "Pleural Effusion", "Pneumothorax", "Atelectasis")
 """The findings of the paper's case grid."""
 KINDS = {
@@ -42,14 +41,15 @@ class Case:
     """One study of the report figure.
 
     image: [H, W] uint8. evidence: title -> map [H, W] as a multiple of the uniform attention, or None where nothing is
-    selected. texts: title -> list of (sentence, mark), mark one of agrees, wrong, missed, plain. scores: title -> line.
+    selected. texts: title -> list of (piece, mark) as `report_marks.mark_report` makes them. notes: title -> lines on a text:
+    what stood before it in the prefix, the findings that the labeler reads in it, its scores.
     """
 
     study: str
     image: np.ndarray
     evidence: Mapping[str, np.ndarray | None]
     texts: Mapping[str, Sequence[tuple[str, str]]]
-    scores: Mapping[str, str]
+    notes: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -83,24 +83,6 @@ def region_masks(studies: Sequence, count: int, node: str) -> np.ndarray | None:
 def strongest(models: Mapping) -> str:
     """The name of the last model in the order untrained, start, this run, shipped."""
     return list(models)[-1]
-
-
-def positive_names(labels: np.ndarray) -> set[str]:
-    """Findings (not "No Finding") with the code POSITIVE in labels [14]."""
-    return {name for name, code in zip(OBSERVATIONS[1:], labels[1:], strict=True) if code == POSITIVE}
-
-
-def mark_sentences(report: str, others: set[str], disagreeing: str) -> list[tuple[str, str]]:
-    """Sentences of a report with a mark: agrees where all its positive findings are among `others`, else `disagreeing`.
-
-    A sentence without a positive finding is plain.
-    """
-    parts = sentences(report)
-    marked = []
-    for sentence, labels in zip(parts, label_array(parts) if parts else (), strict=True):
-        found = positive_names(labels)
-        marked.append((sentence, PLAIN if not found else AGREES if found <= others else disagreeing))
-    return marked
 
 
 # ---- evidence behind a report
@@ -151,14 +133,24 @@ def _report_case(name: str, study, texts: Mapping[str, pd.DataFrame], model) -> 
         ),
         "without prompts: what CLS looks at": cls_attention(model, images)[0],
     }
-    written = {"reference": mark_sentences(study.report, positive_names(with_prompts["generated_labels"]), MISSED)}
-    scores = {"reference": "findings: " + (", ".join(sorted(reference)) or "none")}
+    written = {"reference": mark_report(study.report, with_prompts["generated"], MISSED)}
+    notes = {"reference": ("", f"findings: {_names(reference)}", "")}
+    before = {
+        "with prompts": f"entity text: {entity_text(predicted) or '(empty)'}",
+        "without prompts": "no entity text",
+    }
     for variant, frame in texts.items():
         if name in frame.index:
             row = frame.loc[name]
-            written[variant] = mark_sentences(row["generated"], reference, WRONG)
-            scores[variant] = score_line(row["generated"], study.report, row["generated_labels"], study.labels)
-    return Case(name, study.image, evidence, written, scores)
+            written[variant] = mark_report(row["generated"], study.report, WRONG)
+            found = f"findings: {_names(positive_names(row['generated_labels']))}"
+            score = score_line(row["generated"], study.report, row["generated_labels"], study.labels)
+            notes[variant] = (before[variant], found, score)
+    return Case(name, study.image, evidence, written, notes)
+
+
+def _names(findings: set[str]) -> str:
+    return ", ".join(name.lower() for name in OBSERVATIONS if name in findings) or "none"
 
 
 def bleu1(generated: str, reference: str) -> float:

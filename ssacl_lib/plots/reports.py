@@ -1,16 +1,21 @@
-"""Figures of notebook 03: what the head knows, what the reports are worth, and single cases side by side."""
-
-from collections.abc import Sequence
+"""Figures of notebook 03 that are made of tables: what the head knows, what the reports are worth, what prompts do."""
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 
-from ..evaluation.cases import AGREES, MISSED, PLAIN, WRONG, Case
+from ..evaluation.prompting import (
+    ALL_LEAVES,
+    ENTITIES,
+    GIVEN,
+    LEAVES,
+    OTHER_LEAVES,
+    OTHER_PATCHES,
+    OTHER_TOKENS,
+    REFERENCE,
+    WITH,
+    WITHOUT,
+)
 from . import style
 
 METRIC_NAMES = {
@@ -19,10 +24,19 @@ METRIC_NAMES = {
 }  # fmt: skip
 """Metrics of the report figure; the table has all of them."""
 
-VARIANTS = ("with prompts", "without prompts", "reference findings", "data set's prompts", "head labels", "constant")
+VARIANTS = (WITH, LEAVES, ENTITIES, WITHOUT, REFERENCE, GIVEN, "head labels", "constant")
+"""Rows of the report figure and table, in the order that the notebook's text announces."""
 
-MARK_COLOURS = {AGREES: style.BLUE, WRONG: style.RED, MISSED: "#A86B00", PLAIN: style.INK}
-"""Colours of a sentence in a case study; blue against vermilion is told apart by every common kind of colour vision."""
+STEPS = {
+    "open leaves,\nbeside the entity text": (WITH, "entities_only"),
+    "open leaves,\nwithout it": (LEAVES, "without_prompts"),
+    "entity text,\nbeside open leaves": (WITH, "leaves_only"),
+    "leaves of\nanother patient": (OTHER_LEAVES, "with_prompts"),
+    "all 25 leaves": (ALL_LEAVES, "with_prompts"),
+    "tokens of\nanother patient": (OTHER_TOKENS, "with_prompts"),
+    "patches of\nanother patient": (OTHER_PATCHES, "with_prompts"),
+}
+"""Row of the prompts' figure -> (variant, what its micro F1 is compared with): what the prompts add, then the controls."""
 
 
 def finding_auc(table: pd.DataFrame) -> Figure | str:
@@ -34,11 +48,11 @@ def finding_auc(table: pd.DataFrame) -> Figure | str:
     names = sorted(names, key=lambda name: best[name])
     names += [name for name in dict.fromkeys(table["finding"]) if name.startswith("mean")]
     methods = style.methods_in_order(table["method"])
-    figure = style.new_figure(style.SINGLE, 96)
+    figure = style.new_figure(style.SINGLE, 112)
     ax = figure.subplots()
     for number, method in enumerate(methods):
         part = table[table["method"] == method].set_index("finding").reindex(names)
-        places = np.arange(len(names)) + (number - (len(methods) - 1) / 2) * 0.22
+        places = np.arange(len(names)) + (number - (len(methods) - 1) / 2) * (0.8 / max(4, len(methods)))
         style.intervals(
             ax, places, part["value"], part["low"], part["high"], colour=style.method_colour(method), label=method
         )
@@ -47,7 +61,7 @@ def finding_auc(table: pd.DataFrame) -> Figure | str:
     ax.axvline(0.5, color=style.INK, linewidth=0.6)
     ax.grid(axis="x")
     ax.set_xlabel("area under the ROC curve (0.5 = chance)")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=min(3, len(methods)))
     return figure
 
 
@@ -82,135 +96,65 @@ def report_scores(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def cases(studies: Sequence[Case]) -> Figure | str:
-    """Film, evidence with and without prompts, and the texts side by side, sentences coloured by whether they agree."""
-    if not studies:
-        return "there is no study with a positive finding to show"
-    picture, gap, size = 23.0, 1.2, 5.4
-    first = (1 + len(studies[0].evidence)) * (picture + gap) + 2
-    column = (style.DOUBLE - first) / len(studies[0].texts)
-    lines = [
-        [coloured_lines(text, (column - 2) * style.MILLIMETRE, size) for text in s.texts.values()] for s in studies
-    ]
-    tall = [max(picture + 15, 12 + STEP * (3 + max(map(len, of_case)))) for of_case in lines]
-    figure = style.new_figure(style.DOUBLE, sum(tall) + 11, layout="none")
-    high = figure.get_figheight() / style.MILLIMETRE
-    above = 2.0
-    for case, of_case, height in zip(studies, lines, tall, strict=True):
-        for place, (title, heatmap) in enumerate([("film", None), *case.evidence.items()]):
-            ax = figure.add_axes(_place(1 + place * (picture + gap), above + 6, picture, picture, high))
-            if place == 0:
-                style.show_film(ax, case.image)
-                ax.set_xlabel(case.study, fontsize=5.5, color=style.GREY, labelpad=2)
-            elif heatmap is None:
-                style.bare(ax)
-                ax.text(0.5, 0.5, "no evidence:\nno finding", ha="center", va="center", fontsize=6)
-            else:
-                style.attention_over_film(ax, case.image, heatmap)
-            title, _, detail = title.partition(": ")
-            ax.set_title(title, fontsize=5.8, fontweight="normal", pad=2)
-            if detail:
-                ax.set_xlabel(style.wrap(detail, 24), fontsize=5.3, labelpad=2)
-        for place, (title, broken) in enumerate(zip(case.texts, of_case, strict=True)):
-            ax = figure.add_axes(_place(first + place * column, above + 6, column - 2, height - 6, high))
-            style.bare(ax)
-            ax.set_title(title, fontsize=6, pad=2)
-            _write(ax, broken, case.scores.get(title, ""), height - 6, size)
-        above += height
-    _legend(figure, high, any(m is not None for s in studies for m in s.evidence.values()))
+def prompt_effects(table: pd.DataFrame, methods: list[str]) -> Figure | str:
+    """Left: micro F1 of the 2 x 2 (leaves open or closed, entity text given or not). Right: paired differences.
+
+    table: report_generation. methods: the models to show, one panel and one colour each.
+    """
+    score = table[table["metric"] == "micro_f1_13"].set_index(["method", "variant"])
+    methods = [m for m in methods if all((m, cell) in score.index for cell in (WITH, LEAVES, ENTITIES, WITHOUT))]
+    if not methods:
+        return "no model's prompts were taken apart here"
+    figure = style.new_figure(style.DOUBLE, 84)
+    axes = figure.subplots(1, len(methods) + 1, width_ratios=[1] * len(methods) + [2.4])
+    for ax, method in zip(axes, methods, strict=False):
+        colour = style.method_colour(method)
+        for cells, label, look in (
+            ((ENTITIES, WITH), "given", {}),
+            ((WITHOUT, LEAVES), "not given", {"markerfacecolor": "white"}),
+        ):
+            rows = score.loc[[(method, cell) for cell in cells]]
+            style.intervals(ax, [0, 1], rows["value"], rows["low"], rows["high"], colour=colour, vertical=True, **look)
+            ax.plot([0, 1], rows["value"], color=colour, linewidth=1, linestyle="-" if not look else "--", zorder=1)
+            ax.annotate(f"entity text\n{label}", (1, rows["value"].iloc[1]), (5, 0), textcoords="offset points",
+                        fontsize=6, va="center")  # fmt: skip
+        ax.set_xticks([0, 1], ["closed", "open"])
+        ax.set_xlim(-0.3, 2.1)
+        ax.set_xlabel("leaves", x=0.3)
+        ax.set_title(f"{method} (n {int(score.loc[(method, WITH), 'n'])})", fontsize=7)
+    low, high = zip(*(ax.get_ylim() for ax in axes[:-1]), strict=True)
+    for ax in axes[:-1]:
+        ax.set_ylim(max(0, min(low)), max(high))
+        ax.grid(axis="y")
+    axes[0].set_ylabel("micro F1, 13 findings")
+    _steps(axes[-1], table, methods)
     return figure
 
 
-STEP = 2.45
-"""Millimetres from one line of a case's text to the next."""
-
-
-def _place(left: float, above: float, width: float, height: float, high: float) -> tuple[float, float, float, float]:
-    """Millimetres from the upper left corner as a matplotlib rectangle."""
-    return (left / style.DOUBLE, 1 - (above + height) / high, width / style.DOUBLE, height / high)
-
-
-def _legend(figure: Figure, high: float, bar: bool) -> None:
-    """Colour bar of the evidence (where there is any) and the meaning of the colours of the text, at the bottom."""
-    words = {
-        AGREES: "finding that the reference has",
-        WRONG: "finding that the reference lacks",
-        MISSED: "finding that the report with prompts misses",
-    }
-    for number, (mark, text) in enumerate(words.items()):
-        figure.text(
-            (78 + 33 * number) / style.DOUBLE,
-            4.5 / high,
-            "■ " + style.wrap(text, 25),
-            color=MARK_COLOURS[mark],
-            fontsize=5.5,
-            va="center",
-            linespacing=1.1,
-        )
-    if bar:
-        scale = ScalarMappable(norm=Normalize(-2, 2), cmap=style.DIVERGING)
-        place = figure.add_axes(_place(26, high - 8, 44, 1.6, high))
-        made = style.attention_bar(figure, scale, None, cax=place, orientation="horizontal")
-        made.ax.tick_params(labelsize=5, pad=1)
-        made.ax.xaxis.label.set_size(5.5)
-
-
-def _write(ax, lines: list[list[tuple[float, str, str]]], score: str, millimetres: float, size: float) -> None:
-    """Lines of (start as a share of the width, words, mark) from the top down, then the score."""
-    step = STEP / millimetres
-    for number, line in enumerate(lines):
-        for start, words, mark in line:
-            ax.text(
-                start,
-                1 - number * step,
-                words,
-                transform=ax.transAxes,
-                fontsize=size,
-                va="top",
-                color=MARK_COLOURS[mark],
-                fontweight=_weight(mark),
-                parse_math=False,
+def _steps(ax, table: pd.DataFrame, methods: list[str]) -> None:
+    """Paired differences of micro F1, one row per step or control, one colour per model."""
+    numbers = set()
+    for place, (variant, rival) in enumerate(STEPS.values()):
+        rows = table[(table["variant"] == variant) & (table["metric"] == f"micro_f1_13_minus_{rival}")]
+        for shift, method in enumerate(methods):
+            row = rows[rows["method"] == method]
+            numbers |= set(row["n"].astype(int))
+            style.intervals(
+                ax,
+                [place + (shift - (len(methods) - 1) / 2) * 0.3] * len(row),
+                row["value"],
+                row["low"],
+                row["high"],
+                colour=style.method_colour(method),
+                label=method if place == 0 else None,
             )
-    ax.text(
-        0,
-        1 - (len(lines) + 0.4) * step,
-        style.wrap(score, 32),
-        transform=ax.transAxes,
-        fontsize=size,
-        va="top",
-        color="#666666",
-    )
-
-
-def _weight(mark: str) -> str:
-    return "normal" if mark == PLAIN else "bold"
-
-
-def coloured_lines(
-    sentences: Sequence[tuple[str, str]], inches: float, size: float
-) -> list[list[tuple[float, str, str]]]:
-    """Break sentences with marks into lines of a given width: lists of (start as a share of the width, words, mark)."""
-    canvas = FigureCanvasAgg(Figure(dpi=720))  # fine enough that rounding to pixels does not add up
-    fonts = {weight: FontProperties(size=size, weight=weight) for weight in ("normal", "bold")}
-
-    def width(text: str, mark: str) -> float:
-        return canvas.get_renderer().get_text_width_height_descent(text, fonts[_weight(mark)], False)[0] / (
-            720 * inches
-        )
-
-    lines: list[list[tuple[float, str, str]]] = [[]]
-    end = 0.0
-    for sentence, mark in sentences:
-        space = width("a a", mark) - width("aa", mark)
-        for word in sentence.split():
-            start, last = end + (space if lines[-1] else 0.0), lines[-1][-1] if lines[-1] else None
-            if last and start + width(word, mark) > 1:
-                lines.append([])
-                start, last = 0.0, None
-            if last and last[2] == mark:
-                lines[-1][-1] = (last[0], f"{last[1]} {word}", mark)
-                end = last[0] + width(lines[-1][-1][1], mark)
-            else:
-                lines[-1].append((start, word, mark))
-                end = start + width(word, mark)
-    return lines if lines[0] else []
+    ax.set_yticks(range(len(STEPS)), STEPS)
+    ax.invert_yaxis()
+    ax.axvline(0, color=style.INK, linewidth=0.6)
+    ax.axhline(2.5, color=style.PALE, linewidth=0.8)
+    ax.grid(axis="x")
+    words = " and ".join(map(str, sorted(numbers, reverse=True)))
+    ax.set_xlabel(f"difference of micro F1 on the same studies (n {words})")
+    ax.set_title("above: what the prompts add; below: controls against “with prompts”", fontsize=6.5)
+    if len(methods) > 1:
+        ax.legend(loc="lower right")

@@ -1,0 +1,155 @@
+"""What the tables of notebook 03 say, as sentences: every number and every verdict is read from the table at hand."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from ..evaluation.prompting import ALL_LEAVES, CELLS, CONTROLS, ENTITIES, OTHER_LEAVES, OTHER_TOKENS, WITH, WITHOUT
+from ..evaluation.reports import CONSTANT, HEAD_LABELS
+from ..plots.reports import METRIC_NAMES, VARIANTS
+from ..plots.style import methods_in_order
+from ..record.tables import to_markdown
+from .grounding_words import listed
+
+F1 = "micro_f1_13"
+HELPS, COSTS, OPEN = "helps", "costs", "is not told apart from nothing"
+
+
+def one_row(table: pd.DataFrame, method: str, variant: str, metric: str) -> pd.Series | None:
+    """The row of a system's metric; None where it was not measured."""
+    found = table[(table["method"] == method) & (table["variant"] == variant) & (table["metric"] == metric)]
+    return found.iloc[0] if len(found) == 1 else None
+
+
+def with_interval(row: pd.Series, sign: str = "") -> str:
+    """Value and interval of a row: 0.58 [0.55, 0.61]; sign="+" for a difference (three digits)."""
+    value, low, high = row[["value", "low", "high"]].astype(float)
+    digits = f"{sign}.3f" if sign else ".2f"
+    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
+
+
+def verdict(row: pd.Series) -> str:
+    """What a paired difference says: its interval lies above 0, below it or around it."""
+    return HELPS if row["low"] > 0 else COSTS if row["high"] < 0 else OPEN
+
+
+# ---- findings
+def head_message(table: pd.DataFrame, method: str, other: str = "untrained") -> str:
+    """One sentence: how well does a head on the method's encoder rank the findings, against one on another's?"""
+    mean = table[(table["finding"] == "mean of findings") & (table["metric"] == "auc")].set_index("method")
+    if method not in mean.index or other not in mean.index:
+        return "No finding occurs often enough here to say how well a head knows it."
+    own, rival = mean.loc[method], mean.loc[other]
+    place = "above" if own["low"] > rival["high"] else "below" if own["high"] < rival["low"] else "not told apart from"
+    return (
+        f"A head on the frozen encoder “{method}” ranks the findings with a mean AUC of {with_interval(own)}, {place} the "
+        f"{with_interval(rival)} of one on the encoder “{other}”."
+    )
+
+
+# ---- words and findings of reports
+def score_table(table: pd.DataFrame) -> Markdown:
+    """The systems in the order that the text announces, n, and the metrics of figure 32 by their names."""
+    found = set(zip(table["method"], table["variant"], strict=True))
+    systems = [(m, v) for m in methods_in_order(table["method"]) for v in VARIANTS if (m, v) in found]
+    lines = []
+    for method, variant in systems:
+        cells = {name: one_row(table, method, variant, metric) for metric, name in METRIC_NAMES.items()}
+        numbers = [row["n"] for row in cells.values() if row is not None]
+        words = {" ".join(n.split()): "–" if row is None else with_interval(row) for n, row in cells.items()}
+        lines.append({"model": method, "report": variant, "studies": int(numbers[0]) if numbers else 0, **words})
+    return Markdown(to_markdown(pd.DataFrame(lines)))
+
+
+def against_constant(table: pd.DataFrame, methods: list[str]) -> Markdown:
+    """Per model: in which metrics its reports with prompts beat the constant report, lose to it, or neither (by intervals)."""
+    lines = []
+    for method in methods:
+        places: dict[str, list[str]] = {"above": [], "below": [], "not told apart from": []}
+        for metric, name in METRIC_NAMES.items():
+            own, rival = one_row(table, method, WITH, metric), one_row(table, CONSTANT, "constant", metric)
+            if own is None or rival is None:
+                continue
+            place = "above" if own["low"] > rival["high"] else "below" if own["high"] < rival["low"] else ""
+            told = f"{' '.join(name.split())} ({own['value']:.2f} against {rival['value']:.2f})"
+            places[place or "not told apart from"].append(told)
+        parts = [f"{place} the constant report in {listed(names)}" for place, names in places.items() if names]
+        lines.append(f"- **{method}**, with prompts: {'; '.join(parts) or 'no metric was measured'}.")
+    return Markdown("\n".join(lines))
+
+
+def reports_message(table: pd.DataFrame, method: str) -> str:
+    """One sentence: do the reports with prompts find more than the constant one, and as much as the head's own labels?"""
+    constant = one_row(table, method, WITH, f"{F1}_minus_constant")
+    labels = one_row(table, method, WITH, f"{F1}_minus_head_labels")
+    if constant is None or labels is None:
+        return f"No report of the model “{method}” was scored."
+    first = {HELPS: "more findings right than", COSTS: "fewer findings right than", OPEN: "no more findings right than"}
+    second = {HELPS: "above", COSTS: "below", OPEN: "not told apart from"}
+    return (
+        f"The reports of the model “{method}” get {first[verdict(constant)]} one report for everybody (micro F1 "
+        f"{with_interval(constant, '+')}), and stand {second[verdict(labels)]} the findings of its own head "
+        f"({with_interval(labels, '+')})."
+    )
+
+
+# ---- prompts
+def prompts_message(table: pd.DataFrame, method: str) -> str:
+    """One sentence: do open leaves help beside the entity text, and as a switch or as sight?"""
+    opened = one_row(table, method, WITH, f"{F1}_minus_entities_only")
+    tokens = one_row(table, method, OTHER_TOKENS, f"{F1}_minus_with_prompts")
+    leaves = one_row(table, method, OTHER_LEAVES, f"{F1}_minus_with_prompts")
+    if opened is None or tokens is None or leaves is None:
+        return f"The prompts of the model “{method}” were not taken apart."
+    gain = f"opening the leaves beside the entity text brings {with_interval(opened, '+')} micro F1"
+    if verdict(opened) != HELPS:
+        return f"In the model “{method}” open leaves are not shown to help: {gain}."
+    choice = f"another patient's choice of leaves {with_interval(leaves, '+')}"
+    sight = f"another patient's tokens behind the same leaves {with_interval(tokens, '+')}"
+    if verdict(tokens) == COSTS:
+        return f"In the model “{method}” prompts help, and what they saw of this patient counts: {gain}; {sight}."
+    if verdict(leaves) == COSTS:
+        return (
+            f"In the model “{method}” prompts help as a switch, not as sight: {gain}, {choice}, but {sight}, which is "
+            "not told apart from nothing."
+        )
+    return (
+        f"In the model “{method}” open leaves help, whoever's they are: {gain}; neither {choice} nor {sight} is told "
+        "apart from nothing."
+    )
+
+
+def prompts_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
+    """The 2 x 2 of each model in words: its four scores, the two steps, and what each control costs."""
+    lines = []
+    for method in methods:
+        cells = {cell: one_row(table, method, cell, F1) for cell in CELLS}
+        if any(row is None for row in cells.values()):
+            continue
+        n = int(cells[WITH]["n"])
+        told = ", ".join(f"{cell} {with_interval(row)}" for cell, row in cells.items())
+        lines.append(f"**{method}**, micro F1 on {n} studies: {told}.\n")
+        steps = {
+            "open leaves, beside the entity text": (WITH, f"{F1}_minus_{ENTITIES.replace(' ', '_')}"),
+            "open leaves, without it": ("leaves only", f"{F1}_minus_{WITHOUT.replace(' ', '_')}"),
+            **{control: (control, f"{F1}_minus_{WITH.replace(' ', '_')}") for control in CONTROLS},
+        }
+        for what, (variant, metric) in steps.items():
+            row = one_row(table, method, variant, metric)
+            if row is not None:
+                if variant == ALL_LEAVES or variant in CONTROLS:
+                    what = f"{what}, against the own"
+                lines.append(f"- {what}: {with_interval(row, '+')} (n {int(row['n'])}), which {verdict(row)};")
+        lines[-1] = lines[-1].rstrip(";") + ".\n"
+        lines.append(prompts_message(table, method) + "\n")
+    return Markdown("\n".join(lines) or "*No prompts were taken apart here.*")
+
+
+def ceiling_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
+    """Per model: how far its reports stand below the findings of its own head, and below those of a perfect head."""
+    lines = []
+    for method in methods:
+        rows = {name: one_row(table, method, name, F1) for name in (WITH, HEAD_LABELS, "reference findings")}
+        if all(row is not None for row in rows.values()):
+            told = ", ".join(f"{name} {with_interval(row)}" for name, row in rows.items())
+            lines.append(f"- **{method}**, micro F1: {told}.")
+    return Markdown("\n".join(lines))
