@@ -223,6 +223,10 @@ def test_sentences_on_the_table():
         release = timing.row("training_step_release", "throughput_ratio", ratio, 1.5, 2)
         told = speed.step_ratios(pd.concat([table, pd.DataFrame([fair, release])]))
         assert told.index("1.60 [1.50, 1.70]") < told.index("2.00 [1.50, 2.50]") and f"({aim} {word})" in told
+    rates = [timing.row(name, "images_per_second", 1234.5, 1000, 2000) for name in ("training_step", "renderer")]
+    told = speed.paces(pd.DataFrame(rates))
+    assert list(told[""]) == ["renderer, films alone", "training step in paper mode"], "in the order of their way"
+    assert told.iloc[0, 1] == "1,234 [1,000, 2,000]"
     nothing = table.iloc[:0]
     assert "not compared" in speed.step_ratios(nothing) and "not measured" in speed.compiled(nothing)
     assert "not compared" in speed.attention_kinds(nothing)

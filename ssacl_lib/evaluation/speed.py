@@ -224,6 +224,26 @@ def step_ratios(table: pd.DataFrame) -> str:
     )
 
 
+SOURCES = {
+    "renderer": "renderer, films alone",
+    "renderer_with_masks": "renderer, films and all masks",
+    "prepared_films": "prepared films, read from disk",
+    "loader": "loader, whole batches",
+    "training_step": "training step in paper mode",
+}
+"""What makes or takes images, in the order of their way, and its words."""
+
+
+def paces(table: pd.DataFrame) -> pd.DataFrame:
+    """Images per second on their way from the renderer into the training step: columns in words, one row each."""
+    rows = table[table["metric"] == "images_per_second"].set_index("what")
+    found = [name for name in SOURCES if name in rows.index]
+    ranges = rows.loc[found, ["value", "low", "high"]].astype(float).itertuples(index=False)
+    cells = [f"{value:,.0f} [{low:,.0f}, {high:,.0f}]" for value, low, high in ranges]
+    words = [SOURCES[name] for name in found]
+    return pd.DataFrame({"": words, "images per second [95 % interval]": cells, "n": list(rows.loc[found, "n"])})
+
+
 def utilisation(table: pd.DataFrame) -> str:
     """One sentence: what the step computes, and which part of the machine's rate of matrix products it reaches."""
     pace, work, share = (
