@@ -135,6 +135,13 @@ def test_the_skeleton(path):
 
 
 @every_notebook
+def test_every_figure_has_an_alternative_text(path):
+    calls = [node for cell in code_cells(path) for node in ast.walk(syntax(cell)) if isinstance(node, ast.Call)]
+    saved = [call for call in calls if getattr(call.func, "attr", None) == "save_figure"]
+    assert saved and all(len(call.args) == 5 or "alt" in {k.arg for k in call.keywords} for call in saved)
+
+
+@every_notebook
 def test_stored_outputs_are_text_that_is_compared(path):
     """notebooks/ holds source; pictures live in the executed copies under figures/."""
     content = load(path)

@@ -113,7 +113,8 @@ def write(folder, name, cells, parameters=PARAMETERS):
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
     first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     start = "from ssacl_lib.record.manifest import start_run\n" + START.format(name=name)
-    notebook.cells = [first, *(nbformat.v4.new_code_cell(source) for source in (start, *cells))]
+    link = nbformat.v4.new_markdown_cell("[a page](../pages/a.md)")
+    notebook.cells = [link, first, *(nbformat.v4.new_code_cell(source) for source in (start, *cells))]
     nbformat.write(notebook, folder / f"{name}.ipynb")
 
 
@@ -158,6 +159,7 @@ def test_the_executed_copy_is_the_same_every_time(toy):
     assert (toy.figures / "manifest.json").read_bytes() == manifest
     outputs = json.loads(first)["cells"][-1]["outputs"]
     assert [output["name"] for output in outputs] == ["stdout"]
+    assert json.loads(first)["cells"][0]["source"] == ["[a page](../../pages/a.md)"], "from where the copy lies"
     assert "seconds" in read_json(toy.figures / "run.json")["notebooks"]["02_second"]
 
 

@@ -227,7 +227,7 @@ def step_ratios(table: pd.DataFrame) -> str:
 SOURCES = {
     "renderer": "renderer, films alone",
     "renderer_with_masks": "renderer, films and all masks",
-    "prepared_films": "prepared films, read from disk",
+    "prepared_films": "prepared films, read",
     "loader": "loader, whole batches",
     "training_step": "training step in paper mode",
 }
