@@ -13,6 +13,16 @@ from pathlib import Path
 import pandas as pd
 
 from .. import paths
+from ..evaluation.prompting import (
+    ALL_LEAVES,
+    ENTITIES,
+    LEAVES,
+    OTHER_LEAVES,
+    OTHER_PATCHES,
+    OTHER_TOKENS,
+    WITH,
+    WITHOUT,
+)
 from ..evaluation.speed import RELEASE, against_aim
 from ..notebook.equations import equation_table
 from ..record.manifest import atomic_write, read_json
@@ -34,7 +44,7 @@ PAPER = (
 )
 """What the paper shows, the notebook that rebuilds it (None: not yet), and a part of the output's name."""
 
-MODELS = ("untrained", "this run", "shipped")
+MODELS = ("untrained", "start", "this run", "shipped")
 OWN = {"control": "own", "finding": "overall"}
 REPORTS = {"variant": "with prompts"}
 CONSTANT = {"variant": "constant", "method": "constant report"}
@@ -57,6 +67,20 @@ RESULTS = (
 )  # fmt: skip
 """Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
 
+
+PROMPTS = (
+    ("leaves open, entity text given", WITH, "micro_f1_13"),
+    ("entity text alone", ENTITIES, "micro_f1_13"),
+    ("open leaves alone", LEAVES, "micro_f1_13"),
+    ("neither", WITHOUT, "micro_f1_13"),
+    ("both minus entity text alone", WITH, "micro_f1_13_minus_entities_only"),
+    ("leaves alone minus neither", LEAVES, "micro_f1_13_minus_without_prompts"),
+    ("another patient's leaves opened, minus own", OTHER_LEAVES, "micro_f1_13_minus_with_prompts"),
+    ("all 25 leaves opened, minus own", ALL_LEAVES, "micro_f1_13_minus_with_prompts"),
+    ("**own leaves, another patient's tokens in them, minus own**", OTHER_TOKENS, "micro_f1_13_minus_with_prompts"),
+    ("another patient's patches, minus own", OTHER_PATCHES, "micro_f1_13_minus_with_prompts"),
+)
+"""Rows of the prompts table: what it is, the variant, the metric."""
 
 SPEED = (
     ("training step in paper mode: images per second, times those of four passes without a loop over pairs",
@@ -167,6 +191,24 @@ def results_table(base: Path) -> str:
     return _table(["", *MODELS, "to beat", "n"], rows)
 
 
+def prompts_table(base: Path) -> str:
+    """Do prompts help, as a switch or as sight? Clinical micro F1 of the reports and its paired differences, profile cpu."""
+    path = paths.FIGURES / "cpu" / "tables" / "report_generation.csv"
+    table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["variant", "metric", "method"])
+    rows = []
+    for words, variant, metric in PROMPTS:
+        found = {row.method: row for row in _pick(table, {"variant": variant, "metric": metric}).itertuples()}
+        shown = [found[method] for method in MODELS[2:] if method in found]
+        if shown:
+            cells = [_estimate(found[method]) if method in found else "" for method in MODELS[2:]]
+            rows.append([words, *cells, ", ".join(dict.fromkeys(str(row.n) for row in shown))])
+    return (
+        _table(["micro F1 over 13 findings", *MODELS[2:], "n"], rows)
+        if rows
+        else "No results yet: `make paper` makes them."
+    )
+
+
 def speed_table(base: Path) -> str:
     """The ratios of `ssacl bench` with their intervals, per profile that was measured."""
     rows = []
@@ -240,6 +282,7 @@ BLOCKS = {
     "notebooks": notebook_table,
     "paper": paper_table,
     "results": results_table,
+    "prompts": prompts_table,
     "speed": speed_table,
     "layout": layout,
     "equations": equation_table,

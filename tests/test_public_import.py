@@ -1,0 +1,37 @@
+"""What `from ssacl_lib import SSACLModel` loads: the model, and neither a simulator nor a data set nor what those need."""
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+import json, sys, time
+import torch, transformers.modeling_utils, transformers.models.bert.modeling_bert, transformers.models.gpt2.modeling_gpt2
+before, begin = set(sys.modules), time.perf_counter()
+from ssacl_lib import SSACLModel
+print(json.dumps([time.perf_counter() - begin, sorted(set(sys.modules) - before)]))
+"""
+UNWANTED = (
+    "nibabel",
+    "scipy",
+    "pydicom",
+    "datasets",
+    "pandas",
+    "matplotlib",
+    "ssacl_lib.phantom",
+    "ssacl_lib.datasets",
+)
+
+
+def test_the_model_loads_no_simulator_and_no_data_set(capsys):
+    """transformers itself loads parts of scipy for losses that nobody asked for; counted is what this library adds to it."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    seconds, loaded = json.loads(done.stdout.splitlines()[-1])
+    wrong = [name for name in loaded if name.startswith(tuple(f"{u}." for u in UNWANTED)) or name in UNWANTED]
+    own = [name for name in loaded if name.startswith("ssacl_lib")]
+    with capsys.disabled():
+        print(
+            f"\nfrom ssacl_lib import SSACLModel: {seconds:.2f} s after torch and transformers, {len(own)} modules of ours"
+        )
+    assert wrong == []
+    assert "ssacl_lib.model.ssacl" in own
