@@ -1,6 +1,8 @@
 """Static rules of every notebook in notebooks/: the notebook tells, the library computes."""
 
 import ast
+import importlib
+import inspect
 import json
 import re
 import statistics
@@ -101,6 +103,29 @@ def test_cells_are_short_and_define_nothing(path):
     assert statistics.median(lengths) <= 6
     defined = [name for cell in cells if not tags(cell) & FREE for name in definitions(cell)]
     assert not defined, f"belongs in ssacl_lib: {defined}"
+
+
+@every_notebook
+def test_what_cells_call_is_in_the_library(path):
+    """`module.name` of every imported module exists, so that a move is noticed before a notebook is run."""
+    known = {}
+    for cell in code_cells(path):
+        for node in ast.walk(syntax(cell)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ssacl_lib"):
+                for alias in node.names:
+                    parent = importlib.import_module(node.module)
+                    if not hasattr(parent, alias.name):
+                        importlib.import_module(f"{node.module}.{alias.name}")
+                    known[alias.asname or alias.name] = getattr(parent, alias.name)
+    assert known
+    absent = [
+        f"{node.value.id}.{node.attr}"
+        for cell in code_cells(path)
+        for node in ast.walk(syntax(cell))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in known
+        if inspect.ismodule(known[node.value.id]) and not hasattr(known[node.value.id], node.attr)
+    ]
+    assert not absent
 
 
 def test_nothing_is_defined_twice():
