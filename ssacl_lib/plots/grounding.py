@@ -59,7 +59,7 @@ def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_sw
     axes[0].set_yticks(range(len(order)), order)
     axes[0].get_yticklabels()[0].set_fontweight("bold")
     axes[0].set_ylim(len(order) - 0.5, -0.5)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=(len(systems) + 1) // 2)
     return figure
 
 
@@ -112,8 +112,10 @@ def controls(table: pd.DataFrame) -> Figure | str:
                             textcoords="offset points", ha="right", va="center", fontsize=5, color="0.45")  # fmt: skip
         ax.set_title(CONTROL_TITLES[control] if score == SCORES[0] else "", fontsize=6.5)
         ax.set_xlabel({"pointing": "difference of pointing", "cnr": "difference of CNR"}[score])
-        ax.margins(x=0.18)
         _lines(ax, len(systems))
+    for ax in axes[:, 0]:  # each row of panels shares its range; its right end is kept free for n
+        low, high = ax.get_xlim()
+        ax.set_xlim(low, high + 0.2 * (high - low))
     for ax in axes[:, 0]:
         ax.set_yticks(range(len(systems)), [_name(*system) for system in systems])
         ax.set_ylim(len(systems) - 0.5, -0.5)
@@ -130,8 +132,8 @@ def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
         return NO_PHRASES
     titles = list(cases[0].maps)
     columns = 1 + len(titles)
-    side = (style.DOUBLE - 14) / columns
-    figure = style.new_figure(style.DOUBLE, (side + 13.5) * len(cases) + 2)
+    side, labels = (style.DOUBLE - 20) / columns, 2 + titles[0].count("\n")
+    figure = style.new_figure(style.DOUBLE, (side + 4.5 + 2.6 * labels) * len(cases) + 2)
     axes = np.atleast_2d(figure.subplots(len(cases), columns))
     for row, case in enumerate(cases):
         style.show_film(axes[row, 0], case.image, case.finding, fontweight="bold")
@@ -146,7 +148,7 @@ def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
             shown = style.heat_over_film(ax, case.image, sized, low=-1, high=1)
             if sized.max() > -1:  # a constant map has no lines
                 ax.contour(sized, levels=list(THRESHOLDS), colors="white", linewidths=0.3)
-            style.outline(ax, case.mask, style.SKY, 0.9)
+            style.outline(ax, case.mask, style.SKY, 0.8)
             ax.set_xlabel(f"{title}\nIoU {overlap:.2f}   CNR {contrast:.2f}", fontsize=5.8)
     style.colour_bar(
         figure,
