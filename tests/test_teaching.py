@@ -65,6 +65,10 @@ def test_tables_turn_metrics_into_columns(table):
     both = show.show_table(table, rows={"method": ["chance", "this run"], "finding": "Edema"}, columns="metric").data
     assert both.index("| chance |") < both.index("| this run |"), "in the order that was asked for"
     assert "no rows" in show.show_table(table, rows={"method": "shipped"}).data
+    more = pd.concat([table, table.assign(metric="pointing")])
+    shown = show.show_table(more, {"method": ["chance", "this run"], "metric": ["pointing", "auc"]}, "metric").data
+    assert [line.split(" |")[0] for line in shown.splitlines()[2:]] == ["| chance", "| this run", "| this run"]
+    assert "| pointing | AUC | n |" in shown.splitlines()[0]  # in the order that was asked for
 
 
 @pytest.mark.parametrize(("value", "place"), [(0.7, "below"), (0.9, "inside"), (0.98, "above")])

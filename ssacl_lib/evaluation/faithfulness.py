@@ -5,6 +5,8 @@
 
 The fit is the cosine of the image embedding of the visible patches with the phrase. It says what THIS model uses, not
 whether the model is right: a faithful map of a model that looks at the wrong place is a faithful map of a mistake.
+
+Source: deletion and insertion, Petsiuk, Das, Saenko, RISE, BMVC 2018; here patches are hidden as in the model's training.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ Three more are held by the authors' release, and which of them made the paper's 
     weighted tokens   projected tokens times softmax(position weights / 0.02), dot product with the phrase's vector
     grad-cam          Grad-CAM (Selvaraju et al., ICCV 2017) of the cosine of image and phrase at the last block's patch tokens
 
-"similarity" is the second without its position weights, which depend on neither film nor phrase.
+"similarity" is the second without its position weights, which depend on neither film nor phrase, and with a cosine.
 """
 
 from collections.abc import Callable
