@@ -38,7 +38,8 @@ def cases(studies: Sequence[Case]) -> Figure | str:
         return "there is no study with a positive finding to show"
     column = (style.DOUBLE - 2 * GAP) / 3 - 1
     texts = [
-        [coloured_lines(text, column * style.MILLIMETRE, SIZE) for text in case.texts.values()] for case in studies
+        [coloured_lines(text, (column - 2) * style.MILLIMETRE, SIZE) for text in case.texts.values()]
+        for case in studies
     ]
     notes = [[_note_lines(case.notes.get(title, ()), column) for title in case.texts] for case in studies]
     pictures = [LARGE] + [SMALL] * (len(studies) - 1)
@@ -53,7 +54,7 @@ def cases(studies: Sequence[Case]) -> Figure | str:
         top = above + picture + 11
         for place, (title, lines) in enumerate(zip(case.texts, of_case, strict=True)):
             room = height - picture - 11
-            ax = figure.add_axes(_place(1 + place * (column + GAP), top, column, room, high))
+            ax = figure.add_axes(_place(1 + place * (column + GAP), top, column - 2, room, high))
             style.bare(ax)
             ax.set_title(title, fontsize=SIZE, pad=2)
             _write(ax, lines, below[place], room)
@@ -152,7 +153,11 @@ def coloured_lines(
     for sentence, mark in sentences:
         space = width("a a", mark) - width("aa", mark)
         for word in sentence.split():
-            start, last = end + (space if lines[-1] else 0.0), lines[-1][-1] if lines[-1] else None
+            last = lines[-1][-1] if lines[-1] else None
+            wider = (
+                1.6 if last and last[2] != mark else 1.0
+            )  # rounding to pixels must not eat the gap between two pieces
+            start = end + (wider * space if last else 0.0)
             if last and start + width(word, mark) > 1:
                 lines.append([])
                 start, last = 0.0, None
