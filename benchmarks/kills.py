@@ -111,9 +111,13 @@ def start(work: Work, out: Path) -> subprocess.Popen:
     (out / "cache").mkdir(exist_ok=True)
     if paths.ORGAN_MAPS.is_dir() and not (out / "cache" / "organ_maps").exists():
         (out / "cache" / "organ_maps").symlink_to(paths.ORGAN_MAPS)  # they are made once per machine, not per run
-    with open(out / "errors.txt", "wb") as errors:  # a pipe that nobody reads would stop the work when it is full of bars
+    with open(
+        out / "errors.txt", "wb"
+    ) as errors:  # a pipe that nobody reads would stop the work when it is full of bars
         quiet = {"stdout": subprocess.DEVNULL, "stderr": errors}
-        return subprocess.Popen([sys.executable, *work.arguments(out)], env=environment, start_new_session=True, **quiet)
+        return subprocess.Popen(
+            [sys.executable, *work.arguments(out)], env=environment, start_new_session=True, **quiet
+        )
 
 
 def ended_well(process: subprocess.Popen, work: Work, out: Path) -> None:

@@ -148,7 +148,9 @@ def test_results_are_cached_until_the_weights_change(run, oracle):
 
 
 def test_constant_model_has_no_contrast(run, monkeypatch):
-    flat = lambda model, images, phrases, **_: [np.ones((len(texts), SIZE, SIZE)) for texts in phrases]
+    def flat(model, images, phrases, **_):
+        return [np.ones((len(texts), SIZE, SIZE)) for texts in phrases]
+
     monkeypatch.setattr(inference, "phrase_maps", flat)
     table = grounding.phrase_table(grounding.evaluate_phrases(run, {"this run": Model()}, STUDIES), run.settings)
     of_model = table[table["method"] == "this run"]

@@ -406,7 +406,8 @@ def test_terms_and_attention_are_bars_of_the_table():
 
 
 def test_curves_run_over_sizes_in_order_and_leave_out_what_is_not_there():
-    table = speed_rows(("training_step_batch_24", "images_per_second", 70.0), ("training_step_batch_6", "images_per_second", 50.0),
+    table = speed_rows(("training_step_batch_24", "images_per_second", 70.0),
+                       ("training_step_batch_6", "images_per_second", 50.0),
                        ("training_step_image_96", "images_per_second", 70.0), ("consistency_batch_8", "milliseconds", 2.0),
                        ("consistency_batch_512", "milliseconds", 4000.0), ("consistency_naive_batch_8", "milliseconds", 2.0),
                        ("consistency_batch_8", "peak_megabytes", 5.0))  # fmt: skip

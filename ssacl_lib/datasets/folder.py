@@ -219,8 +219,13 @@ class FolderEvaluation(Sequence[EvaluationStudy]):
         row = source.table.iloc[number]
         film = read_film(image_path(source.root, row["image"]))
         picture, size = film.pixels, source.image_size
-        square = lambda boxes: [letterbox_box(film.from_file(box), picture.shape, size) for box in boxes]
-        of_image = lambda table: table[table["image"] == row["image"]] if table is not None else pd.DataFrame()
+
+        def square(boxes):
+            return [letterbox_box(film.from_file(box), picture.shape, size) for box in boxes]
+
+        def of_image(table):
+            return table[table["image"] == row["image"]] if table is not None else pd.DataFrame()
+
         regions, phrases = {}, []
         for name, rows in _groups(of_image(self._regions), "region"):
             regions[name] = np.any([box_mask(box, size) for box in square(rows["box"])], axis=0)

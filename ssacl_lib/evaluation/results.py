@@ -46,9 +46,9 @@ def results_key(studies: Sequence, settings, module: str, **more) -> dict:
 def cached(folder: Path, name: str, key: dict, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """Read `name` from the folder if made from the same key; else compute it, save it (atomically), forget older ones.
 
-    key: everything that decides the result, code included (`results_key`), as JSON values. The frame is always read back from the file, so a first
-    and a second call return the same types. Outside of a rebuild a result that a rebuild has left is read, too: the name
-    of the file holds the hash of the whole key, so it is the same wherever it lies.
+    key: everything that decides the result, code included (`results_key`), as JSON values. The frame is always read back from
+    the file, so a first and a second call return the same types. Outside of a rebuild a result that a rebuild has left is
+    read, too: the name of the file holds the hash of the whole key, so it is the same wherever it lies.
     """
     name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     digest = sha256_json(key)[:16]

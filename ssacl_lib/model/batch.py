@@ -13,7 +13,8 @@ class Batch:
     pass with queries. text_*: [B, T] the shuffled reports for E_t.
     name_*: [25, T] the leaves' names. prompt_*: [B, Tp] entity text (no column where the step's coin says none).
     report_*: [B, T] for the language decoder; report_places: numbers of its tokens in the flattened [B * T], found before the
-    batch goes to a GPU, where looking for them would stop the queue. leaf_open: [B, 25] bool. labels: [B, 14] codes read from the reports.
+    batch goes to a GPU, where looking for them would stop the queue. leaf_open: [B, 25] bool. labels: [B, 14] codes read from
+    the reports.
     """
 
     pixels: torch.Tensor

@@ -78,7 +78,7 @@ def draw_patient(generator: np.random.Generator, signs: tuple[Sign, ...], ranges
 
     ranges: 0 (always the same patient) to 1 (full ranges).
     """
-    normal = lambda scale, limit=2.0: float(np.clip(generator.standard_normal(), -limit, limit)) * scale * ranges
+    normal = lambda scale, limit=2.0: float(np.clip(generator.standard_normal(), -limit, limit)) * scale * ranges  # noqa: E731
     by_name = {sign.finding: sign for sign in signs}
     anatomy = int(generator.integers(anatomies))
     yaw = int(np.clip(round(len(YAWS) // 2 + normal(1.6)), 0, len(YAWS) - 1))

@@ -103,7 +103,7 @@ def _intact(path: Path) -> bool:
         return True
     if sha256(path) != FILES[path.name]:
         return False
-    try:
+    try:  # noqa: SIM105
         _mark(path)
     except OSError:
         pass  # a folder that can be read only: check again next time

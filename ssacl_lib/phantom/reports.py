@@ -45,7 +45,7 @@ _CONFLICTS = {  # denying the key would deny what these look like
     "Consolidation": frozenset({"Consolidation", "Pneumonia"}),
     "Pneumonia": frozenset({"Consolidation", "Pneumonia", "Lung Opacity"}),
 }
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")  # fmt: skip
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth")  # fmt: skip  # noqa: E501
 _PIECE = re.compile(r"\w+|[^\w\s]")
 
 

@@ -98,7 +98,8 @@ def with_runs(frame: pd.DataFrame, table: str, settings: Settings) -> pd.DataFra
 
     For normal errors that is a variance over studies plus a variance between runs, each with its own quantile; the bootstrap's
     skewness is kept. s also holds what the finite studies do to a difference between runs, and where the row's run is one of the
-    measured ones its own deviation is in s; both make the interval a little wide rather than narrow. Rows without runs (a shipped checkpoint, a prior) keep their interval over studies, and `runs` is 1.
+    measured ones its own deviation is in s; both make the interval a little wide rather than narrow. Rows without runs (a
+    shipped checkpoint, a prior) keep their interval over studies, and `runs` is 1.
 
     Source: Zou and Donner, Construction of confidence limits about effect measures: a general approach, Statistics in
     Medicine 27, 2008 (limits of a sum from the limits of its parts).

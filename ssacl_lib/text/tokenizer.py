@@ -123,7 +123,7 @@ def read_wordpiece(path: Path | str) -> PreTrainedTokenizerFast:
         tokenizer = (
             Tokenizer.from_str(text) if "model" in content and isinstance(content["model"], dict) else _bare(content)
         )
-    except Exception as error:  # noqa: BLE001 - the tokenizers library raises no other class
+    except Exception as error:  # the tokenizers library raises no other class
         raise ValueError(f"{path}: no WordPiece vocabulary ({str(error).splitlines()[0][:100]})") from None
     if absent := [token for token in SPECIAL_TOKENS[:4] if tokenizer.token_to_id(token) is None]:
         raise ValueError(f"{path}: no {absent[0]} in this vocabulary of {tokenizer.get_vocab_size()} pieces")

@@ -66,7 +66,7 @@ def parameter_groups(model: SSACLNetwork, settings: Settings) -> list[dict]:
     groups: dict[tuple[float, float, bool], list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            plain = parameter.ndim == 1 and name != "position_weight" or name == "position_bias"
+            plain = (parameter.ndim == 1 and name != "position_weight") or name == "position_bias"
             decay = 0.0 if plain else settings.training.weight_decay
             scale = settings.training.language_rate_scale if name.startswith("language.gpt.") else 1.0
             groups.setdefault((decay, scale, parameter.ndim == 0), []).append(parameter)
