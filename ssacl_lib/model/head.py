@@ -1,5 +1,7 @@
 """Classification head for anatomy inference: which findings does the frozen encoder see?"""
 
+from typing import cast
+
 import numpy as np
 import torch
 from torch import nn
@@ -34,5 +36,6 @@ class FindingHead(nn.Module):
 
 def positive_findings(model: PreTrainedModel, probabilities: np.ndarray) -> list[list[str]]:
     """Names of the findings above the head's thresholds (chosen on validation), per row of [n, 13]."""
-    thresholds = model.head.thresholds.float().cpu().numpy()
+    head = cast(FindingHead, model.head)
+    thresholds = head.thresholds.float().cpu().numpy()
     return [[name for name, p, t in zip(FINDINGS, row, thresholds, strict=True) if p >= t] for row in probabilities]

@@ -15,13 +15,14 @@ Three more are held by the authors' release, and which of them made the paper's 
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from ..anatomy import default_graph, leaves_of
-from .encoder import keep_lowest, visible_patches
+from .encoder import Block, keep_lowest, visible_patches
 from .network import SSACLNetwork
 from .precision import autocast
 
@@ -83,7 +84,7 @@ def entering(model: SSACLNetwork, module: torch.nn.Module, pixels: torch.Tensor)
 @torch.no_grad()
 def cls_attention(model: SSACLNetwork, pixels: torch.Tensor) -> torch.Tensor:
     """Attention of CLS to the patches in the last block, mean over heads: [B, N], rows sum to 1."""
-    block = model.encoder.blocks[-1]
+    block = cast(Block, model.encoder.blocks[-1])
     query, key, _ = block.split(entering(model, block.norm1, pixels))
     scores = (query[:, :, :1] * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     return patch_attention(scores.softmax(-1))[:, 0]

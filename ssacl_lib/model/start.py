@@ -137,9 +137,12 @@ def load_text_side(model: SSACLNetwork, name_or_path: str) -> None:
     """Load `text_side` from a start's folder (training/checkpoints.py, make_start).
 
     Raises:
-        ValueError: tensors that do not fit, by name.
+        ValueError: no such folder, or tensors that do not fit, by name.
     """
-    source = load_file(local_folder(name_or_path) / "text.safetensors")
+    folder = local_folder(name_or_path)
+    if folder is None:
+        raise ValueError(f"{name_or_path}: no folder of a start")
+    source = load_file(folder / "text.safetensors")
     fitting = _fitting(text_side(model), source, name_or_path, "text_width, text_depth, width")
     model.load_state_dict(fitting, strict=False)
 
