@@ -245,6 +245,8 @@ def test_head_labels_constant_report_and_their_table(run, monkeypatch):
     monkeypatch.setattr(lexical, "meteor_note", lambda: "left out, for its program takes seconds to start")
     monkeypatch.setattr(prompting, "generate", lambda m, pixels, *_, **__: ["Normal."] * len(pixels))
     per_study = reports.write_all("this run", Model(), STUDIES, run.settings)
+    control = reports.write_all("untrained", Model(), STUDIES, run.settings)
+    assert control["variant"].value_counts().to_dict() == {"head labels": len(STUDIES), "with prompts": 4}
     head = per_study[per_study["variant"] == "head labels"]
     said = np.stack(head["generated_labels"]) == POSITIVE
     assert [set(np.array(OBSERVATIONS)[row]) for row in said] == [set(names) for names in guess]

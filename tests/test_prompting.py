@@ -48,6 +48,7 @@ def test_another_patient_is_never_the_own_and_everybody_is_taken_once():
     assert sorted(other) == list(range(40)) and (patients[other] != patients).all()
     assert not np.array_equal(other, prompting.other_patients(patients, seed=1))
     assert prompting.other_patients(["a", "a", "b"], seed=0) is None
+    assert len(prompting.other_patients([], seed=0)) == 0
 
 
 def test_tokens_of_other_films_take_the_leaves_place_only(tiny_checkpoint):

@@ -88,9 +88,9 @@ def other_patients(patients: Sequence[str], seed: int) -> np.ndarray | None:
     places on as the largest patient has studies.
     """
     _, number, sizes = np.unique(np.asarray(patients), return_inverse=True, return_counts=True)
-    if 2 * sizes.max() > len(number):
+    if 2 * sizes.max(initial=0) > len(number):
         return None
     order = np.argsort(np.random.default_rng([seed, 41]).permutation(len(sizes))[number], kind="stable")
     other = np.empty(len(number), int)
-    other[order] = np.roll(order, -int(sizes.max()))
+    other[order] = np.roll(order, -int(sizes.max(initial=0)))
     return other
