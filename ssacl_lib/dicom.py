@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .film import MOST_PIXELS, Film, check_numbers, check_size, quiet, refusal, spelt, stretch, to_grey, turned
+from .gdcm_process import decode_apart, open_dicom
 
 LATERAL = ("LL", "RL", "LLO", "RLO")
 """View positions that are not frontal; and every one that begins with LAT."""
@@ -26,9 +27,9 @@ def read_dicom(path: Path) -> Film:
     Raises:
         ValueError: no pixels, or pixels that can't be decoded; names the file and what to do.
     """
-    pydicom = _quiet_pydicom()
+    quiet("pydicom")
     try:
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = open_dicom(path)
         rows, columns = dataset.get("Rows"), dataset.get("Columns")
     except Exception as error:  # whatever a library makes of a broken file
         raise refusal(path, "can't read this DICOM file", error, MEND) from None
@@ -46,26 +47,14 @@ def read_dicom(path: Path) -> Film:
 
 def stored_dicom_shape(path: Path) -> tuple[int, int]:
     """Rows and columns, from the header alone."""
-    dataset = _quiet_pydicom().dcmread(path, force=True, stop_before_pixels=True)
+    from pydicom import dcmread
+
+    quiet("pydicom")
+    dataset = dcmread(path, force=True, stop_before_pixels=True)
     return int(dataset.Rows), int(dataset.Columns)
 
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-
-
-def _quiet_pydicom():
-    """pydicom, imported when the first DICOM file comes; what it and GDCM would warn of is said by our notes and lines."""
-    import pydicom
-    import pydicom.pixels
-
-    quiet("pydicom")
-    try:
-        import gdcm
-    except ImportError:  # then a file that needs it is refused by name
-        return pydicom
-    for off in (gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff, gdcm.Trace.DebugOff):
-        off()
-    return pydicom
 
 
 def _stored(path: Path, dataset) -> np.ndarray:
@@ -77,9 +66,6 @@ def _stored(path: Path, dataset) -> np.ndarray:
         implicit, little = dataset.original_encoding
         plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = plain
-    for name, usual in USUAL.items():
-        if dataset.get(name) in (None, ""):
-            setattr(dataset, name, dataset.get("BitsAllocated") if name == "BitsStored" else usual)
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed:
         return pixel_array(dataset, index=0)
@@ -89,15 +75,12 @@ def _stored(path: Path, dataset) -> np.ndarray:
         plugins = ()
     for plugin in (name for name in DECODERS if name in plugins):
         try:
-            return pixel_array(dataset, index=0, decoding_plugin=plugin)
+            return decode_apart(path) if plugin == "gdcm" else pixel_array(dataset, index=0, decoding_plugin=plugin)
         except Exception:  # such as JPEG of 12 bits, which Pillow does not know and GDCM does
             continue
     without = "" if plugins else ", for which there is no decoder here (python-gdcm, where it is missing)"
     raise ValueError(f"{spelt(path)}: can't decode its pixels, {syntax.name}{without}; {MEND}")
 
-
-USUAL = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0, "BitsStored": None}
-"""What is taken where the header does not say; all bits, where it does not say how many are stored."""
 
 DECODERS = ("pydicom", "pillow", "gdcm")
 """In the order in which they are tried; pydicom itself decodes RLE."""

@@ -207,7 +207,13 @@ def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
     path = paths.PROFILES / f"{profile}.yaml"
     if not path.is_file():
         raise ValueError(f"no profile {profile!r}; there are {', '.join(profile_names())}")
-    return validate_settings(_override(yaml.safe_load(path.read_text(encoding="utf-8")), overrides), where=path.name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name}: expected sections with settings, found {type(values).__name__}")
+    return validate_settings(_override(values, overrides), where=path.name)
 
 
 def flat(values: dict, above: str = "") -> dict[str, Any]:
@@ -238,4 +244,4 @@ def validate_settings(values: dict, where: str = "settings") -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r})" for e in error.errors()]
-        raise ValueError(f"{where}: " + "; ".join(lines)) from None
+        raise ValueError(" ".join(f"{where}: {'; '.join(lines)}".split())) from None

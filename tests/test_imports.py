@@ -27,6 +27,7 @@ ORDER = (
     "distributed.py",
     "images.py",
     "dicom.py",
+    "gdcm_process.py",
     "film.py",
     "anatomy.py",
     "observations.py",

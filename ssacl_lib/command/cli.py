@@ -24,12 +24,15 @@ def parse_override(text: str) -> tuple[str, object]:
     """Split KEY=VALUE; the value is read as in a profile, and 1e-3 is a number.
 
     Raises:
-        ValueError: there is no "=".
+        ValueError: there is no "=", or a value that YAML can't read.
     """
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"--set {text}: expected KEY=VALUE, such as training.images=40000")
-    parsed = yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {text}: the value is not readable as YAML; put quotes around a text") from None
     try:
         return key, float(parsed) if isinstance(parsed, str) else parsed
     except ValueError:

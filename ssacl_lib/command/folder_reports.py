@@ -125,13 +125,24 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
+NEEDED = {"image": str, "file": list, "checkpoint_hash": str, "report": str, "findings": dict, "positives": list,
+          "anatomies": list, "checkpoint": str}  # fmt: skip
+
+
 def read_lines(path: Path) -> Iterator[dict]:
-    """The reports of a reports.jsonl, one after the other; a last line that a kill cut off is passed over."""
+    """The reports of a reports.jsonl, one after the other.
+
+    What is no whole report (a last line that a kill cut off, a damaged file) is passed over: its film is reported again.
+    """
     if path.is_file():
-        with open(path, encoding="utf-8") as handle:
-            for line in handle:
-                if line.endswith("\n"):
-                    yield json.loads(line)
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            for text in handle:
+                try:
+                    line = json.loads(text) if text.endswith("\n") else None
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(line, dict) and all(isinstance(line.get(name), kind) for name, kind in NEEDED.items()):
+                    yield line
 
 
 def _done(lines: Path, checkpoint: str, pictures: bool) -> dict[str, list[int]]:

@@ -41,7 +41,7 @@ def _boxes(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     table = read_csv(path, ("image", *columns, "x", "y", "w", "h"))
-    numbers = table[["x", "y", "w", "h"]].apply(pd.to_numeric, errors="coerce")
+    numbers = table[["x", "y", "w", "h"]].apply(pd.to_numeric, errors="coerce").astype(float)
     wrong = ~np.isfinite(numbers).all(axis=1) | (numbers["w"] <= 0) | (numbers["h"] <= 0)
     if wrong.any():
         raise ValueError(f"{path}: line {wrong.idxmax()}: x, y, w, h should be numbers, w and h above 0")

@@ -220,10 +220,10 @@ class FolderEvaluation(Sequence[EvaluationStudy]):
         film = read_film(image_path(source.root, row["image"]))
         picture, size = film.pixels, source.image_size
 
-        def square(boxes):
+        def square(boxes: pd.Series) -> list[np.ndarray]:
             return [letterbox_box(film.from_file(box), picture.shape, size) for box in boxes]
 
-        def of_image(table):
+        def of_image(table: pd.DataFrame | None) -> pd.DataFrame:
             return table[table["image"] == row["image"]] if table is not None else pd.DataFrame()
 
         regions, phrases = {}, []

@@ -236,7 +236,11 @@ def load_network(
     missing = [name for name in ("config.json", "model.safetensors", "tokenizer") if not (folder / name).exists()]
     if missing:
         raise ValueError(f"{folder}: no SS-ACL checkpoint ({', '.join(missing)} missing); {HOW_TO_MAKE}")
-    model, info = kind.from_pretrained(folder, output_loading_info=True)
+    try:
+        model, info = kind.from_pretrained(folder, output_loading_info=True)
+    except Exception as error:  # whatever a library makes of a damaged file
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{folder}: not readable as a checkpoint ({said}); copy it again, or: {HOW_TO_MAKE}") from None
     odd = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
     if odd:
         raise ValueError(
