@@ -84,10 +84,10 @@ def reports_message(table: pd.DataFrame, method: str) -> str:
     if constant is None or labels is None:
         return f"No report of the model “{method}” was scored."
     first = {HELPS: "more findings right than", COSTS: "fewer findings right than", OPEN: "no more findings right than"}
-    second = {HELPS: "above", COSTS: "below", OPEN: "not told apart from"}
+    second = {HELPS: "lie above", COSTS: "lie below", OPEN: "are not told apart from"}
     return (
         f"The reports of the model “{method}” get {first[verdict(constant)]} one report for everybody (micro F1 "
-        f"{with_interval(constant, '+')}), and stand {second[verdict(labels)]} the findings of its own head "
+        f"{with_interval(constant, '+')}), and {second[verdict(labels)]} the findings of its own head "
         f"({with_interval(labels, '+')})."
     )
 
