@@ -1,5 +1,6 @@
 """A film as it was read: grey levels, upright, with what a reader should know of it and the way back to the file's pixels."""
 
+import logging
 import os
 import re
 import warnings
@@ -61,6 +62,9 @@ def quiet(library: str) -> None:
     A filter that stays, not catch_warnings: films are read by several threads, which would put back each other's filters.
     """
     warnings.filterwarnings("ignore", module=rf"{re.escape(library)}(\..*)?$")
+    logger = logging.getLogger(library)
+    if not logger.handlers:  # without a handler of its own Python prints what it logs
+        logger.addHandler(logging.NullHandler())
 
 
 def refusal(path: Path, what: str, error: object, mend: str) -> ValueError:
