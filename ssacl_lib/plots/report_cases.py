@@ -17,7 +17,7 @@ MARK_COLOURS = {AGREES: style.BLUE, WRONG: style.RED, OTHER_SIDE: style.RED, MIS
 
 MARK_WORDS = {
     AGREES: "finding that both assert",
-    WRONG: "another finding or side than the reference has",
+    WRONG: "finding or side that differs from the other text",
     MISSED: "finding that the report with prompts misses",
 }
 """The legend."""
