@@ -450,3 +450,12 @@ def test_what_can_be_made_again_may_lie_elsewhere(tmp_path):
                           env={**os.environ, "SSACL_CACHE": str(tmp_path)})  # fmt: skip
     *moved, shipped = done.stdout.split()
     assert all(place.startswith(str(tmp_path)) for place in moved) and shipped == str(paths.SHIPPED_CHECKPOINT)
+
+
+def test_a_split_of_one_study_stops_before_any_work(capsys, tmp_path, film_folder):
+    table = pd.read_csv(film_folder / "studies.csv").head(3).assign(patient=["a", "b", "c"])
+    table.to_csv(film_folder / "studies.csv", index=False)
+    words = ("rebuild", "--profile", "smoke", "--dataset", "folder", "--data-root", str(film_folder), "--out")
+    code, _, err = run(capsys, *words, str(tmp_path / "out"))
+    assert code == 2 and "has 1 study, and comparing needs 2 or more" in said(err)[0]
+    assert not (tmp_path / "out").exists()

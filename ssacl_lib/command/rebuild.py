@@ -29,6 +29,9 @@ from ..settings import Settings
 from ..threads import SAME_KERNELS
 from .links import move_notebook
 
+LEAST_STUDIES = 2
+"""In every split: another study's phrase, and a score that weighs words by studies, need a second one."""
+
 PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
 
@@ -154,7 +157,11 @@ def check_before(stages: Sequence[Stage], settings: Settings) -> None:
                 f"the profile {settings.profile!r} needs a CUDA device and there is none: use --profile cpu"
             )
     for split in SPLITS:
-        source_for(settings, split)
+        if (count := source_for(settings, split).count) < LEAST_STUDIES:
+            raise ValueError(
+                f"the split {split!r} has {count} study, and comparing needs {LEAST_STUDIES} or more: add studies, or give "
+                "it some with the column split"
+            )
     import papermill
 
     for stage in stages:
