@@ -18,6 +18,22 @@ PICTURES = Path(__file__).parent / "data" / "pictures"
 """Phantom films in encodings that can't be made here: lossless JPEG and JPEG-LS; and one that is broken."""
 
 
+SLOW = (
+    "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_fuzz", "test_models",
+    "test_phantom_images", "test_plots", "test_public_import", "test_rebuild", "test_recipe", "test_release_equality",
+    "test_shipped", "test_small_cnn", "test_speed", "test_spread", "test_stale", "test_teaching", "test_threads",
+    "test_training",
+)  # fmt: skip
+"""Files whose tests train, render or start processes: `make quick` leaves them out."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests of those files, so that they are named in one place."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def smoke():
     """The settings of the profile smoke."""

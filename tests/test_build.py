@@ -13,6 +13,7 @@ from ssacl_lib.training.loop import save_model
 REPORTS = ["Small left pleural effusion.", "No pneumothorax. The heart is enlarged.", "Lungs are clear."]
 SMALL = {
     "data.image_size": 32,
+    "model.patch_size": 8,
     "model.width": 16,
     "model.heads": 2,
     "model.decoder_heads": 2,

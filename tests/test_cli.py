@@ -294,8 +294,7 @@ def test_a_start_trains_the_terms_that_its_command_names(capsys, monkeypatch, tm
     made = read_json(paths.START_CHECKPOINT / "manifest.json")
     for words in (shlex.split(made["command"])[1:], ["pretrain-mae", "--profile", "cpu"]):
         assert run(capsys, *words, "--out", str(tmp_path))[0] == 0
-    # the start trains no language decoder, so that its rate does not matter; settings that came later are not in its manifest
-    now, then = portable_settings(seen[0][0])["training"] | {"language_rate_scale": 1.0}, made["settings"]["training"]
+    now, then = portable_settings(seen[0][0])["training"], made["settings"]["training"]
     assert {name: now[name] for name in then} == then
     assert seen[0][0].model.encoder_weights is None and seen[0][1] == made["command"]
     weights = seen[1][0].training.loss_weights.model_dump()
@@ -425,8 +424,9 @@ def test_one_phrase_or_anatomy_is_a_list_of_one(tiny_checkpoint, tmp_path):
     from ssacl_lib import SSACLModel
 
     model, path = SSACLModel.from_pretrained(tiny_checkpoint), film(tmp_path / "a.png")
-    assert model.ground([path], "left effusion").shape == (1, 1, 64, 64)
-    assert model.attend(path, "lungs").shape == (1, 1, 64, 64)
+    side = model.config.image_size
+    assert model.ground([path], "left effusion").shape == (1, 1, side, side)
+    assert model.attend(path, "lungs").shape == (1, 1, side, side)
     with pytest.raises(ValueError, match="empty phrase"):
         model.ground([path], "")
 
