@@ -30,9 +30,9 @@ LIBRARIES = ("gomp", "iomp5", "libomp", "mkl", "openblas", "dnnl", "accelerate")
 def set_waiting(environment: MutableMapping[str, str]) -> None:
     """Let idle threads sleep soon, unless the environment already says how they wait.
 
-    A thread that spins is awake at once when the next loop begins, but takes a core from whoever else has work: beside a busy
-    neighbour the default makes a training step many times slower, and alone short spinning costs little
-    (benchmarks/threads.py).
+    A thread that spins is awake at once when the next loop begins, but takes a core from whoever else has work, and beside a
+    busy neighbour the others wait for the one that has none. benchmarks/threads.py measures what short spinning costs alone and
+    what it saves beside a neighbour, on the machine at hand.
     """
     if "OMP_WAIT_POLICY" not in environment and not set(WAITING) & set(environment):
         environment.update(WAITING)
