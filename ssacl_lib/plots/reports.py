@@ -109,6 +109,7 @@ def prompt_effects(table: pd.DataFrame, methods: list[str]) -> Figure | str:
     axes = figure.subplots(1, len(methods) + 1, width_ratios=[1] * len(methods) + [2.4])
     for ax, method in zip(axes, methods, strict=False):
         colour = style.method_colour(method)
+        upper = score.loc[[(method, WITH), (method, LEAVES)], "value"].idxmax()[1]  # its label stands above, the other below
         for cells, label, look in (
             ((ENTITIES, WITH), "given", {}),
             ((WITHOUT, LEAVES), "not given", {"markerfacecolor": "white"}),
@@ -117,7 +118,7 @@ def prompt_effects(table: pd.DataFrame, methods: list[str]) -> Figure | str:
             style.intervals(ax, [0, 1], rows["value"], rows["low"], rows["high"], colour=colour, vertical=True, **look)
             ax.plot([0, 1], rows["value"], color=colour, linewidth=1, linestyle="-" if not look else "--", zorder=1)
             ax.annotate(f"entity text\n{label}", (1, rows["value"].iloc[1]), (5, 0), textcoords="offset points",
-                        fontsize=6, va="bottom" if label == "given" else "top")  # fmt: skip
+                        fontsize=6, va="bottom" if cells[1] == upper else "top")  # fmt: skip
         ax.set_xticks([0, 1], ["closed", "open"])
         ax.set_xlim(-0.3, 2.1)
         ax.set_xlabel("leaves", x=0.3)
@@ -154,7 +155,7 @@ def _steps(ax, table: pd.DataFrame, methods: list[str]) -> None:
     ax.axhline(2.5, color=style.PALE, linewidth=0.8)
     ax.grid(axis="x")
     words = " and ".join(map(str, sorted(numbers, reverse=True)))
-    ax.set_xlabel(f"difference of micro F1 on the same studies (n {words})")
+    ax.set_xlabel(f"paired difference of micro F1 (n {words})")
     ax.set_title("what prompts add (above), controls (below)", fontsize=6.5)
     if len(methods) > 1:
         ax.legend(loc="lower right")
