@@ -237,8 +237,9 @@ def _estimate(row) -> str:
 
 READING_ORDER = (
     "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "chunked_consistency.py", "model", "training", "inference",
-    "metrics", "text", "evaluation", "baselines", "datasets", "images.py", "film.py", "dicom.py", "gdcm_process.py", "phantom", "plots", "notebook", "command",
-    "record", "distributed.py", "threads.py", "settings.py", "profiles", "paths.py", "__main__.py", "__init__.py",
+    "metrics", "text", "evaluation", "baselines", "datasets", "images.py", "film.py", "dicom.py", "gdcm_process.py",
+    "phantom", "plots", "notebook", "command", "record", "distributed.py", "threads.py", "settings.py", "profiles", "paths.py",
+    "__main__.py", "__init__.py",
 )  # fmt: skip
 """The method first, then what it is measured by, then where the films come from, then the doors and the book-keeping."""
 

@@ -109,7 +109,9 @@ def prompt_effects(table: pd.DataFrame, methods: list[str]) -> Figure | str:
     axes = figure.subplots(1, len(methods) + 1, width_ratios=[1] * len(methods) + [2.4])
     for ax, method in zip(axes, methods, strict=False):
         colour = style.method_colour(method)
-        upper = score.loc[[(method, WITH), (method, LEAVES)], "value"].idxmax()[1]  # its label stands above, the other below
+        upper = score.loc[[(method, WITH), (method, LEAVES)], "value"].idxmax()[
+            1
+        ]  # its label stands above, the other below
         for cells, label, look in (
             ((ENTITIES, WITH), "given", {}),
             ((WITHOUT, LEAVES), "not given", {"markerfacecolor": "white"}),
