@@ -56,13 +56,13 @@ RESULTS = (
     ("reports: the same minus the head's own", "report_generation",
      {**REPORTS, "metric": "micro_f1_13_minus_head_labels"}, None),
     ("reports: BLEU-4", "report_generation", {**REPORTS, "metric": "bleu4"}, CONSTANT),
-    ("phrases, masked evidence: pointing game", "phrase_grounding", {**OWN, "map": "masked", "metric": "pointing"}, PRIOR),
+    ("phrases, masked evidence: pointing", "phrase_grounding", {**OWN, "map": "masked", "metric": "pointing"}, PRIOR),
     ("phrases, masked evidence: CNR minus swapped phrase", "phrase_grounding",
      {**OWN, "map": "masked", "metric": "cnr_own_minus_swapped"}, None),
-    ("phrases, similarity: pointing game", "phrase_grounding", {**OWN, "map": "similarity", "metric": "pointing"}, PRIOR),
+    ("phrases, similarity: pointing", "phrase_grounding", {**OWN, "map": "similarity", "metric": "pointing"}, PRIOR),
     ("phrases, similarity: CNR minus swapped phrase", "phrase_grounding",
      {**OWN, "map": "similarity", "metric": "cnr_own_minus_swapped"}, None),
-    ("25 leaf prompts' attention: pointing game", "anatomy_grounding", {"node": "mean of leaves", "metric": "pointing"},
+    ("25 leaf prompts' attention: pointing", "anatomy_grounding", {"node": "mean of leaves", "metric": "pointing"},
      {"node": "mean of leaves", "method": "centre prior"}),
 )  # fmt: skip
 """Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
