@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
@@ -90,7 +91,7 @@ def toy(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
-    monkeypatch.setattr(rebuild, "source_for", lambda settings, split: None)
+    monkeypatch.setattr(rebuild, "source_for", lambda settings, split: SimpleNamespace(count=2))
     stages = (
         Stage("01_first", (), ("a.txt",), ("kept",), ""),
         Stage("02_second", ("01_first",), (), (), ""),
