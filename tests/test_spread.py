@@ -37,7 +37,7 @@ def store(settings, values: np.ndarray, table: str = "t") -> None:
     """Write runs [rows, 5] of a table whose row k is about finding k."""
     frames = [
         pd.DataFrame({"table": table, "about": [f"finding={k}" for k in range(len(values))], "value": values[:, run]})
-        .assign(method="this run", metric="cnr", seed=seed, threads=threads, recipe=recipe_of(settings))
+        .assign(part="p", method="this run", metric="cnr", seed=seed, threads=threads, recipe=recipe_of(settings))
         .reindex(columns=list(COLUMNS))
         for run, (seed, threads) in enumerate(RUNS)
     ]
@@ -167,6 +167,33 @@ def test_a_killed_spread_goes_on_and_other_code_starts_anew(settings, fake_phant
     assert trainings[5:] == [(3, 2)] and len(pd.read_parquet(spread_file(settings))) == 3
     with pytest.raises(ValueError, match="no run or part 9; runs are 0 to 4"):
         spread.measure_spread(settings, only=[9])
+
+
+def test_another_part_leaves_the_others_alone_and_trains_no_model(settings, monkeypatch):
+    parts = {"blind": lambda run, models: {"t": rows(np.ones(3), 0.1)}}
+    parts["supervised"] = lambda run, models: {"s": rows(np.full(2, run.seed), 0.1, "supervised small CNN")}
+    monkeypatch.setattr(spread, "EVALUATIONS", parts)
+    trainings = []
+    monkeypatch.setattr(spread, "trained", lambda training, *_: trainings.append(training.seed))
+    spread.measure_spread(settings, parts=["blind"])
+    monkeypatch.setattr(spread, "fingerprint", lambda: "other code")
+    spread.measure_spread(settings, parts=["supervised"])
+    stored = pd.read_parquet(spread_file(settings))
+    assert len(trainings) == 5 and stored.groupby("part").size().to_dict() == {"blind": 15, "supervised": 10}
+    assert stored[stored["part"] == "supervised"]["value"].tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_runs_of_earlier_code_count_while_their_first_equals_the_reference(settings, monkeypatch):
+    monkeypatch.setattr(spread, "EVALUATIONS", {"blind": lambda run, models: {"t": rows(np.arange(3) / 3, 0.1)}})
+    monkeypatch.setattr(spread, "trained", lambda *_: None)
+    spread.measure_spread(settings, parts=["blind"])
+    reference = {"t": rows(np.arange(3) / 3, 0.1).round(6)}
+    assert verify.runs_note(settings, reference) == ""
+    monkeypatch.setattr(verify, "fingerprint", lambda: "other code")
+    assert "the first of them equals the reference in all 3 numbers" in verify.runs_note(settings, reference)
+    reference["t"].loc[2, "value"] += 1e-4
+    assert "ssacl spread --profile smoke` renews them" in verify.runs_note(settings, reference)
+    assert "renews them" in verify.runs_note(settings, {"t": reference["t"].iloc[:2]})
 
 
 def stop_at(function, calls: int):

@@ -7,7 +7,6 @@ import pytest
 from transformers import AutoTokenizer
 
 from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
-from ssacl_lib.text.agreement import label_agreement
 from ssacl_lib.text.entities import entity_text, positives
 from ssacl_lib.text.labeler import CLEAR, encode, label, label_array
 from ssacl_lib.text.marks import expand
@@ -130,15 +129,6 @@ def test_patterns_unfold():
     assert expand("(a|b (c|)) d-e(s|)") == {
         tuple(words.split()) for words in ("a d e", "a d es", "b c d e", "b c d es", "b d e", "b d es")
     }
-
-
-def test_agreement_counts_by_hand():
-    labels = np.array([[POSITIVE], [POSITIVE], [UNCERTAIN], [NEGATIVE], [BLANK]])
-    row = label_agreement(labels, np.array([[1], [0], [1], [1], [0]]), ("x",)).iloc[0]
-    assert (row["true"], row["denied"], row["precision"]) == (3, 1, 0.5)
-    assert row["recall"] == pytest.approx(1 / 3) and row["recall_with_uncertain"] == pytest.approx(2 / 3)
-    with pytest.raises(ValueError, match="expected two of"):
-        label_agreement(labels, np.ones((5, 2)), ("x",))
 
 
 def test_sections_with_and_without_headings():

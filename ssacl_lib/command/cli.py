@@ -199,9 +199,11 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 
 def run_spread(arguments: argparse.Namespace) -> int:
     """ssacl spread."""
-    from ..evaluation.spread import measure_spread
+    from ..evaluation.spread import EVALUATIONS, measure_spread
 
-    print(f"written: {measure_spread(load_settings(arguments.profile), arguments.only)}")
+    print(
+        f"written: {measure_spread(load_settings(arguments.profile), arguments.only, arguments.part or tuple(EVALUATIONS))}"
+    )
     return 0
 
 

@@ -226,6 +226,13 @@ def _studies(command) -> None:
     spread.add_argument(
         "--only", action="append", default=[], type=int, metavar="0", help="this run only (0 to 4); may be repeated"
     )
+    spread.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this part only, as supervised or blind; may be repeated",
+    )
 
     confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
     confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")

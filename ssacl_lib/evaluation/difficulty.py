@@ -26,16 +26,20 @@ def truth_of(seed: int, split: str, count: int) -> np.ndarray:
     return np.array([[finding in there for finding in FINDINGS] for there in drawn])
 
 
-def evaluate_cnn(run) -> pd.DataFrame:
-    """Train the network (cached) and predict the test studies: study, finding, present, probability."""
+def evaluate_cnn(run, seed: int | None = None) -> pd.DataFrame:
+    """Train the network (cached) and predict the test studies: study, finding, present, probability.
+
+    seed: of its weights and order; None: the run's, which also says which patients there are.
+    """
     settings = run.settings
+    seed = settings.seed if seed is None else seed
     studies, train = test_studies(settings), load_training(settings, "train")
     key = {"studies": studies_hash(studies), "train": train.folder.name, "images": settings.evaluation.cnn_images,
-           "seed": settings.seed, "code": code_behind(__name__)}  # fmt: skip
+           "seed": seed, "code": code_behind(__name__)}  # fmt: skip
 
     def compute() -> pd.DataFrame:
         truth = truth_of(settings.seed, "train", len(train))
-        model = train_cnn(train.images, truth, settings.evaluation.cnn_images, settings.seed, device_of(settings))
+        model = train_cnn(train.images, truth, settings.evaluation.cnn_images, seed, device_of(settings))
         probability = predict_cnn(model, np.stack([study.image for study in studies]))
         present = np.stack([study.truth for study in studies])
         index = pd.MultiIndex.from_product([[s.study_id for s in studies], FINDINGS], names=["study", "finding"])
@@ -61,10 +65,13 @@ def phantom_difficulty(run) -> pd.DataFrame:
 
     "mean of findings" is the phantom's difficulty. Another data set than the phantom: no rows.
     """
-    settings = run.settings
-    if settings.dataset != "phantom":
+    if run.settings.dataset != "phantom":
         return long_table([], ["finding"])
-    per_study = evaluate_cnn(run)
+    return difficulty_table(evaluate_cnn(run), run.settings)
+
+
+def difficulty_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
+    """The rows of `phantom_difficulty` from those of `evaluate_cnn`."""
     scores = per_study.pivot(index="study", columns="finding", values="probability")[list(FINDINGS)]
     present = per_study.pivot(index="study", columns="finding", values="present")[list(FINDINGS)]
     rows = auc_rows({"method": METHOD}, scores.to_numpy(float), present.to_numpy(bool), settings)

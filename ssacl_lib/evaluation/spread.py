@@ -5,6 +5,8 @@ of the profile's seed. What varies is the training seed (initial weights that th
 the head's first weights) and the number of threads (the last bit of every sum, as on another processor). So the runs differ
 as rebuilds on different machines do, and the spread holds nothing of the patients, whom the bootstrap over studies answers for.
 
+The supervised network, which every rebuild trains too, is run with the same seeds and threads.
+
 The first run is the rebuild's own. The numbers go to a committed file, a run at a time: started again, it goes on with the
 runs that are not there yet, and a run that was killed with its own last checkpoint and its per-study results.
 """
@@ -29,7 +31,7 @@ from ..settings import Settings
 from ..training import checkpoints
 from ..training.head import fit_head
 from ..training.loop import pretrain, save_model
-from . import anatomy_grounding, blind, faithfulness, findings, grounding, reports
+from . import anatomy_grounding, blind, difficulty, faithfulness, findings, grounding, reports
 from .inputs import device_of
 
 METHOD = "this run"
@@ -64,6 +66,15 @@ def _phrases(run, models: dict) -> dict[str, pd.DataFrame]:
     }
 
 
+def _supervised(run, models: dict) -> dict[str, pd.DataFrame]:
+    per_study = difficulty.evaluate_cnn(run, run.seed)
+    rows = per_study.assign(method=difficulty.METHOD, reference="truth")
+    return {
+        "finding_classification": findings.finding_table(rows, run.settings),
+        "phantom_difficulty": difficulty.difficulty_table(per_study, run.settings),
+    }
+
+
 EVALUATIONS: dict[str, Callable] = {
     "findings": lambda run, models: {
         "finding_classification": findings.finding_table(findings.evaluate_findings(run, models), run.settings)
@@ -78,8 +89,9 @@ EVALUATIONS: dict[str, Callable] = {
         )
     },
     "blind": lambda run, models: {"blind_losses": blind.blind_losses(models, run.settings)},
+    "supervised": _supervised,
 }
-"""What notebooks 02 to 04 do for "this run": part -> (run, models) -> tables by name."""
+"""What notebooks 01 to 04 do for what they train: part -> (run, models) -> tables by name."""
 
 
 def fingerprint() -> str:
@@ -101,36 +113,40 @@ def measure_spread(settings: Settings, only: Sequence[int] = (), parts: Sequence
         raise ValueError(f"no run or part {wrong[0]!r}; runs are 0 to {len(runs) - 1}, parts {', '.join(EVALUATIONS)}")
     before = torch.get_num_threads()
     for run in tqdm([runs[k] for k in only or range(len(runs))], desc=f"runs of {settings.name}", unit="run"):
-        there = _kept(settings)
-        if ((there["seed"] == run.seed) & (there["threads"] == run.threads)).any():
+        there = _kept(settings, parts)
+        done = there[(there["seed"] == run.seed) & (there["threads"] == run.threads)]["part"]
+        missing = [part for part in parts if part not in set(done)]
+        if not missing:
             continue
         torch.set_num_threads(run.threads)
         try:
-            rows = rows_of(run, settings, parts)
+            rows = rows_of(run, settings, missing)
         finally:
             torch.set_num_threads(before)
-        frame = pd.concat([_kept(settings), rows], ignore_index=True) if len(there) else rows
+        frame = pd.concat([there, rows], ignore_index=True) if len(there) else rows
         frame = frame.sort_values(["seed", "threads"], ascending=[True, False], kind="stable")
         with atomic_write(spread_file(settings), "wb") as handle:
             frame.to_parquet(handle, index=False)
     return spread_file(settings)
 
 
-def _kept(settings: Settings) -> pd.DataFrame:
-    """The rows of the file that today's code and settings would make again."""
+def _kept(settings: Settings, parts: Sequence[str]) -> pd.DataFrame:
+    """The rows of the file that stay: of other parts, and those that today's code would make again."""
     rows = read_runs(settings)
-    return rows[rows["code"] == fingerprint()]
+    return rows[(rows["code"] == fingerprint()) | ~rows["part"].isin(parts)]
 
 
 def rows_of(run: TrainingRun, settings: Settings, parts: Sequence[str]) -> pd.DataFrame:
     """Train (or find the trained model), score, and return the rows of one run."""
     folder = paths.RUNS / "spread" / settings.name / run.name
-    model = trained(settings.changed(seed=run.seed, threads=run.threads), settings, folder / "model")
+    models = {}
+    if set(parts) != {"supervised"}:
+        training = settings.changed(seed=run.seed, threads=run.threads)
+        models[METHOD] = trained(training, settings, folder / "model")
     few = {"evaluation.bootstrap": 10}  # the intervals of a single run are of no use here
     scoring = settings.changed(out_dir=str(folder), threads=run.threads, **few)
-    tables: dict[str, pd.DataFrame] = {}
-    for part in parts:
-        tables |= EVALUATIONS[part](SimpleNamespace(settings=scoring, runs=scoring.runs), {METHOD: model})
+    scored = SimpleNamespace(settings=scoring, runs=scoring.runs, seed=run.seed)
+    tables = [(part, name, table) for part in parts for name, table in EVALUATIONS[part](scored, models).items()]
     about = {
         "seed": run.seed,
         "threads": run.threads,
@@ -140,8 +156,10 @@ def rows_of(run: TrainingRun, settings: Settings, parts: Sequence[str]) -> pd.Da
         "code": fingerprint(),
     }
     frames = [
-        table.assign(table=name, about=about_of(table))[lambda rows: rows["method"] == METHOD].assign(**about)
-        for name, table in tables.items()
+        table.assign(part=part, table=name, about=about_of(table))[
+            lambda rows: rows["method"].isin([METHOD, difficulty.METHOD])
+        ].assign(**about)
+        for part, name, table in tables
     ]
     return pd.concat(frames, ignore_index=True)[list(COLUMNS)]
 

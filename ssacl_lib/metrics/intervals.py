@@ -101,54 +101,6 @@ def mean_intervals(values: np.ndarray, groups: Sequence, resamples: int = 1000, 
     )
 
 
-def bootstrap_interval(
-    values: np.ndarray | Sequence[np.ndarray],
-    statistic: Callable | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    groups: Sequence | None = None,
-) -> Interval:
-    """A statistic of per-study values with its interval.
-
-    Args:
-        values: [n] or [n, ...], one row per study; or a tuple of such arrays, resampled together.
-        statistic: called with the resampled array (with each array of a tuple). None: the mean, which is much faster.
-        groups: [n], the study of each row where a study has several; None: each row is a study.
-
-    Raises:
-        ValueError: no rows, or arrays of different length.
-    """
-    arrays = tuple(np.asarray(v) for v in values) if isinstance(values, tuple) else (np.asarray(values),)
-    lengths = [len(array) for array in arrays]
-    if min(lengths) != max(lengths) or not lengths[0]:
-        raise ValueError(f"values have {lengths} rows, expected the same number everywhere and at least 1")
-    groups = np.arange(len(arrays[0])) if groups is None else np.asarray(groups)
-    if statistic is None:
-        return Interval(*map(float, mean_intervals(arrays[0], groups, resamples, seed)[0]))
-    _, codes = np.unique(groups, return_inverse=True)
-    members = [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
-    counts = resampled_counts(len(members), resamples, seed).astype(int)
-    draws = []
-    for drawn in counts:
-        rows = np.concatenate([members[study] for study in np.repeat(np.arange(len(members)), drawn)])
-        draws.append(statistic(*(array[rows] for array in arrays)))
-    return percentile_interval(statistic(*arrays), np.array(draws, np.float64))
-
-
-def paired_difference(
-    first: np.ndarray, second: np.ndarray, resamples: int = 1000, seed: int = 0, groups: Sequence | None = None
-) -> Interval:
-    """Mean of first - second over the same studies or phrases; pairs with a NaN on either side are left out.
-
-    Args:
-        first, second: [n]. groups: [n], the study of each pair; None: each pair is a study.
-    """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"first has shape {first.shape} and second {second.shape}, expected pairs")
-    return bootstrap_interval(first - second, None, resamples, seed, groups)
-
-
 def macro_interval(
     values: np.ndarray, groups: Sequence, classes: Sequence, resamples: int = 1000, seed: int = 0
 ) -> Interval:

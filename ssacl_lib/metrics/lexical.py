@@ -106,16 +106,6 @@ def score_reports(
     return LexicalScores(pd.DataFrame(columns)[list(METRICS)], {name: float(corpus[name]) for name in METRICS})
 
 
-def lexical_scores(generated: Sequence[str], references: Sequence[str]) -> pd.DataFrame:
-    """The metrics per study: [n rows] with columns METRICS; see `score_reports`."""
-    return score_reports(generated, references).per_study
-
-
-def corpus_scores(generated: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """The metrics of the whole set, by name; see `score_reports`."""
-    return score_reports(generated, references).corpus
-
-
 def lexical_intervals(
     generated: Sequence[str],
     references: Sequence[str],

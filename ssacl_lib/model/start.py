@@ -1,10 +1,13 @@
 """A network from settings (sizes, tokenizers, initial weights) or from a folder: what training starts from."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, ViTMAEModel
+from transformers.utils import logging
 
 from .. import paths
 from ..settings import Settings
@@ -220,6 +223,18 @@ def _first(state, prefix: str, names: tuple[str, ...], kind: str) -> torch.Tenso
     raise ValueError(f"no tensor {prefix}{names[0]}.{kind} in the MAE checkpoint")
 
 
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Without transformers' bar, for a model that is read in a second."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 HOW_TO_MAKE = "make one with `ssacl pretrain --profile cpu --out FOLDER` and name it with --weights FOLDER"
 
 
@@ -237,7 +252,8 @@ def load_network(
     if missing:
         raise ValueError(f"{folder}: no SS-ACL checkpoint ({', '.join(missing)} missing); {HOW_TO_MAKE}")
     try:
-        model, info = kind.from_pretrained(folder, output_loading_info=True)
+        with _no_bar():
+            model, info = kind.from_pretrained(folder, output_loading_info=True)
     except Exception as error:  # whatever a library makes of a damaged file
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{folder}: not readable as a checkpoint ({said}); copy it again, or: {HOW_TO_MAKE}") from None

