@@ -15,7 +15,20 @@ from ..settings import Settings
 from .manifest import portable_settings
 from .sources import sha256_json
 
-COLUMNS = ("part", "table", "about", "method", "metric", "value", "seed", "threads", "kernels", "torch", "recipe", "code")
+COLUMNS = (
+    "part",
+    "table",
+    "about",
+    "method",
+    "metric",
+    "value",
+    "seed",
+    "threads",
+    "kernels",
+    "torch",
+    "recipe",
+    "code",
+)
 """One row per number and run.
 
 part: which evaluation made it. about: what else the row says, `name=value; ...`. recipe, code: what made it (hashes)."""
