@@ -1,12 +1,11 @@
 """How should threads wait, and what do the same kernels everywhere cost? The training step under other environments.
 
-    python benchmarks/threads.py [--profile cpu] [--quick]
+    python benchmarks/threads.py [--profile cpu] [--quick] [--out data/results/threads.csv]
 
 OpenMP's threads spin between two loops, for a wake-up takes longer than most waits. Beside a busy neighbour the spinning thread
 takes the core that the other thread needs. Each competitor is a process of its own, for the libraries read these variables once;
 all wait at a pipe and make a few steps in turns, alone and beside one neighbour that counts in a loop, so the ratios of a round
-are paired. `default` is what GNU's
-OpenMP does by itself; its time stands above the others': a ratio over 1 is faster than the default.
+are paired. `default` is what GNU's OpenMP does by itself; its time stands above the others': a ratio over 1 is faster.
 """
 
 import json
@@ -22,7 +21,7 @@ from timing import measured, paired_ratio, timed
 from workload import Trainer, batch_of, build, precisions, run_script
 
 from ssacl_lib.settings import Settings, load_settings
-from ssacl_lib.threads import SAME_KERNELS, WAITING
+from ssacl_lib.threads import SAME_KERNELS
 
 COMPETITORS: dict[str, dict[str, str]] = {
     "default": {"GOMP_SPINCOUNT": "300000"},  # libgomp's own
@@ -51,7 +50,7 @@ def child(profile: str, seed: int) -> None:
 
 def start(name: str, settings: Settings) -> subprocess.Popen:
     """A competitor's process, ready to step."""
-    own = {*WAITING, *SAME_KERNELS, "OMP_WAIT_POLICY"}
+    own = {"GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY", *SAME_KERNELS}
     plain = {key: value for key, value in os.environ.items() if key not in own}
     threads = {"OMP_NUM_THREADS": str(settings.threads or os.cpu_count())}
     search = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]

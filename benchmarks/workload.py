@@ -11,8 +11,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from timing import machine
 
@@ -22,6 +24,7 @@ from ssacl_lib.model import Batch, SSACLModel, SSACLProcessor
 from ssacl_lib.model.precision import has_fast_bfloat16
 from ssacl_lib.model.start import config_from_settings
 from ssacl_lib.phantom import draw_signs
+from ssacl_lib.record.manifest import atomic_write
 from ssacl_lib.settings import Settings, load_settings
 from ssacl_lib.text.labeler import label_array
 from ssacl_lib.text.tokenizer import train_tokenizer
@@ -161,7 +164,13 @@ def run_script(text: str, rows: Callable[..., list[dict]]) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="few rounds and small sizes: does it run?")
+    parser.add_argument("--out", type=Path, help="write the rows to this file, too")
     arguments = parser.parse_args()
     print(machine(arguments.device))
-    for r in rows(load_settings(arguments.profile, seed=arguments.seed), arguments.device, arguments.quick):
+    found = rows(load_settings(arguments.profile, seed=arguments.seed), arguments.device, arguments.quick)
+    if arguments.out:
+        table = pd.DataFrame(found).assign(machine=machine(arguments.device))
+        with atomic_write(arguments.out) as handle:
+            table.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
+    for r in found:
         print(f"{r['what']:32} {r['metric']:32} {r['value']:.6g} [{r['low']:.6g}, {r['high']:.6g}]  n {r['n']}")

@@ -4,7 +4,6 @@ Letters in shapes: B images, N patches, K kept patches, M = 25 leaves, P = 7 par
 Research and teaching software, not a medical device.
 """
 
-from . import threads as threads  # first: see there
 from .model import SSACLConfig, SSACLModel, SSACLProcessor
 
 __version__ = "0.1.0"

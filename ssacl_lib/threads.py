@@ -3,16 +3,12 @@
 A sum of floats depends on the order of its terms: on how many threads share it, and on how many numbers an instruction of the
 processor takes at once. Training amplifies the last bit, so two machines agree to the bit only where both are alike.
 
-The package imports this module before anything else: OpenMP reads how its threads wait when torch loads it, and never again.
-What the user has set in the environment stays as it is.
+How idle threads wait is left to OpenMP: benchmarks/threads.py found nothing better for two threads (data/results/threads.csv).
+Beside a busy neighbour no way of waiting helps as much as one thread less: OMP_NUM_THREADS=1.
 """
 
 import os
-from collections.abc import MutableMapping
 from pathlib import Path
-
-WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-"""How long an idle thread of GNU's or Intel's OpenMP spins before it sleeps (turns; milliseconds); see `set_waiting`."""
 
 SAME_KERNELS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
 """torch, oneDNN and MKL then run the code that every x86-64 processor since 2013 has, whatever else this one could do."""
@@ -25,17 +21,6 @@ RECORDED = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "OPENB
 
 LIBRARIES = ("gomp", "iomp5", "libomp", "mkl", "openblas", "dnnl", "accelerate")
 """What the files of OpenMP and BLAS are called by."""
-
-
-def set_waiting(environment: MutableMapping[str, str]) -> None:
-    """Let idle threads sleep soon, unless the environment already says how they wait.
-
-    A thread that spins is awake at once when the next loop begins, but takes a core from whoever else has work, and beside a
-    busy neighbour the others wait for the one that has none. benchmarks/threads.py measures what short spinning costs alone and
-    what it saves beside a neighbour, on the machine at hand.
-    """
-    if "OMP_WAIT_POLICY" not in environment and not set(WAITING) & set(environment):
-        environment.update(WAITING)
 
 
 def apply(threads: int | None, deterministic: bool = False) -> None:
@@ -98,6 +83,3 @@ def loaded_libraries() -> list[str]:
         return []
     names = {line.rpartition("/")[2] for line in lines if "/" in line}
     return sorted(name for name in names if any(part in name.lower() for part in LIBRARIES))
-
-
-set_waiting(os.environ)

@@ -1,4 +1,4 @@
-"""Threads, waiting and kernels: set before torch works, the user's word first, and written down without a path."""
+"""Threads and kernels: set before torch works, the user's word first, and written down without a path."""
 
 import json
 import os
@@ -14,16 +14,15 @@ from ssacl_lib.record.manifest import read_json, start_run
 FRESH = """
 import json, os
 import ssacl_lib.threads as threads
-waiting = {name: os.environ.get(name) for name in threads.WAITING}
 threads.apply(3, {deterministic})
 import torch
 from ssacl_lib.model.precision import has_fast_bfloat16
-print(json.dumps([waiting, threads.describe(), has_fast_bfloat16("cpu")]))
+print(json.dumps([threads.describe(), has_fast_bfloat16("cpu")]))
 """
 
 
 def fresh(deterministic=False, **variables) -> list:
-    """What a new process says: waiting variables, `describe`, fast bfloat16."""
+    """What a new process says: `describe`, fast bfloat16."""
     taken = (*threads.RECORDED, "PYTHONPATH")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(taken)}
     environment = {**plain, "PYTHONPATH": str(paths.PACKAGE.parent), **variables}
@@ -33,17 +32,17 @@ def fresh(deterministic=False, **variables) -> list:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_fresh_process_takes_our_waiting_and_thread_number_and_the_users_where_set():
-    waiting, told, _ = fresh()
-    assert waiting == threads.WAITING and told["threads"] == 3 and not told["deterministic"]
-    waiting, told, _ = fresh(OMP_WAIT_POLICY="active", OMP_NUM_THREADS="1")
-    assert set(waiting.values()) == {None} and told["threads"] == 1
+def test_a_fresh_process_takes_our_thread_number_and_the_users_where_set():
+    told, _ = fresh()
+    assert told["threads"] == 3 and not told["deterministic"]
+    told, _ = fresh(OMP_WAIT_POLICY="active", OMP_NUM_THREADS="1")
+    assert told["threads"] == 1
     assert told["variables"] == {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "active"}
 
 
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX512", "AVX2"), reason="no x86-64 with AVX2")
 def test_deterministic_takes_the_kernels_that_all_processors_have():
-    _, told, bfloat16 = fresh(deterministic=True)
+    told, bfloat16 = fresh(deterministic=True)
     assert told["instruction set"] == "AVX2" and told["deterministic"] and not bfloat16
     assert threads.SAME_KERNELS.items() <= told["variables"].items()
 
