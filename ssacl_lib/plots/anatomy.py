@@ -12,15 +12,15 @@ from ..anatomy import ANATOMIES, default_graph, findings_for
 from ..observations import FINDINGS
 from . import style
 
-RING = (0.0, 0.6, 1.12, 1.62)
+RING = (0.0, 0.7, 1.17, 1.62)
 """Radius of the graph's levels: chest, its four children, theirs, and the deepest leaves."""
 
 NO_MASKS = "this data set has no masks of the 32 nodes"
 
 NAME_SIDE = {
-    "cardiac silhouette": (0, 1),
-    "skeletal structures": (0.35, 1),
-    "chest": (-0.3, 1),
+    "cardiac silhouette": (0.45, 0.8),
+    "skeletal structures": (1.1, -1),
+    "chest": (-1.2, -0.9),
     "lungs": (-1, 0),
     "mediastinum": (-1.6, -1),
 }
@@ -93,7 +93,7 @@ def findings_gallery(shown: Sequence[tuple[np.ndarray, np.ndarray, str]] | None)
         style.outline(ax, mask, style.SKY, 0.9)
         name, _, detail = title.partition("\n")
         for words, height, text in (
-            (name, 1.09, {"fontsize": 6.2, "fontweight": "bold"}),
+            (name, 1.09, {"fontsize": 5.7, "fontweight": "bold"}),
             (detail, 1.015, {"fontsize": 5.6}),
         ):
             ax.text(0, height, words, transform=ax.transAxes, va="bottom", **text).set_in_layout(False)
@@ -162,11 +162,14 @@ def _name_node(ax, node, x, y, angle, number, size, alpha) -> None:
     else:
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
         right, up = NAME_SIDE.get(node, (0, -1))
-        align = {"ha": "right" if right == -1 else "center", "va": {1: "bottom", 0: "center", -1: "top"}[up]}
+        align = {
+            "ha": "right" if right == -1 else "center",
+            "va": "bottom" if up > 0 else "top" if up < 0 else "center",
+        }
         ax.text(
             x + 0.12 * right,
             y + 0.11 * up,
-            node.replace(" ", "\n") + number,
+            "\n".join([*node.split(), number.strip()] if " " in node else [node + number]).rstrip(),
             fontsize=size + 0.3,
             bbox=ground,
             **align,

@@ -197,7 +197,7 @@ def anatomy_grounding(table: pd.DataFrame) -> Figure | str:
     panels = {
         "pointing": SCORE_NAMES["pointing"],
         "cnr": SCORE_NAMES["cnr"],
-        "entropy": "entropy / log N\n(1 = looks everywhere)",
+        "entropy": "entropy / its maximum\n(1 = looks everywhere alike)",
     }
     methods = style.methods_in_order(table["method"])
     figure = style.new_figure(style.DOUBLE, 24 + 4 * len(order))

@@ -33,10 +33,10 @@ def attention_matrices(matrices: Mapping[str, np.ndarray], groups: Sequence[str]
         size = matrix.shape[0]
         shown = np.where(matrix, 1.0, 0.0)
         ax.imshow(shown, cmap="Blues", vmin=0, vmax=1.5)
-        ax.set_xticks(np.arange(-0.5, size), minor=True)
-        ax.set_yticks(np.arange(-0.5, size), minor=True)
-        ax.grid(which="minor", color="white", linewidth=1.2)
-        ax.tick_params(which="both", length=0)
+        for edge in np.arange(0.5, size - 1):  # drawn by hand: a grid of minor ticks leaves out the one below a label
+            ax.axhline(edge, color="white", linewidth=1.2)
+            ax.axvline(edge, color="white", linewidth=1.2)
+        ax.tick_params(length=0)
         for start in starts[1:]:
             ax.axhline(start - 0.5, color=style.INK, linewidth=0.8)
             ax.axvline(start - 0.5, color=style.INK, linewidth=0.8)

@@ -92,7 +92,7 @@ def report_scores(table: pd.DataFrame) -> Figure:
     names = [method if method == "constant report" else f"{method}, {variant}" for method, variant in systems]
     axes[0].set_yticks(range(len(systems)), names)
     axes[0].invert_yaxis()
-    figure.supxlabel("score (higher is better), 95 % interval over studies", fontsize=7)
+    figure.supxlabel("score (higher is better) with its 95 % interval", fontsize=7)
     return figure
 
 
@@ -112,14 +112,14 @@ def prompt_effects(table: pd.DataFrame, methods: list[str]) -> Figure | str:
         upper = score.loc[[(method, WITH), (method, LEAVES)], "value"].idxmax()[
             1
         ]  # its label stands above, the other below
-        for cells, label, look in (
-            ((ENTITIES, WITH), "given", {}),
-            ((WITHOUT, LEAVES), "not given", {"markerfacecolor": "white"}),
+        for cells, label, shift, look in (  # side by side, so that neither interval hides the other
+            ((ENTITIES, WITH), "given", -0.06, {}),
+            ((WITHOUT, LEAVES), "not given", 0.06, {"markerfacecolor": "white"}),
         ):
-            rows = score.loc[[(method, cell) for cell in cells]]
-            style.intervals(ax, [0, 1], rows["value"], rows["low"], rows["high"], colour=colour, vertical=True, **look)
-            ax.plot([0, 1], rows["value"], color=colour, linewidth=1, linestyle="-" if not look else "--", zorder=1)
-            ax.annotate(f"entity text\n{label}", (1, rows["value"].iloc[1]), (5, 0), textcoords="offset points",
+            rows, places = score.loc[[(method, cell) for cell in cells]], [shift, 1 + shift]
+            style.intervals(ax, places, rows["value"], rows["low"], rows["high"], colour=colour, vertical=True, **look)
+            ax.plot(places, rows["value"], color=colour, linewidth=1, linestyle="-" if not look else "--", zorder=1)
+            ax.annotate(f"entity text\n{label}", (1.06, rows["value"].iloc[1]), (5, 0), textcoords="offset points",
                         fontsize=6, va="bottom" if cells[1] == upper else "top")  # fmt: skip
         ax.set_xticks([0, 1], ["closed", "open"])
         ax.set_xlim(-0.3, 2.1)

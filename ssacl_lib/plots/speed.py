@@ -16,7 +16,7 @@ COMPARISONS = {
     "training_step_without_pair_loop": "paper mode against four passes\nwithout the loop over pairs",
     "training_step": "paper mode against four passes\nwith the loop over pairs",
     "training_step_release": "release mode against four passes\nwith the loop over pairs",
-    "training_step_dense": "paper mode against\nits dense mask",
+    "training_step_dense": "paper mode against its plain form\n(dense mask, loop over pairs)",
 }
 """Rows of the figure: the fairest comparison first."""
 
@@ -140,7 +140,7 @@ def curves(table: pd.DataFrame) -> Figure:
         _line(memory, part, colour, f"{label}, allocator", mark)
     whole = by_size(table, "consistency_batch_", "peak_megabytes_of_process")
     _line(memory, whole, style.GREEN, "in chunks, whole process", "^:")
-    memory.axhline(LIMIT_MEGABYTES, color=style.INK, linewidth=0.6, label="8 GB")
+    memory.axhline(LIMIT_MEGABYTES, color=style.INK, linewidth=0.6, label="8 GB (aim: stay below)")
     for ax, words in ((time, "seconds"), (memory, "megabytes, peak")):
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")

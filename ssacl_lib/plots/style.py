@@ -13,9 +13,11 @@ from pathlib import Path
 import matplotlib.style
 import numpy as np
 import seaborn
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image as Picture
 
 from ..record.manifest import Run, atomic_write
 
@@ -54,6 +56,9 @@ ANATOMY_COLOURS = {
     "abdomen": PURPLE,
 }
 """One colour per branch of the anatomy graph."""
+
+INLINE = 300_000
+"""Bytes of a PNG up to which a notebook shows the file itself."""
 
 HEAT = "inferno"
 DIVERGING = "RdBu_r"
@@ -210,21 +215,46 @@ def save_figure(run: Run, figure: Figure | str, name: str, caption: str, alt: st
     if not caption:
         raise ValueError(f"{name} has no caption; open it with the figure's message")
     alt = " ".join(alt.split()) or re.split(r"(?<=[.?!]) (?=[A-Z])", caption)[0]
-    for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
+    for suffix in ("png", "pdf"):
         path = run.figures / f"{name}.{suffix}"
         with atomic_write(path, "wb") as handle:
-            figure.savefig(handle, format=suffix, metadata=metadata)
+            if suffix == "png":
+                handle.write(_encoded(_pixels(figure), "PNG"))
+            else:
+                figure.savefig(handle, format="pdf", metadata={"CreationDate": None})
         run.record(path, caption, alt)
     show_picture(run.figures / f"{name}.png", caption, figure.get_figwidth(), alt)
 
 
+def _pixels(figure: Figure) -> Picture.Image:
+    """The figure at the style's resolution on white; without the opacity that a canvas has and nobody needs."""
+    canvas = FigureCanvasAgg(figure)
+    figure.dpi = matplotlib.rcParams["savefig.dpi"]
+    canvas.draw()
+    return Picture.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def _encoded(picture: Picture.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, optimize=True, **options)
+    return buffer.getvalue()
+
+
 def show_picture(path: Path, caption: str, inches: float, alt: str) -> None:
-    """In a notebook: the saved picture with its alternative text, and its caption below. Elsewhere nothing happens."""
+    """In a notebook: the saved picture with its alternative text, and its caption below. Elsewhere nothing happens.
+
+    A picture of more than `INLINE` bytes, many films in it, is shown as JPEG: the notebook stays small, the file is whole.
+    """
     try:
         from IPython import get_ipython
         from IPython.display import Image, Markdown, display
     except ImportError:
         return
     if get_ipython() is not None:
-        display(Image(filename=str(path), width=round(inches * 125), alt=alt))
+        data, kind = path.read_bytes(), "png"
+        if len(data) > INLINE:
+            kind = "jpeg"
+            with Picture.open(path) as picture:
+                data = _encoded(picture.convert("RGB"), "JPEG", quality=85, subsampling=0)
+        display(Image(data=data, format=kind, width=round(inches * 125), alt=alt))
         display(Markdown(f"**{path.stem.split('_')[0].replace('fig', 'Figure ')}.** {caption}"))
