@@ -1,4 +1,5 @@
-"""One frozen, validated settings object. A profile is a YAML file with every key; nothing else branches on its name.
+"""One frozen, validated settings object. A profile is a YAML file with every key that has no default.
+Nothing branches on its name.
 
 `load_settings("cpu", seed=1, **{"training.batch_size": 16})` reads `profiles/cpu.yaml` and overrides keys by dotted name.
 """

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small import SMALL
 from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 
 from ssacl_lib.inference import write_reports
@@ -11,15 +12,6 @@ from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.loop import save_model
 
 REPORTS = ["Small left pleural effusion.", "No pneumothorax. The heart is enlarged.", "Lungs are clear."]
-SMALL = {
-    "data.image_size": 32,
-    "model.patch_size": 8,
-    "model.width": 16,
-    "model.heads": 2,
-    "model.decoder_heads": 2,
-    "model.depth": 1,
-    "device": "cpu",
-}
 
 
 @pytest.fixture(scope="module")

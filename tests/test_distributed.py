@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
-from test_training import View
+from small import SMALL, View
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from ssacl_lib import distributed, paths
@@ -32,32 +32,21 @@ from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
 from ssacl_lib.training.loop import lay_out, meet_processes, pretrain, train_step, wanted_terms, weighted_sum
 
-SMALL = {
-    "data.image_size": 32,
-    "model.patch_size": 8,
+TWO_BLOCKS = {
+    **SMALL,
     "model.stem": "patch",
-    "model.width": 16,
-    "model.text_width": 16,
-    "model.language_width": 16,
-    "model.heads": 2,
-    "model.decoder_heads": 2,
-    "model.text_heads": 2,
-    "model.language_heads": 2,
     "model.depth": 2,
     "model.dropout": 0.0,
-    "training.images": 24,
     "training.warmup_images": 0,
-    "training.checkpoint_images": 8,
     "training.accumulation": 1,
     "training.loss_weights.report_labels": 1.0,
-    "device": "cpu",
 }
 STEPS = 3
 
 
 def small(ranks: int, **overrides):
     """Settings with four images a step, whatever the number of processes."""
-    return load_settings("smoke", **{**SMALL, "training.batch_size": 4 // ranks, **overrides})
+    return load_settings("smoke", **{**TWO_BLOCKS, "training.batch_size": 4 // ranks, **overrides})
 
 
 def small_studies():

@@ -205,6 +205,10 @@ CALLS = {
 }
 
 
+def test_no_loss_is_left_out():
+    assert set(CALLS) == {name for name in vars(losses) if name.endswith("_loss")}
+
+
 def as_kind(inputs, kind):
     """The floating tensors among the inputs in another precision."""
     return [x.to(kind) if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in inputs]

@@ -5,57 +5,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from small import SMALL, View
 
 from ssacl_lib.evaluation import inputs, models
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.model.build import build_model
-from ssacl_lib.settings import load_settings
-from ssacl_lib.text.labeler import label_array
+from ssacl_lib.settings import LossWeights, load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training import checkpoints
 
-SMALL = {
-    "data.image_size": 32,
-    "model.patch_size": 8,
-    "model.width": 16,
-    "model.text_width": 16,
-    "model.language_width": 16,
-    "model.heads": 2,
-    "model.depth": 1,
-    "training.batch_size": 4,
-    "training.images": 24,
-    "device": "cpu",
-}
-CONTRAST = {
-    f"training.loss_weights.{name}": float(name == "global_contrastive")
-    for name in ("image_reconstruction", "anatomy_reconstruction", "global_contrastive", "anatomical_consistency",
-                 "report_generation")
-}  # fmt: skip
+CONTRAST = {f"training.loss_weights.{name}": float(name == "global_contrastive") for name in LossWeights.model_fields}
 
 
-class View:
-    """A training view in memory."""
-
-    folder = SimpleNamespace(name="films")
-    reports = [f"{side} pleural effusion. Heart is {size}." for side in ("Left", "Right", "No") * 4 for size in "ab"]
-    labels = label_array(reports)
-
-    def __len__(self):
-        return len(self.reports)
-
-    def images(self, rows):
-        return np.random.default_rng(0).integers(0, 255, (len(self), 32, 32), dtype=np.uint8)[rows]
-
-
-WORDS, CPU = train_tokenizer(View.reports), torch.device("cpu")
+REPORTS = [f"{side} pleural effusion. Heart is {size}." for side in ("Left", "Right", "No") * 4 for size in "ab"]
+STUDIES = View(REPORTS, np.random.default_rng(0).integers(0, 255, (len(REPORTS), 32, 32), dtype=np.uint8))
+STUDIES.folder = SimpleNamespace(name="films")
+WORDS, CPU = train_tokenizer(REPORTS), torch.device("cpu")
 
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     """A start made by the contrast alone, and the settings of a run that goes on from it."""
     for module in (models, checkpoints):
-        monkeypatch.setattr(module, "load_training", lambda *_: View())
-    monkeypatch.setattr("ssacl_lib.training.loop.load_training", lambda *_: View())
+        monkeypatch.setattr(module, "load_training", lambda *_: STUDIES)
+    monkeypatch.setattr("ssacl_lib.training.loop.load_training", lambda *_: STUDIES)
     monkeypatch.setattr(checkpoints, "source_for", lambda *_: SimpleNamespace(fingerprint="films"))
     checkpoints.make_start(load_settings("smoke", **SMALL, **CONTRAST), tmp_path / "start", progress=False)
     return tmp_path / "start"
@@ -70,12 +43,12 @@ def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alon
     trained = SSACLModel.from_pretrained(start / "work").eval()
     run = a_run(tmp_path, start)
     model = models.start_model(run, WORDS, CPU)
-    pixels = model.processor.normalise(View().images([0, 1]))
+    pixels = model.processor.normalise(STUDIES.images([0, 1]))
     with torch.no_grad():
         for ask in (lambda m: m.patch_embeddings(pixels), lambda m: m.text_embedding(["left effusion", "heart"])):
             torch.testing.assert_close(ask(model), ask(trained), atol=5e-3, rtol=5e-3)
     assert (models.grounders(run, {"start": model}), inputs.writers({"start": model})) == ({"start": model}, {})
-    begun = build_model(run.settings, train_tokenizer(View.reports))
+    begun = build_model(run.settings, train_tokenizer(REPORTS))
     torch.testing.assert_close(begun.encoder.state_dict(), model.encoder.state_dict())
     assert not torch.equal(begun.image_to_text.weight, model.image_to_text.weight)
 
@@ -84,7 +57,7 @@ def test_a_start_without_text_side_is_left_out_of_phrases_only(tmp_path, start, 
     (start / "text.safetensors").unlink()
     run = a_run(tmp_path, start)
     model = models.start_model(run, WORDS, CPU)
-    assert model.finding_logits(model.processor.normalise(View().images([0]))).shape == (1, 13)
+    assert model.finding_logits(model.processor.normalise(STUDIES.images([0]))).shape == (1, 13)
     assert list(models.grounders(run, {"untrained": 0, "start": model})) == ["untrained"]
     assert "without a text side" in capsys.readouterr().out
 
@@ -104,7 +77,9 @@ def test_without_heads_few_films_are_prepared_and_a_fitted_model_is_taken_where_
     tmp_path, start, monkeypatch
 ):
     asked = []
-    monkeypatch.setattr(models, "load_training", lambda s, split: asked.append((s.data.train_studies, split)) or View())
+    monkeypatch.setattr(
+        models, "load_training", lambda s, split: asked.append((s.data.train_studies, split)) or STUDIES
+    )
     settings = load_settings("smoke", out_dir=tmp_path / "out", **SMALL, **{"data.train_studies": 24000})
     run = SimpleNamespace(settings=settings, runs=settings.runs)
     plain = models.untrained_model(run, WORDS, CPU, heads=False)

@@ -5,12 +5,18 @@ import pandas as pd
 
 from ssacl_lib.evaluation import recipe
 from ssacl_lib.notebook import pretraining_words as words
-from ssacl_lib.settings import load_settings
+from ssacl_lib.settings import LossWeights, load_settings
 
 
 def curve(term: str, values, split: str = "train") -> pd.DataFrame:
     rows = [{"images": 100 * (i + 1), "split": split, "term": term, "value": v} for i, v in enumerate(values)]
     return pd.DataFrame(rows)
+
+
+def test_every_term_has_its_symbol_and_its_name_in_words(smoke):
+    assert set(words.SYMBOLS) == set(words.TERMS) - {"total"} == set(LossWeights.model_fields)
+    every = smoke.changed(**{f"training.loss_weights.{name}": 0.5 for name in LossWeights.model_fields})
+    assert all(f"0.5\\,{symbol}" in words.weighted_formula(every).data for symbol in words.SYMBOLS.values())
 
 
 def test_fall_of_terms_reads_the_history():

@@ -1,36 +1,17 @@
 """The loop: it calls the losses, resumes to the same weights, refuses other settings."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from small import SMALL, View
 
 from ssacl_lib import losses
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.settings import load_settings
-from ssacl_lib.text.labeler import label_array
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
 from ssacl_lib.training.loop import learning_rate_scale, origin_of, parameter_groups, pretrain, untrained
 from ssacl_lib.training.state import read_progress
-
-SMALL = {
-    "data.image_size": 32,
-    "model.patch_size": 8,
-    "model.width": 16,
-    "model.text_width": 16,
-    "model.language_width": 16,
-    "model.heads": 2,
-    "model.decoder_heads": 2,
-    "model.text_heads": 2,
-    "model.language_heads": 2,
-    "model.depth": 1,
-    "training.batch_size": 4,
-    "training.images": 24,
-    "training.checkpoint_images": 8,
-    "device": "cpu",
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +23,6 @@ def studies():
     ]
     images = np.random.default_rng(0).integers(0, 255, (len(reports), 32, 32), dtype=np.uint8)
     return View(reports, images)
-
-
-class View(SimpleNamespace):
-    """A training view in memory."""
-
-    def __init__(self, reports, images):
-        super().__init__(reports=reports, labels=label_array(reports), array=images)
-
-    def __len__(self):
-        return len(self.reports)
-
-    def images(self, rows):
-        return self.array[rows]
 
 
 def test_killed_and_resumed_gives_the_same_weights(studies, tmp_path):
