@@ -12,14 +12,7 @@ from ..plots.pretraining import TERMS
 from ..record.manifest import read_json
 from ..settings import Settings
 
-SYMBOLS = {
-    "image_reconstruction": "L_{ir}",
-    "anatomy_reconstruction": "L_{ar}",
-    "global_contrastive": "L_{cl}",
-    "anatomical_consistency": "L_{ac}",
-    "report_generation": "L_{lm}",
-    "report_labels": "L_{labels}",
-}
+SYMBOLS = {name: words.split("$")[1] for name, words in TERMS.items() if "$" in words}
 """Symbols of the terms, as LaTeX."""
 
 PAPER_TERMS = tuple(SYMBOLS)[:5]

@@ -14,10 +14,10 @@ TERMS = {
     "global_contrastive": "global contrast $L_{cl}$",
     "anatomical_consistency": "anatomical consistency $L_{ac}$",
     "report_generation": "report generation $L_{lm}$",
-    "report_labels": "findings read in the reports (ours)",
+    "report_labels": "findings read in the reports (ours) $L_{labels}$",
     "total": "weighted sum",
 }
-"""Names of the terms in training histories, in words."""
+"""Names of the terms in training histories: in words, and each but the sum with its symbol."""
 
 OUTLINE = style.GREEN
 """Colour of a true region's contour on attention maps."""
