@@ -116,6 +116,7 @@ def test_messages_follow_their_tables():
     assert "“c” (1.00 [1.00, 1.00]) look as alike as" in words.likeness_message(nodes, ["c"])
     areas = rows(("area_minus_random", -0.2, -0.3, -0.1), curve="deletion", order="evidence")
     areas = pd.concat([areas, rows(("area_minus_random", 0.0, -0.1, 0.1), curve="insertion", order="evidence")])
+    assert words._interval(0.21, -0.004, 0.5, "+") == "+0.210 [-0.004, +0.500]"
     assert "lower the fit faster" in words.faithful_message(
         areas, "a"
     ) and "no faster when they are shown" in words.faithful_message(areas, "a")

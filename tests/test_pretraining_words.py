@@ -21,8 +21,11 @@ def test_every_term_has_its_symbol_and_its_name_in_words(smoke):
 
 def test_fall_of_terms_reads_the_history():
     history = curve("global_contrastive", (4, 2.1, 2))
-    assert "global contrastive: 4.00 to 2.00, 90 % of the fall after 200 images" in words.fall_of_terms(history)
-    assert "Too few" in words.fall_of_terms(history.iloc[:1])
+    assert "$L_{cl}$: 4.00 to 2.00; 90 % of the fall after 200 images." in words.fall_of_terms(history).data
+    assert (
+        "0.0200 to 2.00; it does not end below" in words.fall_of_terms(curve("global_contrastive", (0.02, 1, 2))).data
+    )
+    assert "Too few" in words.fall_of_terms(history.iloc[:1]).data
 
 
 def test_message_of_the_curves_names_what_did_not_fall():
@@ -30,7 +33,11 @@ def test_message_of_the_curves_names_what_did_not_fall():
         curve("image_reconstruction", (2, 1), "validation"),
         curve("anatomy_reconstruction", (1, 2), "validation"),
     )
-    assert "all terms are lower" in words.curves_message(fell)
+    assert words.curves_message(fell).endswith(
+        "all terms are lower at the end than at the first check, after 100 images."
+    )
+    dipped = words.curves_message(curve("report_generation", (3, 1, 2), "validation"))
+    assert dipped.endswith("; $L_{lm}$ was lower in between.")
     assert "1 of 2 terms are lower" in (told := words.curves_message(pd.concat([fell, rose]))) and "L_{ar}" in told
     assert "Too few" in words.curves_message(fell.iloc[:1])
 
@@ -40,31 +47,33 @@ def test_spikes_are_counted_and_taken_apart():
     values[30] = 0.2
     history = pd.concat([curve("anatomy_reconstruction", values), curve("image_reconstruction", np.ones(40)),
                          curve("anatomical_consistency", 1 + (values > 0.1))])  # fmt: skip
-    told = words.spike_words({"this run": history})
+    told = words.spike_words({"this run": history}).data
     assert "1 of 36 points" in told and "after 3100 of 4000 images" in told
     assert "image reconstruction is 1.00 times" in told and "anatomical consistency is 2.00 times" in told
     steps = pd.DataFrame({"rate": 1e-3, "anatomy_reconstruction": [0.01] * 9 + [0.5], "common": [0.1] * 9 + [0.9],
                           "parent": ["chest"] * 9 + ["lungs"], "parent_share": 0.8, "image_reconstruction": 1.0})  # fmt: skip
-    told = words.spike_words({}, pd.concat([steps, steps.iloc[:9].assign(rate=1e-4)]))
-    assert "1 of 10 steps" in told and "share 90% of the error (elsewhere 10%)" in told and "lungs 1 times" in told
-    assert "at 0.0001: 0 of 9 steps" in told
-    assert "Too few" in words.spike_words({"this run": history.iloc[:3]})
+    told = words.spike_words({}, pd.concat([steps, steps.iloc[:9].assign(rate=1e-4)])).data
+    assert "1 of 10 steps" in told and "share 90 % of the error (elsewhere 10 %)" in told and "(steps: lungs 1)" in told
+    assert "at the rate 0.0001: 0 of 9 steps" in told
+    assert "Too few" in words.spike_words({"this run": history.iloc[:3]}).data
 
 
 def test_the_start_is_told_with_its_share_of_the_gain():
     table = pd.DataFrame({"method": ["untrained", "start", "this run"], "value": [0.7, 0.8, 0.9]})
     table = table.assign(finding="mean of findings", metric="auc", low=table["value"] - 0.1, high=table["value"] + 0.1)
-    told = words.start_words(load_settings("cpu"), table)
+    told = words.start_words(load_settings("cpu"), table).data
     assert "does not train from scratch" in told and "96000 images" in told and "our labeler reads" in told
-    assert "50% of it is in the start" in told
+    assert "this run 0.900 [0.800, 1.000]: 50 % of the gain is there before the five losses begin; start and" in told
+    told = words.start_words(load_settings("cpu"), table.assign(value=[0.7, 0.9, 0.8])).data
+    assert "the whole gain is there before" in told and "%" not in told.split("studies:")[1]
     plain = load_settings("cpu", **{"model.encoder_weights": None})
-    assert words.start_words(plain, table) == "This profile trains from random weights."
+    assert words.start_words(plain, table).data == "This profile trains from random weights."
 
 
 def test_recipe_lines_tell_better_from_worse():
-    told = words.recipe_words(recipe.recipe_rows())
-    line = next(line for line in told.splitlines() if line.startswith("first token pooled"))
-    assert "better: masked map pointing" in line and "worse: similarity map pointing" in line
+    told = words.recipe_words(recipe.recipe_rows()).data
+    line = next(line for line in told.splitlines() if line.startswith("- **first token pooled**"))
+    assert "better in pointing of the masked map" in line and "worse in pointing of the similarity map" in line
 
 
 def test_weights_of_the_profile_stand_in_the_formula():
@@ -78,5 +87,5 @@ def test_prompts_are_counted_where_they_look_at_their_anatomy():
     masks = np.zeros((2, 4, 4), bool)
     masks[:, :2] = True
     maps = {"untrained": np.ones((2, 4, 4)) * 0.9, "shipped": np.where(masks, 2.0, 0.5)}
-    assert "untrained 0, shipped 2" in words.prompts_message(maps, masks)
+    assert "untrained 0 (0.90), shipped 2 (2.00)" in words.prompts_message(maps, masks)
     assert "Each row" in words.prompts_message(maps, None)

@@ -48,15 +48,10 @@ def test_source_is_the_library_s_own_with_a_short_docstring():
     assert "def restore(self" in show.show_source(default_graph().restore).data
 
 
-def test_comparison_says_above_below_or_neither(table):
-    edema = {"method": "this run", "metric": "auc", "finding": "Edema"}
-    assert show.compare(table, 0.5, **edema) == "This run, AUC, Edema: 0.800 [0.700, 0.900], above 0.5"
-    assert show.compare(table, 0.95, **edema).endswith("below 0.95")
-    assert show.compare(table, 0.75, **edema).endswith("not told apart from 0.75")
-    assert show.compare(table, 0.5, method="this run", metric="auc", finding="overall").startswith("This run, AUC: ")
-    assert show.compare(table, 0.5, method="shipped").endswith("not measured here")
-    assert show.compare_rows(table, "auc", "this run", "chance", finding="Edema").endswith("above 0.5 (chance)")
-    assert "not measured" in show.compare_rows(table, "auc", "this run", "chance", finding="overall")
+def test_intervals_say_of_what_they_hold_the_trainings(table):
+    assert show.intervals(table.assign(runs=1)) == "95 % intervals over studies"
+    several = show.intervals(table.assign(runs=[5, 5, 1]))
+    assert several == "95 % intervals over studies, those of “this run” over studies and 5 trainings"
 
 
 def test_tables_turn_metrics_into_columns(table):

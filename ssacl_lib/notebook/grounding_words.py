@@ -35,7 +35,10 @@ VERDICT_WORDS = {
 
 
 def _interval(value: float, low: float, high: float, sign: str = "") -> str:
-    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    """Value and limits with two digits; three where a limit would be told as zero and is not."""
+    lost = any(number and abs(number) < 0.005 for number in (value, low, high))
+    digits = f"{sign}.{3 if sign and lost else 2}f"
+    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
 
 
 def _row(table: pd.DataFrame, **where) -> pd.Series | None:
@@ -154,10 +157,11 @@ def faithful_message(areas: pd.DataFrame, method: str) -> str:
         return "No map was scored."
     falls = "faster" if hidden["high"] < 0 else "no faster"
     rises = "faster" if shown["low"] > 0 else "no faster"
+    down, up = (_interval(*row[["value", "low", "high"]], sign="+") for row in (hidden, shown))
     return (
         f"Patches in the order of the masked evidence of “{method}” lower the fit {falls} than a random order when they are "
-        f"hidden (area {_interval(*hidden[['value', 'low', 'high']], sign='+')}), and raise it {rises} when they are shown "
-        f"({_interval(*shown[['value', 'low', 'high']], sign='+')}; n {int(shown['n'])})."
+        f"hidden (area under the curve, minus that of the random order: {down}), and raise it {rises} when they are shown "
+        f"({up}; n {int(shown['n'])} phrases)."
     )
 
 

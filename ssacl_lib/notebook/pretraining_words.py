@@ -11,6 +11,7 @@ from ..evaluation.models import shipped_checkpoint
 from ..plots.pretraining import TERMS
 from ..record.manifest import read_json
 from ..settings import Settings
+from .grounding_words import listed
 
 SYMBOLS = {name: words.split("$")[1] for name, words in TERMS.items() if "$" in words}
 """Symbols of the terms, as LaTeX."""
@@ -31,6 +32,10 @@ def weighted_formula(settings: Settings) -> Markdown:
     return Markdown(f"The profile `{settings.profile}` minimises\n\n$$L = {' + '.join(parts)}$$")
 
 
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.4f}"
+
+
 def scale_of_run(settings: Settings) -> str:
     """How much of a training "this run" is."""
     images, studies = settings.training.images, settings.data.train_studies
@@ -48,14 +53,14 @@ def shipped_history(settings: Settings) -> pd.DataFrame | None:
 
 
 # ---- the start
-def start_words(settings: Settings, findings: pd.DataFrame) -> str:
+def start_words(settings: Settings, findings: pd.DataFrame) -> Markdown:
     """What the training goes on from, and how much of the head's gain over random weights the start alone has.
 
     findings: the table finding_classification with the methods untrained, start and those that were trained on.
     """
     name = settings.model.encoder_weights
     if not name:
-        return "This profile trains from random weights."
+        return Markdown("This profile trains from random weights.")
     told = read_json(paths.ROOT / name / "manifest.json").get("settings", {}).get("training", {})
     words = f"This profile does not train from scratch: it goes on from the encoder `{name}`"
     if told:
@@ -67,17 +72,25 @@ def start_words(settings: Settings, findings: pd.DataFrame) -> str:
         words += f", which has seen {told['images']} images under the {taught}{labels}"
     rows = findings[(findings["finding"] == "mean of findings") & (findings["metric"] == "auc")].set_index("method")
     if not {"untrained", "start"} <= set(rows.index):
-        return words + "."
-    lines = [words + "."]
+        return Markdown(words + ".")
+    lines = [f"{words}. Mean AUC of the findings, 95 % intervals over studies:\n"]
     below, there = rows.loc["untrained"], rows.loc["start"]
     for method in [name for name in rows.index if name not in ("untrained", "start")]:
-        gain = rows.loc[method, "value"] - below["value"]
-        share = f"{(there['value'] - below['value']) / gain:.0%} of it" if gain > 0 else "and there is no gain"
-        lines.append(
-            f"Of the head's gain from untrained ({_estimate(below)}) to {method} ({_estimate(rows.loc[method])}), "
-            f"{share} is in the start, before the five losses begin ({_estimate(there)}; AUC, mean of the findings)."
+        own = rows.loc[method]
+        gain, before = own["value"] - below["value"], there["value"] - below["value"]
+        share = (
+            "random weights do as well"
+            if gain <= 0
+            else f"{100 * before / gain:.0f} % of the gain is there before the five losses begin"
+            if before < gain
+            else "the whole gain is there before the five losses begin"
         )
-    return "\n".join(lines)
+        alike = own["low"] <= there["high"] and there["low"] <= own["high"]
+        lines.append(
+            f"- untrained {_estimate(below)}, start {_estimate(there)}, {method} {_estimate(own)}: {share}"
+            + (f"; start and {method} are not told apart." if alike else ".")
+        )
+    return Markdown("\n".join(lines))
 
 
 def _estimate(row) -> str:
@@ -85,10 +98,13 @@ def _estimate(row) -> str:
 
 
 # ---- the recipe
-def recipe_words(frame: pd.DataFrame) -> str:
-    """One line per variant and number whose interval lies apart from that of the profile as it is; frame: recipe.csv."""
+RECIPE_NAMES = {"auc": "AUC", "cnr_own_minus_swapped": "CNR against a swapped phrase"}
+
+
+def recipe_words(frame: pd.DataFrame) -> Markdown:
+    """Per variant the numbers whose interval lies apart from that of the profile as it is; frame: recipe.csv."""
     if not len(frame):
-        return "The recipe is not measured yet."
+        return Markdown("The recipe is not measured yet.")
     plain, *others = dict.fromkeys(frame["variant"])
     rows = frame.set_index(["variant", "method", "metric"])
     lines = []
@@ -99,11 +115,12 @@ def recipe_words(frame: pd.DataFrame) -> str:
             if here["low"] <= there["high"] and there["low"] <= here["high"]:
                 continue
             better = (there["value"] < here["value"]) == (method == "loss")
-            what = f"{method} {metric.replace('_', ' ')}"
-            found[better].append(f"{what} {there['value']:.2f} instead of {here['value']:.2f}")
-        told = [f"{word}: {', '.join(found[key])}" for key, word in ((True, "better"), (False, "worse")) if found[key]]
-        lines.append(f"{variant}: {'; '.join(told) or 'no number apart'}")
-    return f"Against {plain!r}, where intervals lie apart.\n" + "\n".join(lines)
+            name = RECIPE_NAMES.get(metric, metric.replace("_", " "))
+            what = f"loss of {name}" if method == "loss" else f"{name} of the {method}"
+            found[better].append(f"{what} ({there['value']:.2f} against {here['value']:.2f})")
+        told = [f"{word} in {listed(found[key])}" for key, word in ((True, "better"), (False, "worse")) if found[key]]
+        lines.append(f"- **{variant}**: {'; '.join(told) or 'no number is told apart'}.")
+    return Markdown(f"Against “{plain}”, where the intervals lie apart:\n\n" + "\n".join(lines))
 
 
 # ---- the curves
@@ -119,16 +136,20 @@ def curves_message(history: pd.DataFrame) -> str:
     rest = [f"${SYMBOLS[term]}$" for term in checked if term not in fell]
     if not checked:
         return "Too few checks were made to tell whether a term falls."
+    between = [f"${SYMBOLS[term]}$" for term in fell if checked[term].min() < checked[term].iloc[-1]]
+    first = int(min(_curve(history, term, "validation")["images"].iloc[0] for term in checked))
     words = "all terms are" if not rest else f"{len(fell)} of {len(checked)} terms are"
-    return f"On films that no step has seen {words} lower at the end than at the first check" + (
-        f" (not: {', '.join(rest)})." if rest else "."
+    return (
+        f"On films that no step has seen {words} lower at the end than at the first check, after {first} images"
+        + (f" (not: {', '.join(rest)})" if rest else "")
+        + (f"; {listed(between)} {'was' if len(between) == 1 else 'were'} lower in between." if between else ".")
     )
 
 
-def fall_of_terms(history: pd.DataFrame) -> str:
+def fall_of_terms(history: pd.DataFrame) -> Markdown:
     """One line per term of the training loss: from where to where it fell, and when 90 % of that was done."""
     if history.loc[history["split"] == "train", "images"].nunique() < 3:
-        return "Too few steps were logged to tell how a term falls."
+        return Markdown("Too few steps were logged to tell how a term falls.")
     lines = []
     for term in [name for name in TERMS if name != "total"]:
         rows = _curve(history, term)
@@ -136,12 +157,12 @@ def fall_of_terms(history: pd.DataFrame) -> str:
             continue
         start, end = rows["value"].iloc[0], rows["value"].iloc[-1]
         done = rows.loc[rows["value"] <= start - 0.9 * (start - end), "images"]
-        fall = f"90 % of the fall after {done.iloc[0]} images" if end < start else "no fall"
-        lines.append(f"{term.replace('_', ' ')}: {start:.2f} to {end:.2f}, {fall}")
-    return "\n".join(lines)
+        fall = f"90 % of the fall after {done.iloc[0]} images" if end < start else "it does not end below its beginning"
+        lines.append(f"- {TERMS[term]}: {_number(start)} to {_number(end)}; {fall}.")
+    return Markdown("The loss in training, from the first logged point to the last:\n\n" + "\n".join(lines))
 
 
-def spike_words(histories: Mapping[str, pd.DataFrame], measured: pd.DataFrame | None = None) -> str:
+def spike_words(histories: Mapping[str, pd.DataFrame], measured: pd.DataFrame | None = None) -> Markdown:
     """How many points of the curve of L_ar are spikes, what the other terms do there; and what a spike is made of.
 
     histories: model -> history. measured: the table of `benchmarks.spikes`, one row per step of a training at a fixed rate.
@@ -154,9 +175,8 @@ def spike_words(histories: Mapping[str, pd.DataFrame], measured: pd.DataFrame | 
         if len(late) < 20:
             continue
         usual = late.median()
-        words = (
-            f"{name}: {len(spikes)} of {len(late)} points of L_ar are more than {SPIKE} times the median ({usual:.3f})"
-        )
+        head = f"- **{name}**: {len(spikes)} of {len(late)} points of $L_{{ar}}$"
+        words = f"{head} are more than {SPIKE} times the median ({usual:.3f})"
         if len(spikes):
             words += f", the last after {spikes.index.max()} of {curve.index.max()} images"
             for term in ("image_reconstruction", "anatomical_consistency"):
@@ -166,7 +186,7 @@ def spike_words(histories: Mapping[str, pd.DataFrame], measured: pd.DataFrame | 
                 words += f"; there {term.replace('_', ' ')} is {times:.2f} times its usual value"
         lines.append(words + ".")
     lines += _spike_parts(measured) if measured is not None else []
-    return "\n".join(lines) or "Too few steps were logged to see a spike."
+    return Markdown("\n".join(lines) or "Too few steps were logged to see a spike.")
 
 
 def _spike_parts(measured: pd.DataFrame) -> list[str]:
@@ -175,31 +195,38 @@ def _spike_parts(measured: pd.DataFrame) -> list[str]:
     for rate, steps in measured.groupby("rate", sort=False):
         usual = steps["anatomy_reconstruction"].median()
         high = steps["anatomy_reconstruction"] > SPIKE * usual
-        words = f"trained on at {rate:g}: {high.sum()} of {len(steps)} steps are more than {SPIKE} times the median ({usual:.4f})"
+        words = (
+            f"- shipped, trained on at the rate {rate:g}: {high.sum()} of {len(steps)} steps are more than {SPIKE} times the "
+            f"median ({usual:.4f})"
+        )
         if high.any():
             at, away = steps[high], steps[~high]
             grown = (at["image_reconstruction"].median() / away["image_reconstruction"].median()) - 1
             words += (
-                f"; there all patients share {at['common'].median():.0%} of the error (elsewhere {away['common'].median():.0%}), "
-                f"and {at['parent_share'].median():.0%} of it lies in one of the seven parents ({_places(at['parent'])}), "
-                f"while the image reconstruction differs by {grown:+.0%}"
+                f"; there all patients share {_percent(at['common'])} of the error (elsewhere {_percent(away['common'])}), "
+                f"and {_percent(at['parent_share'])} of it lies in one of the seven parents ({_places(at['parent'])}), "
+                f"while the image reconstruction differs by {100 * grown:+.0f} %"
             )
         lines.append(words + ".")
     return lines
 
 
+def _percent(shares: pd.Series) -> str:
+    return f"{100 * shares.median():.0f} %"
+
+
 def _places(names: pd.Series) -> str:
-    return ", ".join(f"{name} {count} times" for name, count in names.value_counts().items())
+    return "steps: " + ", ".join(f"{name} {count}" for name, count in names.value_counts().items())
 
 
 # ---- the controls of the anatomical losses
-def blind_words(facts: pd.DataFrame) -> str:
+def blind_words(facts: pd.DataFrame) -> Markdown:
     """Per model what the controls of L_ar and L_ac say; facts: the table blind_losses."""
     rows = facts.set_index(["method", "metric", "control"])
     lines = []
     for method in dict.fromkeys(facts["method"]):
         lines += _restoration_words(method, rows.loc[method]) + _consistency_words(method, rows.loc[method])
-    return "\n".join(lines)
+    return Markdown("\n".join(f"- {line}" for line in lines))
 
 
 def _against(rows, term: str, control: str) -> tuple[float, int]:
@@ -217,20 +244,20 @@ def _restoration_words(method: str, rows) -> list[str]:
     constant, better = _against(rows, term, "constant")
     alike = rows.loc["restored_like_target"]["value"]
     known = {
-        1: f"so the children say something of their patient, {other - 1:.0%} of the error",
-        0: "so the children say nothing of their patient",
-        -1: "so the children fit another patient better than their own",
+        1: "the children say something of their patient",
+        0: "not told apart, so it is not shown that the children say anything of their patient",
+        -1: "the children fit another patient better than their own",
     }[apart]
     heart = {
-        -1: f"one constant picture per parent restores {1 / max(constant, 1e-12):.1f} times better than looking at the children",
-        0: "one constant picture per parent restores as well as looking at the children",
-        1: f"one constant picture per parent restores {constant:.1f} times worse than looking at the children",
+        -1: f"One constant picture per parent restores {1 / max(constant, 1e-12):.1f} times better than looking at the children",
+        0: "One constant picture per parent is not told apart from looking at the children",
+        1: f"One constant picture per parent restores {constant:.1f} times worse than looking at the children",
     }[better]
     return [
-        f"{method}, L_ar {rows.loc[(term, 'own film'), 'value']:.4f}: against another patient's target {other:.2f} times that, "
-        f"{known} (cosine of what is restored and its target, both without the average picture: {alike['own film']:.2f}; with "
-        f"another patient's target {alike['another patient']:.2f}). Children read on a blank film: {blank:.2f} times, "
-        f"{_film(blind)}. And {heart}."
+        f"**{method}**, $L_{{ar}}$ = {rows.loc[(term, 'own film'), 'value']:.4f}. Against another patient's target it is "
+        f"{other:.2f} times that: {known}. (What is restored and its target, the average picture taken from both, have a cosine "
+        f"of {alike['own film']:.2f}; with another patient's target {round(alike['another patient'], 2) + 0.0:.2f}.) "
+        f"With the children read on a blank film it is {blank:.2f} times: {_film(blind)}. {heart}."
     ]
 
 
@@ -240,24 +267,26 @@ def _consistency_words(method: str, rows) -> list[str]:
     constant, better = _against(rows, term, "constant")
     reports, told = _against(rows, term, "another patient")
     sides, _ = _against(rows, term, "sides exchanged")
-    heart = {-1: "less than looking costs", 0: "no more than looking costs", 1: "more than looking costs"}[better]
+    heart = {-1: "less than looking costs", 0: "not told apart from what looking costs", 1: "more than looking costs"}[
+        better
+    ]
     read = {
-        1: "so the loss rewards reports that agree",
-        0: "so which reports agree does not matter to it",
-        -1: "so it does not reward reports that agree: a like report adds to every entry of the target, not to the same leaf",
+        1: "the loss rewards reports that agree",
+        0: "not told apart, so it is not shown that agreeing reports matter to it",
+        -1: "it does not reward reports that agree: a like report adds to every entry of the target, not to the same leaf",
     }[told]
     return [
-        f"{method}, L_ac {rows.loc[(term, 'own film'), 'value']:.3f}: tokens read on a blank film cost {blank:.2f} times that, "
-        f"{_film(blind)}; one constant token per leaf costs {constant:.2f} times, {heart}; with another patient's report "
-        f"{reports:.3f} times, {read}; with right and left exchanged {sides:.2f} times."
+        f"**{method}**, $L_{{ac}}$ = {rows.loc[(term, 'own film'), 'value']:.3f}. Tokens read on a blank film cost {blank:.2f} "
+        f"times that: {_film(blind)}. One constant token per leaf costs {constant:.2f} times that, {heart}. With another "
+        f"patient's report it is {reports:.3f} times: {read}. With right and left exchanged it is {sides:.2f} times."
     ]
 
 
 def _film(sign: int) -> str:
     return {
-        1: "so the film is read",
-        0: "so the names alone are enough",
-        -1: "so a blank film serves better than the own one",
+        1: "the film is read",
+        0: "not told apart, so it is not shown that the film is read",
+        -1: "a blank film serves better than the own one",
     }[sign]
 
 
@@ -266,8 +295,14 @@ def blind_caption(facts: pd.DataFrame) -> str:
     method = list(dict.fromkeys(facts["method"]))[-1]
     rows = facts.set_index(["method", "metric", "control"]).loc[method]
     (times, better), (_, read) = (_against(rows, "anatomy_reconstruction", name) for name in ("constant", "blank film"))
-    heart = f"{1 / times:.1f} times better than" if better < 0 else "as well as" if not better else "worse than"
-    blank = {-1: "better than", 0: "as well as", 1: "worse than"}[read]
+    heart = (
+        f"{1 / times:.1f} times better than"
+        if better < 0
+        else "neither better nor worse than"
+        if not better
+        else "worse than"
+    )
+    blank = {-1: "better than", 0: "neither better nor worse than", 1: "worse than"}[read]
     return (
         f"One picture per parent that is the same for everybody serves L_ar {heart} what {method} restores from a film, and a "
         f"blank film serves it {blank} the own one. Both anatomical losses beside their controls (own film: as trained), the "
@@ -283,11 +318,12 @@ def prompts_message(maps: Mapping, masks) -> str:
     """
     if masks is None:
         return "Each row shows where the prompts look on one unseen patient."
-    counts = {
-        name: sum(float(m[mask].mean()) > 1 for m, mask in zip(of, masks, strict=True)) for name, of in maps.items()
-    }
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f"Of {len(masks)} prompts so many look at their own anatomy more than uniform attention would: {told}."
+    times = {name: [float(m[mask].mean()) for m, mask in zip(of, masks, strict=True)] for name, of in maps.items()}
+    told = ", ".join(f"{name} {sum(t > 1 for t in found)} ({np.mean(found):.2f})" for name, found in times.items())
+    return (
+        f"How many of {len(masks)} prompts look at their own anatomy more than uniform attention would, and in brackets how many "
+        f"times as much, on average: {told}."
+    )
 
 
 def parents_message(pictures: Mapping) -> str:

@@ -3,8 +3,9 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from ..evaluation.difficulty import METHOD as SUPERVISED
 from ..evaluation.prompting import ALL_LEAVES, CELLS, CONTROLS, ENTITIES, OTHER_LEAVES, OTHER_TOKENS, WITH, WITHOUT
-from ..evaluation.reports import CONSTANT, HEAD_LABELS
+from ..evaluation.reports import CONSTANT
 from ..plots.reports import METRIC_NAMES, VARIANTS
 from ..plots.style import methods_in_order
 from ..record.tables import to_markdown
@@ -33,17 +34,26 @@ def verdict(row: pd.Series) -> str:
 
 
 # ---- findings
-def head_message(table: pd.DataFrame, method: str, other: str = "untrained") -> str:
-    """One sentence: how well does a head on the method's encoder rank the findings, against one on another's?"""
+def head_message(table: pd.DataFrame, method: str, others: tuple[str, ...] = ("untrained", "start", SUPERVISED)) -> str:
+    """One sentence: how well does a head on the method's encoder rank the findings, against those of others?"""
     mean = table[(table["finding"] == "mean of findings") & (table["metric"] == "auc")].set_index("method")
-    if method not in mean.index or other not in mean.index:
+    rivals = [other for other in others if other in mean.index and other != method]
+    if method not in mean.index or not rivals:
         return "No finding occurs often enough here to say how well a head knows it."
-    own, rival = mean.loc[method], mean.loc[other]
-    place = "above" if own["low"] > rival["high"] else "below" if own["high"] < rival["low"] else "not told apart from"
-    return (
-        f"A head on the frozen encoder “{method}” ranks the findings with a mean AUC of {with_interval(own)}, {place} the "
-        f"{with_interval(rival)} of one on the encoder “{other}”."
-    )
+    own, parts = mean.loc[method], []
+    for other in rivals:
+        rival = mean.loc[other]
+        place = (
+            "above" if own["low"] > rival["high"] else "below" if own["high"] < rival["low"] else "not told apart from"
+        )
+        whose = "the network that is trained on the truth" if other == SUPERVISED else f"one on the encoder “{other}”"
+        parts.append(f"{place} the {with_interval(rival)} of {whose}")
+    return f"A head on the frozen encoder “{method}” ranks the findings with a mean AUC of {with_interval(own)}, {listed(parts)}."
+
+
+def head_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
+    """`head_message` of every model, as a list."""
+    return Markdown("\n".join(f"- {head_message(table, method)}" for method in methods))
 
 
 # ---- words and findings of reports
@@ -142,14 +152,3 @@ def prompts_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
         lines[-1] = lines[-1].rstrip(";") + ".\n"
         lines.append(prompts_message(table, method) + "\n")
     return Markdown("\n".join(lines) or "*No prompts were taken apart here.*")
-
-
-def ceiling_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
-    """Per model: how far its reports stand below the findings of its own head, and below those of a perfect head."""
-    lines = []
-    for method in methods:
-        rows = {name: one_row(table, method, name, F1) for name in (WITH, HEAD_LABELS, "reference findings")}
-        if all(row is not None for row in rows.values()):
-            told = ", ".join(f"{name} {with_interval(row)}" for name, row in rows.items())
-            lines.append(f"- **{method}**, micro F1: {told}.")
-    return Markdown("\n".join(lines))

@@ -75,6 +75,15 @@ def _range(counts: pd.Series) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
+def intervals(table: pd.DataFrame) -> str:
+    """What the 95 % intervals of a written table hold: studies, and of what was trained several times the trainings, too."""
+    words, several = "95 % intervals over studies", table[table["runs"] > 1]
+    if not len(several):
+        return words
+    names = " and ".join(f"“{method}”" for method in dict.fromkeys(several["method"]))
+    return f"{words}, those of {names} over studies and {int(several['runs'].max())} trainings"
+
+
 def definitions(words: Mapping[str, str]) -> Markdown:
     """Names and what they mean, as a list."""
     return Markdown("\n".join(f"- **{name}**. {text[:1].upper()}{text[1:]}." for name, text in words.items()))
@@ -101,35 +110,6 @@ METRIC_WORDS = {
     "leaf_cosine_within_patient": "cosine, other leaves, same patient",
 }
 """How a metric or a kind of map is called in a sentence."""
-
-UNSAID = ("own", "overall", "evidence")
-"""Entries that go without saying."""
-
-
-def compare(table: pd.DataFrame, reference: float, **rows: str) -> str:
-    """One sentence on one number of a long table: is its 95 % interval above, below or around a reference?
-
-    rows: column=value pairs that leave exactly one row.
-    """
-    for column, wanted in rows.items():
-        table = table[table[column] == wanted]
-    what = ", ".join(METRIC_WORDS.get(word, word) for word in rows.values() if word not in UNSAID)
-    what = what[:1].upper() + what[1:]
-    if len(table) != 1:
-        return f"{what}: not measured here"
-    value, low, high = table.iloc[0][["value", "low", "high"]].astype(float)
-    place = "above" if low > reference else "below" if high < reference else "not told apart from"
-    return f"{what}: {value:.3f} [{low:.3f}, {high:.3f}], {place} {round(reference, 3):g}"
-
-
-def compare_rows(table: pd.DataFrame, metric: str, method: str, other: str, **rows: str) -> str:
-    """`compare` with another method's value of the same metric as the reference, named in the sentence."""
-    for column, wanted in {**rows, "metric": metric}.items():
-        table = table[table[column] == wanted]
-    reference = table[table["method"] == other]
-    if len(reference) != 1:
-        return compare(reference, 0.0, method=method, metric=metric, **rows)
-    return f"{compare(table, float(reference['value'].iloc[0]), method=method, metric=metric, **rows)} ({other})"
 
 
 def write_if_rows(run, table: pd.DataFrame, name: str, caption: str, **shown) -> Markdown:
