@@ -127,6 +127,9 @@ def test_a_rebuild_lies_within_the_spread_and_a_broken_loss_outside(
     assert all(torch.equal(value, first[name]) for name, value in rebuilt.state_dict().items())
     reference = tmp_path / "reference"
     shutil.copytree(settings.figures / "tables", reference)
+    (reference / "speed.csv").write_text(
+        "what,metric,value\nstep,ratio,2\n", encoding="utf-8"
+    )  # of another form, not rebuilt
     capsys.readouterr()
     assert verify.verify(settings, reference)
     assert capsys.readouterr().out.count(" 0 within, 0 outside") == 2
