@@ -34,7 +34,19 @@ def run(capsys, *words) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["rebuild", "report", "ground", "data", "pretrain", "pretrain-mae", "convert-release", "bench", "readme", "spread"],
+    [
+        "rebuild",
+        "report",
+        "ground",
+        "data",
+        "pretrain",
+        "pretrain-mae",
+        "convert-release",
+        "bench",
+        "readme",
+        "spread",
+        "labeler",
+    ],
 )
 def test_help(capsys, command):
     code, out, _ = run(capsys, command, "--help")

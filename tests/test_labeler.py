@@ -1,10 +1,10 @@
 """The labeler on sentences and templates that readers of reports stumble over, and on a larger set that is meant to be hard."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ssacl_lib.evaluation.labeler import read_cases
 from ssacl_lib.text.labeler import label
 from ssacl_lib.text.sections import read_sections, sentences, split_sections
 
@@ -12,16 +12,7 @@ DATA = Path(__file__).with_name("data")
 CHALLENGE_F1 = 0.998
 
 
-def cases(name: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """(text, observation -> right values) of every line of a table."""
-    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith("#"):
-            text, _, values = line.partition("\t")
-            pairs = (value.split("=") for value in values.split(";") if value)
-            yield text.replace("\\n", "\n").replace("\\t", "\t"), {name: right.split("/") for name, right in pairs}
-
-
-@pytest.mark.parametrize(("text", "right"), cases("labeler_cases.tsv"))
+@pytest.mark.parametrize(("text", "right"), read_cases(DATA / "labeler_cases.tsv"))
 def test_labeler_reads_the_case(text, right):
     found = label(text)
     assert all((found[name] or "blank") in values for name, values in right.items()), found
@@ -29,7 +20,7 @@ def test_labeler_reads_the_case(text, right):
 
 def test_micro_f1_on_the_challenge_stays():
     hits = misses = 0
-    wrong, texts = [], list(cases("labeler_challenge.tsv"))
+    wrong, texts = [], list(read_cases(DATA / "labeler_challenge.tsv"))
     for text, right in texts:
         for name, state in label(text).items():
             if name == "No Finding" and name not in right:

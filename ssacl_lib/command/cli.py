@@ -207,6 +207,16 @@ def run_spread(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_labeler(arguments: argparse.Namespace) -> int:
+    """ssacl labeler."""
+    from ..evaluation.labeler import RESULTS, measure_labeler
+
+    table = measure_labeler(arguments.iu, arguments.seed, out=arguments.out)
+    shown = table.drop(columns="labeler").round(3)
+    print(shown.to_string(index=False), f"written: {arguments.out or RESULTS}", sep="\n")
+    return 0
+
+
 def run_confirm(arguments: argparse.Namespace) -> int:
     """ssacl confirm."""
     from ..evaluation.fresh import fresh_patients
