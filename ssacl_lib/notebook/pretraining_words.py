@@ -276,8 +276,8 @@ def _consistency_words(method: str, rows) -> list[str]:
         -1: "it does not reward reports that agree: a like report adds to every entry of the target, not to the same leaf",
     }[told]
     return [
-        f"**{method}**, $L_{{ac}}$ = {rows.loc[(term, 'own film'), 'value']:.3f}. Tokens read on a blank film cost {blank:.2f} "
-        f"times that: {_film(blind)}. One constant token per leaf costs {constant:.2f} times that, {heart}. With another "
+        f"**{method}**, $L_{{ac}}$ = {rows.loc[(term, 'own film'), 'value']:.3f}. Tokens read on a blank film cost {blank:.3f} "
+        f"times that: {_film(blind)}. One constant token per leaf costs {constant:.3f} times that, {heart}. With another "
         f"patient's report it is {reports:.3f} times: {read}. With right and left exchanged it is {sides:.2f} times."
     ]
 
