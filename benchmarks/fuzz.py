@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from ssacl_lib.command.cli import QUIET  # noqa: E402
 from ssacl_lib.record.manifest import atomic_write  # noqa: E402
 
 COUNTS = {"picture": 3000, "dicom": 3000, "table": 2000, "settings": 1000, "checkpoint": 500, "run": 500}
@@ -353,7 +355,8 @@ def fuzz(kind: str, count: int, seed: int = 0) -> dict:
     while start < count:
         stop = min(start + CHUNK, count)
         command = [sys.executable, __file__, "--part", kind, str(start), str(stop), "--seed", str(seed)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        quiet = os.environ | dict.fromkeys(QUIET, "1")  # as `ssacl` itself asks for
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=quiet)
         judged = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
         noise = done.stderr + "".join(line for line in done.stdout.splitlines() if not line.startswith("["))
         if len(judged) < stop - start:

@@ -10,7 +10,8 @@ import pandas as pd
 DELIMITERS = (",", ";", "\t")
 """What stands between cells; the semicolon where Excel speaks a language with a decimal comma."""
 
-LONGEST_CELL = 10_000_000
+LONGEST_CELL, LONGEST_NAME = 10_000_000, 40
+"""Characters of a cell that are read, and of a column's name that an error shows."""
 
 
 def read_csv(path: Path, needed: Sequence[str]) -> pd.DataFrame:
@@ -32,7 +33,8 @@ def read_csv(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     (_, header), *body = rows
     names = [name.strip() for name in header]
     if absent := [name for name in needed if name not in names]:
-        raise ValueError(f"{path}: no column {absent[0]!r}; there are {', '.join(names)}")
+        there = ", ".join(" ".join(name.split())[:LONGEST_NAME] for name in names)
+        raise ValueError(f"{path}: no column {absent[0]!r}; there are {there}")
     if double := [name for name, count in Counter(names).items() if count > 1 and name]:
         raise ValueError(f"{path}: the column {double[0]!r} is there twice; delete one")
     for line, cells in body:

@@ -1,5 +1,6 @@
 """From images and texts to tensors, and from token ids back to text."""
 
+import json
 import re
 from pathlib import Path
 
@@ -144,7 +145,22 @@ class SSACLProcessor:
                 f"{folder}: no tokenizer/ folder, so this is no SS-ACL checkpoint; "
                 "make one with `ssacl pretrain --out FOLDER`"
             )
+        _check_added_tokens(folder / "tokenizer" / "tokenizer.json")
         text = AutoTokenizer.from_pretrained(folder / "tokenizer")
         second = folder / "language_tokenizer"
         language = AutoTokenizer.from_pretrained(second) if second.is_dir() else None
         return cls(SSACLConfig.from_pretrained(folder), text, language)
+
+
+ADDED_TOKEN = {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"}
+"""What a tokenizer's file says of a special token."""
+
+
+def _check_added_tokens(path: Path) -> None:
+    """Refuse a damaged file that tokenizers would read with words on the screen. Raises ValueError."""
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    added = told.get("added_tokens", []) if isinstance(told, dict) else []
+    for token in added if isinstance(added, list) else ():
+        if not isinstance(token, dict) or (unknown := sorted(set(token) - ADDED_TOKEN)):
+            found = unknown[0] if isinstance(token, dict) else token
+            raise ValueError(f"{path.name}: a special token has {found!r}, expected {', '.join(sorted(ADDED_TOKEN))}")

@@ -224,13 +224,15 @@ def _first(state, prefix: str, names: tuple[str, ...], kind: str) -> torch.Tenso
 
 
 @contextmanager
-def _no_bar() -> Iterator[None]:
-    """Without transformers' bar, for a model that is read in a second."""
-    shown = logging.is_progress_bar_enabled()
+def _quiet() -> Iterator[None]:
+    """Without transformers' bar and its list of tensors that do not fit: we say it in one line ourselves."""
+    shown, told = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(told)
         if shown:
             logging.enable_progress_bar()
 
@@ -252,7 +254,7 @@ def load_network(
     if missing:
         raise ValueError(f"{folder}: no SS-ACL checkpoint ({', '.join(missing)} missing); {HOW_TO_MAKE}")
     try:
-        with _no_bar():
+        with _quiet():
             model, info = kind.from_pretrained(folder, output_loading_info=True)
     except Exception as error:  # whatever a library makes of a damaged file
         said = " ".join(str(error).split())[:200] or type(error).__name__
