@@ -213,7 +213,7 @@ def test_attention_of_leaves_and_parents(run, monkeypatch):
     monkeypatch.setattr(inference, "leaf_maps", lambda model, images: np.repeat(exact[None], len(images), 0))
     per_node = anatomy_grounding.evaluate_anatomies(run, {"this run": Model()}, studies)
     table = anatomy_grounding.anatomy_table(per_node, run.settings)
-    assert list(table.columns) == ["node", *COLUMNS]
+    assert list(table.columns) == ["node", "films", *COLUMNS] and set(table["films"]) == {"as they are"}
     model = {"method": "this run"}
     assert value(table, node="mean of leaves", metric="pointing", **model) == 1
     assert value(table, node="lungs", metric="pointing", **model) == 1

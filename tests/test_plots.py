@@ -12,9 +12,10 @@ from matplotlib.text import Text
 
 from ssacl_lib.anatomy import ANATOMIES, default_graph, findings_for
 from ssacl_lib.evaluation.cases import Case, PhraseCase
+from ssacl_lib.evaluation.looking import LeafCase
 from ssacl_lib.evaluation.report_marks import AGREES, PLAIN, WRONG
 from ssacl_lib.observations import FINDINGS
-from ssacl_lib.plots import anatomy, architecture, grounding, pretraining, report_cases, reports, speed, style
+from ssacl_lib.plots import anatomy, architecture, grounding, looking, pretraining, report_cases, reports, speed, style
 from ssacl_lib.record.manifest import Run, read_json
 
 SIZE = 32
@@ -445,3 +446,21 @@ def test_inference_names_the_ratio_over_the_bars():
     left, right = speed.inference(speed_rows(*rows)).axes
     assert texts(left.figure).count("8.0 times") == 2
     assert right.lines[0].get_xdata().tolist() == [1, 10, 100]
+
+
+def test_looking_figures_tell_moved_films_apart_and_outline_what_is_true():
+    nodes, kinds = ["mean of leaves", *default_graph().leaves], ("as they are", "moved")
+    table = pd.concat(
+        long(node=nodes, films=films, method=method, metric=metric, value=np.linspace(0, 1, 26))
+        for films in kinds for method in ("shipped+", "shipped", "words atlas") for metric in ("pointing", "cnr")
+    )  # fmt: skip
+    figure = looking.looking(table, "shipped+")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["shipped+", "shipped", "words atlas"]
+    faces = {line.lines[0].get_markerfacecolor() for line in figure.axes[0].containers}
+    assert "white" in faces and len(faces) == 3, "one colour per model, and open marks"
+    assert isinstance(looking.looking(table, "this run+"), str)
+    maps = {"spine": {"attention": FILM / 255, "SS-ACL+": 0 * FILM}}
+    drawn = looking.leaf_maps([LeafCase("patient 1", FILM, {"spine": MASK}, maps)])
+    assert {"spine\nattention", "spine\nSS-ACL+", "patient 1"} <= set(texts(drawn))
+    assert isinstance(looking.leaf_maps([]), str)

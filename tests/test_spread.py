@@ -192,7 +192,7 @@ def test_runs_of_earlier_code_count_while_their_first_equals_the_reference(setti
     spread.measure_spread(settings, parts=["blind"])
     reference = {"t": rows(np.arange(3) / 3, 0.1).round(6)}
     assert verify.runs_note(settings, reference) == ""
-    monkeypatch.setattr(verify, "fingerprint", lambda: "other code")
+    monkeypatch.setattr(spread, "fingerprint", lambda: "other code")
     assert "the first of them equals the reference in all 3 numbers" in verify.runs_note(settings, reference)
     reference["t"].loc[2, "value"] += 1e-4
     assert "ssacl spread --profile smoke` renews them" in verify.runs_note(settings, reference)
@@ -262,6 +262,20 @@ def test_rows_of_shipped_weights_may_only_differ_by_rounding(settings, tmp_path,
     publish(settings, rows(value[:30], 0.05, "shipped", "pointing"))
     assert not verify.verify(settings, reference), "rows that are missing are outside"
     assert "t: 40 not trained rows: 30 equal, 0 within, 10 outside" in capsys.readouterr().out
+
+
+def test_a_trained_row_that_no_run_holds_is_told_and_not_judged(settings, capsys):
+    values = np.linspace(0.2, 0.8, 20)
+    store(settings, values[:, None] + np.random.default_rng(0).normal(0, 0.01, (20, 5)))
+    reference = settings.figures.parent / "reference"
+    reference.mkdir(parents=True)
+    rows(values, 0.01, "this run+").to_csv(reference / "t.csv", index=False)
+    publish(settings, rows(values + 0.1, 0.01, "this run+"))
+    assert verify.verify(settings, reference)
+    assert "t: 20 not trained rows: 0 equal, 0 within, 20 no runs, 0 outside" in capsys.readouterr().out
+    rows(values, 0.01, "shipped+").to_csv(reference / "t.csv", index=False)
+    publish(settings, rows(values + 0.1, 0.01, "shipped+"))
+    assert not verify.verify(settings, reference), "the shipped head is not trained here"
 
 
 def test_the_reference_is_the_commit_whatever_the_working_copy_holds(settings, tmp_path, capsys, monkeypatch):

@@ -197,6 +197,17 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_plus(arguments: argparse.Namespace) -> int:
+    """ssacl plus."""
+    from ..training.look import make_plus
+
+    settings = load_settings(arguments.profile, seed=arguments.seed)
+    half = ["--half"] if arguments.half else []
+    command = shlex.join(["ssacl", "plus", "--profile", arguments.profile, "--seed", str(arguments.seed), *half])
+    print(f"written: {make_plus(arguments.weights, settings, arguments.out, command, arguments.half)}")
+    return 0
+
+
 def run_spread(arguments: argparse.Namespace) -> int:
     """ssacl spread."""
     from ..evaluation.spread import EVALUATIONS, measure_spread

@@ -65,6 +65,10 @@ the training step, its terms, renderer, loader, report generation, grounding. Sa
 CONFIRM = """\
 Scores the shipped checkpoint on the test patients of another seed: head, reports and phrases, about a minute. The search for
 its recipe saw some test patients of seed 0; these it never saw. Writes tables/fresh_patients.csv and a manifest to --out."""
+PLUS = """\
+SS-ACL+ (ours): an atlas of the anatomies is made of training films and of what their reports say lies where, and a head
+learns on moved films how a film is placed, on the frozen encoder. No box or mask is read. The rest of the model stays as it
+is. About two minutes with the profile cpu on two cores."""
 SPREAD = """\
 Trains "this run" of a profile several times: four seeds, and one of them with another number of threads, all on the same studies
 and scored on the same test studies. Writes one number per run and row of the tables to data/results/spread/PROFILE.parquet, from
@@ -174,6 +178,12 @@ def _training(command) -> None:
     start = command(
         "pretrain-start", "run_pretrain_mae", "train an encoder as a start, by report labels", PRETRAIN_START
     )
+    plus = command("plus", "run_plus", "give a checkpoint a head that looks (SS-ACL+)", PLUS)
+    plus.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
+    plus.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
+    plus.add_argument("--seed", type=int, default=0, help="of studies, poses and the head (default 0)")
+    plus.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
+    plus.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
     mae.set_defaults(fixed=MAE_ONLY)
     start.set_defaults(fixed=START)
     for added in (pretrain, mae, start):

@@ -50,6 +50,8 @@ REPORTS = {"variant": "with prompts"}
 CONSTANT = {"variant": "constant", "method": "constant report"}
 PRIOR = {**OWN, "map": "prior", "method": "centre prior"}
 
+LEAVES_OF = {"node": "mean of leaves", "metric": "pointing"}
+
 RESULTS = (
     ("finding AUC of the head, mean of 13", "finding_classification", {"finding": "mean of findings", "metric": "auc"}, None),
     ("reports: micro F1 over 13 findings", "report_generation", {**REPORTS, "metric": "micro_f1_13"}, CONSTANT),
@@ -62,8 +64,12 @@ RESULTS = (
     ("phrases, similarity: pointing", "phrase_grounding", {**OWN, "map": "similarity", "metric": "pointing"}, PRIOR),
     ("phrases, similarity: CNR minus swapped phrase", "phrase_grounding",
      {**OWN, "map": "similarity", "metric": "cnr_own_minus_swapped"}, None),
-    ("25 leaf prompts' attention: pointing", "anatomy_grounding", {"node": "mean of leaves", "metric": "pointing"},
-     {"node": "mean of leaves", "method": "centre prior"}),
+    ("25 leaf prompts' attention: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "as they are"},
+     {**LEAVES_OF, "films": "as they are", "method": "centre prior"}),
+    ("SS-ACL+ (ours), 25 leaf maps: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "as they are"},
+     {**LEAVES_OF, "films": "as they are", "method": "words atlas"}),
+    ("SS-ACL+ (ours), films shifted, scaled and turned: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "moved"},
+     {**LEAVES_OF, "films": "moved", "method": "words atlas"}),
 )  # fmt: skip
 """Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
 
@@ -176,8 +182,9 @@ def results_table(base: Path) -> str:
         if not path.is_file():
             continue
         table = pd.read_csv(path)
-        models = _pick(table, wanted)
-        found = {row.method: row for row in models.itertuples()}
+        ending = "+" if what.startswith("SS-ACL+") else ""
+        rows_of = {row.method: row for row in _pick(table, wanted).itertuples()}
+        found = {method: rows_of[method + ending] for method in MODELS if method + ending in rows_of}
         against = list(_pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
         cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
         cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")

@@ -17,7 +17,8 @@ from .output import free_name, output_folder, told_apart, write_answer
 def facts(answer: Report) -> dict:
     """A report as JSON values: report, findings (name -> probability), positives, anatomies."""
     return {"report": answer.text, "findings": {name: round(p, 4) for name, p in answer.findings.items()},
-            "positives": list(answer.positives), "anatomies": list(answer.anatomies)}  # fmt: skip
+            "positives": list(answer.positives), "anatomies": list(answer.anatomies),
+            "sentences": [{"text": text, "names": list(nodes)} for text, nodes in answer.sentences]}  # fmt: skip
 
 
 def draw_report(square: np.ndarray, answer: Report) -> Figure:
@@ -33,7 +34,8 @@ def report_files(
 
     Images of the same name from several folders get the folders' names in front. pictures=False leaves the PNG, and the
     evidence that it would show, out.
-    Returns one dict per image: image, checkpoint, report, findings (name -> probability), positives, anatomies, notes, files.
+    Returns one dict per image: image, checkpoint, report, findings (name -> probability), positives, anatomies,
+    sentences (those that state a finding, with the nodes that they name), notes, files.
     """
     images = list({path.resolve(): path for path in map(Path, images)}.values())
     model, out = load_model(weights), output_folder(out)

@@ -3,6 +3,8 @@
     equal     the same six digits: what one machine gives twice
     within    as far as numbers of the same recipe may lie apart (below)
     outside   further, or the row is on one side only
+    no runs   not equal, trained in the rebuild, and none of the runs holds it yet: nothing says how far it may lie, and it is
+              not judged
 
 A row that is trained in the rebuild is compared with the runs that `ssacl spread` measured (m their mean, s their standard
 deviation, R their number): one more run lies, 19 times of 20, no further from m than t s sqrt(1 + 1/R), t the 97.5 % point of
@@ -27,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from .. import paths
-from ..evaluation.spread import fingerprint
+from ..evaluation import difficulty, spread
 from ..metrics.lexical import meteor_note
 from ..record.manifest import atomic_write
 from ..record.spread import KEYS, about_of, is_share, read_runs, runs_of_table, student_quantile
@@ -57,10 +59,10 @@ def verify(settings: Settings, reference: Path | None = None) -> bool:
     wanted = {name: table for name, table in wanted.items() if name not in MEASURED}
     if note := runs_note(settings, wanted):
         print(note, flush=True)
-    frames, agree = [], True
+    frames, agree, measured = [], True, bool(len(read_runs(settings)))
     for name in sorted(made.keys() | wanted.keys()):
         runs = runs_of_table(settings, name)
-        rows = compare(made.get(name), wanted.get(name), runs)
+        rows = compare(made.get(name), wanted.get(name), runs, measured)
         line, fine = judge(rows, runs)
         print(f"{name}: {line}", flush=True)
         agree &= fine
@@ -86,7 +88,7 @@ def runs_note(settings: Settings, reference: dict[str, pd.DataFrame]) -> str:
     runs = read_runs(settings)
     if not len(runs):
         return f"no runs of this recipe are measured ({mend}): rows that are trained here count as if they were not"
-    old = runs[runs["code"] != fingerprint()]
+    old = runs[runs["code"] != spread.fingerprint()]
     if not len(old):
         return ""
     first = old[(old["seed"] == settings.seed) & (old["threads"] == old["threads"].max())]
@@ -141,10 +143,13 @@ def rounding(rows: pd.DataFrame) -> np.ndarray:
     return np.maximum.reduce([half / 2, 0.002 * rows["reference"].abs(), shares / rows["reference_n"]])
 
 
-def compare(made: pd.DataFrame | None, wanted: pd.DataFrame | None, runs: pd.DataFrame) -> pd.DataFrame:
+def compare(
+    made: pd.DataFrame | None, wanted: pd.DataFrame | None, runs: pd.DataFrame, measured: bool = False
+) -> pd.DataFrame:
     """One row per number of either side: about, method, metric, value, reference, expected, allowed, runs, verdict.
 
-    runs: one column per run (`runs_of_table`). expected, allowed: the middle and half the width of what agrees.
+    runs: one column per run (`runs_of_table`). measured: runs of this recipe are there, of this or of another table.
+    expected, allowed: the middle and half the width of what agrees.
     """
     ours, theirs = _keyed(made), _keyed(wanted)
     rows = ours[["value"]].join(
@@ -164,10 +169,20 @@ def compare(made: pd.DataFrame | None, wanted: pd.DataFrame | None, runs: pd.Dat
     there = rows["value"].notna() & rows["reference"].notna()
     same = rows["value"].map("{:.6g}".format) == rows["reference"].map("{:.6g}".format)
     rows["verdict"] = np.select([same, there & (far <= rows["allowed"])], ["equal", "within"], "outside")
+    if measured:
+        rows.loc[~known & there & (rows["verdict"] == "outside") & _trained(rows), "verdict"] = "no runs"
     unmeasured = rows.index.get_level_values("metric").str.startswith("meteor") & rows["value"].isna()
     if meteor_note():  # no java here: the rebuild has no such rows, and says so in its notebook
         rows.loc[unmeasured, "verdict"] = "not computed"
     return rows.reset_index()
+
+
+def _trained(rows: pd.DataFrame) -> pd.Series:
+    """Rows of what a rebuild trains; a head that looks is fitted on every model but the shipped one, which brings its own."""
+    method = rows.index.get_level_values("method").to_series(index=rows.index)
+    return method.isin([spread.METHOD, difficulty.METHOD]) | (
+        method.str.endswith("+") & ~method.str.startswith("shipped")
+    )
 
 
 def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:
@@ -212,6 +227,6 @@ def judge(rows: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, bool]:
         outside = int(counts.get("outside", 0))
         agree &= outside <= most
         told = [f"{counts.get(verdict, 0)} {verdict}" for verdict in ("equal", "within")]
-        told += [f"{counts['not computed']} not computed"] if "not computed" in counts else []
+        told += [f"{counts[verdict]} {verdict}" for verdict in ("not computed", "no runs") if verdict in counts]
         words.append(f"{len(part)} {name} rows: {', '.join(told)}, {outside} outside (up to {most} by chance)")
     return "; ".join(words) + ("" if agree else ": DOES NOT AGREE"), agree

@@ -4,6 +4,7 @@ Per node of the graph (a parent's map is the mean of its children's maps), again
 
     pointing                     share of the map's maxima that lie inside the anatomy: 1 or 0 where there is one maximum
     cnr                          contrast of the map inside against outside
+    area                         share of the film that the anatomy covers
     entropy                      of the attention over the N patches, divided by log N: 1 = looks everywhere alike
     similarity_across_patients   mean cosine of the attention with that of other patients: 1 = the same for everybody
 
@@ -19,14 +20,17 @@ from tqdm import tqdm
 
 from .. import inference
 from ..anatomy import default_graph
-from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, pointing_share
+from ..metrics.grounding import centre_prior, pointing_and_contrast
 from ..model.precision import autocast
 from .inputs import pixels_of, test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key
 
 PRIOR, CHANCE = "centre prior", "chance"
-SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
-COLUMNS = ["study", "node", "method", *SCORES]
+AS_THEY_ARE, MOVED = "as they are", "moved"
+"""Values of the column `films`."""
+
+SCORES = ["pointing", "cnr", "area", "entropy", "similarity_across_patients"]
+COLUMNS = ["study", "node", "method", "films", *SCORES]
 CHUNK = 32
 
 
@@ -60,22 +64,18 @@ def with_parents(leaves: np.ndarray) -> np.ndarray:
     return default_graph().restore(flat).numpy().reshape(len(leaves), -1, *leaves.shape[2:])
 
 
-def node_scores(study, maps: np.ndarray) -> list[dict]:
+def node_scores(study, maps: np.ndarray) -> pd.DataFrame:
     """Pointing share and CNR of maps [32, H, W], on the film itself, for the nodes that have a mask in the study."""
-    rows = []
-    for node, whole in zip(default_graph().nodes, maps, strict=True):
-        mask, heatmap = study.regions.get(node), whole[study.film]
-        mask = None if mask is None else mask[study.film]
-        if mask is not None and mask.any() and not mask.all():
-            rows.append(
-                {
-                    "study": study.study_id,
-                    "node": node,
-                    "pointing": pointing_share(heatmap, mask),
-                    "cnr": float(contrast_to_noise_ratio(heatmap, mask)),
-                }
-            )
-    return rows
+    nodes = [node for node in default_graph().nodes if node in study.regions]
+    masks = np.array([study.regions[node][study.film] for node in nodes])
+    area = masks.mean((1, 2)) if len(nodes) else np.zeros(0)
+    kept = np.flatnonzero((area > 0) & (area < 1))
+    names = [nodes[k] for k in kept]
+    places = [default_graph().index(name) for name in names]
+    own = np.asarray(maps)[places][(slice(None), *study.film)]
+    pointing, contrast = pointing_and_contrast(own, masks[kept]) if names else (np.zeros(0), np.zeros(0))
+    columns = {"node": names, "pointing": pointing, "cnr": contrast, "area": area[kept]}
+    return pd.DataFrame({"study": study.study_id, **columns})
 
 
 def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
@@ -87,12 +87,13 @@ def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
             images = np.stack([study.image for study in chunk])
             maps = with_parents(np.asarray(inference.leaf_maps(model, images)))
             for study, of_study in zip(chunk, maps, strict=True):
-                rows += node_scores(study, of_study)
+                rows.append(node_scores(study, of_study))
             with torch.no_grad(), autocast(model):
                 attention.append(with_parents(model.leaf_attention(pixels_of(model, images)).float().cpu().numpy()))
             bar.update(len(chunk))
-    frame = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"]).astype({"pointing": float, "cnr": float})
-    return frame.merge(attention_scores(np.concatenate(attention), studies), how="right").assign(method=method)[COLUMNS]
+    scores = pd.concat(rows, ignore_index=True).astype(dict.fromkeys(("pointing", "cnr", "area"), float))
+    frame = scores.merge(attention_scores(np.concatenate(attention), studies), how="right")
+    return frame.assign(method=method, films=AS_THEY_ARE)[COLUMNS]
 
 
 def attention_scores(attention: np.ndarray, studies: Sequence) -> pd.DataFrame:
@@ -123,30 +124,26 @@ def score_priors(studies: Sequence) -> pd.DataFrame:
     prior = np.broadcast_to(
         centre_prior(*studies[0].image.shape), (len(default_graph().nodes), *studies[0].image.shape)
     )
-    rows = [row for study in studies for row in node_scores(study, prior)]
-    base = pd.DataFrame(rows, columns=["study", "node", "pointing", "cnr"])
-    areas = {
-        (study.study_id, node): float(mask[study.film].mean())
-        for study in studies
-        for node, mask in study.regions.items()
-    }
-    covered = [areas[place] for place in zip(base["study"], base["node"], strict=True)]
-    frames = [base.assign(method=PRIOR), base.assign(method=CHANCE, pointing=covered, cnr=0.0)]
-    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS).astype(dict.fromkeys(SCORES, float))
+    base = pd.concat([node_scores(study, prior) for study in studies], ignore_index=True)
+    frames = [base.assign(method=PRIOR), base.assign(method=CHANCE, pointing=base["area"], cnr=0.0)]
+    scored = pd.concat(frames, ignore_index=True).assign(films=AS_THEY_ARE)
+    return scored.reindex(columns=COLUMNS).astype(dict.fromkeys(SCORES, float))
 
 
 def anatomy_table(per_node: pd.DataFrame, settings) -> pd.DataFrame:
-    """The table anatomy_grounding: node, method, metric, value, low, high, n (studies), seed.
+    """The table anatomy_grounding: node, films, method, metric, value, low, high, n (studies), seed.
 
-    node: a name of the graph, "mean of leaves" or "mean of parents" (every node counts once per study).
+    films: "as they are" | "moved" (evaluation/looking.py). node: a name of the graph, "mean of leaves" or "mean of parents"
+    (every node counts once per study).
     """
     graph, rows = default_graph(), []
-    for method, group in per_node.groupby("method", sort=False):
+    for (method, films), group in per_node.groupby(["method", "films"], sort=False):
+        about = {"films": films, "method": method}
         for name, members in (("mean of leaves", graph.leaves), ("mean of parents", graph.parents)):
             chosen = group[group["node"].isin(members)]
             means = chosen.groupby("study", sort=False)[SCORES].mean()
-            rows += mean_rows({"node": name, "method": method}, means, means.index, settings)
+            rows += mean_rows({"node": name, **about}, means, means.index, settings)
         for node in graph.nodes:
             chosen = group[group["node"] == node]
-            rows += mean_rows({"node": node, "method": method}, chosen[SCORES], chosen["study"], settings)
-    return long_table(rows, ["node"])
+            rows += mean_rows({"node": node, **about}, chosen[SCORES], chosen["study"], settings)
+    return long_table(rows, ["node", "films"])

@@ -1,8 +1,9 @@
 """Real films: do the maps find the right and the left lung that radiologists boxed?
 
-Three sources of maps per model, asked for "right lung" and "left lung": the attention of the prompts (mean of the
-side's leaves, by the graph), the masked evidence and the similarity map of the words. Two priors: a Gaussian in the
-middle, and the mean box of that side over the training split (where a lung usually is, and nothing of this film).
+Sources of maps per model, asked for "right lung" and "left lung": the attention of the prompts (mean of the side's leaves, by
+the graph), the map of SS-ACL+ where the model looks, the masked evidence and the similarity map of the words. Two priors: a
+Gaussian in the middle, and the mean box of that side over the training split (where a lung usually is, and nothing of this
+film).
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,10 @@ from .. import inference
 from ..anatomy import default_graph
 from ..datasets.registry import load_evaluation
 from ..metrics.grounding import centre_prior
+from ..model.maps import anatomy_maps_of_pixels
 from .anatomy_grounding import with_parents
 from .grounding import score_map
-from .inputs import test_studies, weights_hash
+from .inputs import pixels_of, test_studies, weights_hash
 from .results import cached, long_table, mean_rows, results_key, studies_hash
 
 REGIONS = ("right lung", "left lung")
@@ -31,7 +33,7 @@ CHUNK = 16
 def evaluate_films(
     run, models: dict, studies: Sequence | None = None, training: Sequence | None = None
 ) -> pd.DataFrame:
-    """Scores per film, region, method, map (attention | masked | similarity | prior) and control (own | swapped side).
+    """Scores per film, region, method, map (attention | SS-ACL+ | masked | similarity | prior) and control (own | swapped side).
 
     run: has `.settings` and `.runs`. studies, training: evaluation studies of the test and of the training split
     (for the side prior). No boxes of both lungs in the data set, or the phantom itself: no rows.
@@ -87,7 +89,7 @@ def region_rows(study, maps: Sequence[np.ndarray], about: dict, controls=("own",
 
 
 def score_model(method: str, model, studies: Sequence, settings) -> pd.DataFrame:
-    """Rows of one model: its prompts' attention, its masked evidence and its similarity map."""
+    """Rows of one model: every source of maps that it has."""
     rows, nodes = [], [default_graph().index(region) for region in REGIONS]
     name = NAMES.get(method, method)
     with tqdm(total=len(studies), desc=f"{name}: lungs on films", unit="image", leave=False) as bar:
@@ -95,6 +97,9 @@ def score_model(method: str, model, studies: Sequence, settings) -> pd.DataFrame
             chunk = [studies[i] for i in range(start, min(start + CHUNK, len(studies)))]
             images = np.stack([study.image for study in chunk])
             maps = {"attention": with_parents(np.asarray(inference.leaf_maps(model, images)))[:, nodes]}
+            if getattr(model, "look", None) is not None:
+                looked = anatomy_maps_of_pixels(model, pixels_of(model, images), list(REGIONS), "plus")
+                maps["SS-ACL+"] = looked.float().cpu().numpy()
             for kind in ("masked", "similarity"):
                 maps[kind] = inference.phrase_maps(
                     model,

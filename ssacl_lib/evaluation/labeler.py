@@ -83,14 +83,14 @@ def labeler_table(path: Path | None = None) -> pd.DataFrame:
     path = Path(path or RESULTS)
     if not path.is_file():
         print("the labeler is not measured yet: `ssacl labeler`")
-        return long_table([], ("set", "observation", "cases", "precision", "recall"))
+        return long_table([], ("set", "observation", "cases", "precision", "recall", "f1"))
     table = pd.read_csv(path)
     if old := list(dict.fromkeys(table["set"][table["labeler"] != labeler_version()])):
         print(
             f"rows of {', '.join(old)} were measured with earlier rules: `ssacl labeler` renews them (iu: with --iu DIR)"
         )
-    table = table.rename(columns={"f1": "value"}).assign(method="labeler", metric="f1")
-    return long_table(table.to_dict("records"), ("set", "observation", "cases", "precision", "recall"))
+    table = table.assign(value=table["f1"], method="labeler", metric="f1")
+    return long_table(table.to_dict("records"), ("set", "observation", "cases", "precision", "recall", "f1"))
 
 
 def labeler_version() -> str:

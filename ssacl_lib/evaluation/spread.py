@@ -31,7 +31,7 @@ from ..settings import Settings
 from ..training import checkpoints
 from ..training.head import fit_head
 from ..training.loop import pretrain, save_model
-from . import anatomy_grounding, blind, difficulty, faithfulness, findings, grounding, reports
+from . import anatomy_grounding, blind, difficulty, faithfulness, findings, grounding, looking, reports
 from .inputs import device_of
 
 METHOD = "this run"
@@ -66,6 +66,13 @@ def _phrases(run, models: dict) -> dict[str, pd.DataFrame]:
     }
 
 
+def _anatomies(run, models: dict) -> dict[str, pd.DataFrame]:
+    attention = anatomy_grounding.evaluate_anatomies(run, models)
+    looked = looking.evaluate_looking(run, looking.with_look(run, models))
+    per_node = pd.concat([attention, looked], ignore_index=True)
+    return {"anatomy_grounding": anatomy_grounding.anatomy_table(per_node, run.settings)}
+
+
 def _supervised(run, models: dict) -> dict[str, pd.DataFrame]:
     per_study = difficulty.evaluate_cnn(run, run.seed)
     rows = per_study.assign(method=difficulty.METHOD, reference="truth")
@@ -83,11 +90,7 @@ EVALUATIONS: dict[str, Callable] = {
         "report_generation": reports.report_table(reports.evaluate_reports(run, models), run.settings)
     },
     "phrases": _phrases,
-    "anatomies": lambda run, models: {
-        "anatomy_grounding": anatomy_grounding.anatomy_table(
-            anatomy_grounding.evaluate_anatomies(run, models), run.settings
-        )
-    },
+    "anatomies": _anatomies,
     "blind": lambda run, models: {"blind_losses": blind.blind_losses(models, run.settings)},
     "supervised": _supervised,
 }
@@ -157,7 +160,7 @@ def rows_of(run: TrainingRun, settings: Settings, parts: Sequence[str]) -> pd.Da
     }
     frames = [
         table.assign(part=part, table=name, about=about_of(table))[
-            lambda rows: rows["method"].isin([METHOD, difficulty.METHOD])
+            lambda rows: rows["method"].isin([METHOD, looking.plus(METHOD), difficulty.METHOD])
         ].assign(**about)
         for part, name, table in tables
     ]

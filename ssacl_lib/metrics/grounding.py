@@ -155,6 +155,34 @@ def pointing_share(heatmap: np.ndarray | torch.Tensor, mask: np.ndarray | torch.
     return float((maxima & mask).sum() / maxima.sum())
 
 
+def pointing_and_contrast(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`pointing_share` and `contrast_to_noise_ratio` of many pairs at once: maps, masks [V, H, W] -> two arrays [V].
+
+    Raises:
+        ValueError: shapes differ, NaN, an empty mask or one of the whole image.
+    """
+    if np.shape(maps) != np.shape(masks) or np.ndim(maps) != 3:
+        raise ValueError(
+            f"maps have shape {np.shape(maps)} and masks {np.shape(masks)}, expected one [V, H, W] for both"
+        )
+    values = np.asarray(maps, np.float64).reshape(len(maps), -1)
+    inside = np.asarray(masks, bool).reshape(values.shape)
+    size = inside.sum(1)
+    if not np.isfinite(values).all() or (size == 0).any() or (size == values.shape[1]).any():
+        raise ValueError("a map holds NaN or infinite values, or a mask is empty or covers the whole image")
+    highest, lowest = values.max(1), values.min(1)
+    maxima = values >= (highest - ROUNDING * np.abs(values).max(1))[:, None]
+    pointing = (maxima & inside).sum(1) / maxima.sum(1)
+    means, noise = [], 0
+    for part, count in ((inside, size), (~inside, values.shape[1] - size)):
+        mean = (values * part).sum(1) / count
+        noise = noise + (np.where(part, values - mean[:, None], 0) ** 2).sum(1) / count
+        means.append(mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        contrast = (means[0] - means[1]) / np.sqrt(noise)
+    return pointing, np.where(highest == lowest, 0.0, contrast)
+
+
 def centre_prior(height: int, width: int) -> np.ndarray:
     """The map that knows nothing of the image: [H, W], a Gaussian in the middle, sigma a quarter of each side."""
     rows = (np.arange(height) - (height - 1) / 2) / (height / 4)

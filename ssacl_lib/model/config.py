@@ -64,6 +64,7 @@ class SSACLConfig(PretrainedConfig):
     channels: 3 repeats the grey image as the release does (needed for MAE weights); 1 is the same film once.
     stem: "patch" (one linear map per patch, the paper) or "convolutional" (ours, for small budgets).
     text, language: keyword arguments of transformers' BertConfig and GPT2Config.
+    plus: the model has a head that looks (SS-ACL+, ours; model/look.py). Without it, nothing of it is in the model.
 
     Where the paper's figure and the authors' release differ, one switch each (`DIFFERENCES` says what the values mean):
     attention, text_pooling, hierarchy, consistency_gradient, prefix, language_positions, cls_before_names. The last two
@@ -98,6 +99,7 @@ class SSACLConfig(PretrainedConfig):
         report_tokens: int = 100,
         generation: dict | None = None,
         evidence: dict | None = None,
+        plus: bool = False,
         **kwargs,
     ):
         release = attention == "release"
@@ -135,6 +137,7 @@ class SSACLConfig(PretrainedConfig):
         self.language = language or {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
         self.report_tokens = report_tokens
         self.generation = generation or {}
+        self.plus = plus
         self.evidence = {
             "masks": 200,
             "mask_ratio": 0.5,

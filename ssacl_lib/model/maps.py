@@ -191,17 +191,27 @@ def patch_attention(attention: torch.Tensor) -> torch.Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
-def anatomy_maps_of_pixels(model: SSACLNetwork, pixels: torch.Tensor, anatomies: list[str]) -> torch.Tensor:
-    """Attention maps [B, A, S, S]: last block, mean over heads, a parent is the mean of its leaves.
+def anatomy_maps_of_pixels(
+    model: SSACLNetwork, pixels: torch.Tensor, anatomies: list[str], evidence: str = "attention"
+) -> torch.Tensor:
+    """Maps [B, A, S, S] of nodes of the graph.
 
-    Raises ValueError for a name that is no node of the graph.
+    evidence: "attention", the prompts' own (last block, mean over heads, a parent is the mean of its leaves), or "plus", the
+    maps of SS-ACL+ (model/look.py).
+
+    Raises ValueError for a name that is no node of the graph, another evidence, or "plus" of a model without it.
     """
+    if evidence not in ("attention", "plus"):
+        raise ValueError(f"evidence={evidence!r}: expected 'attention' or 'plus'")
     graph = default_graph()
     unknown = [name for name in anatomies if name not in graph.nodes]
     if unknown:
         raise ValueError(f"unknown anatomy {unknown[0]!r}; the graph's nodes are: {', '.join(graph.nodes)}")
     model.eval()
     with torch.no_grad(), autocast(model):
+        if evidence == "plus":
+            chosen = model.look_maps(pixels)[:, [graph.index(name) for name in anatomies]]
+            return F.interpolate(chosen, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
         attention = model.leaf_attention(pixels)
     rows = [attention[:, [graph.leaves.index(leaf) for leaf in leaves_of(name)]].mean(1) for name in anatomies]
     return to_image(torch.stack(rows, dim=1), model, sigma=0.0)

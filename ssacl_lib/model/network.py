@@ -19,6 +19,7 @@ from .decoder import VisualDecoder
 from .encoder import Tokens, VisionEncoder, keep_lowest, visible_patches
 from .head import FindingHead
 from .language import LanguageDecoder
+from .look import LookHead
 from .processor import SSACLProcessor
 from .text import TextEncoder
 
@@ -77,6 +78,7 @@ class SSACLNetwork(PreTrainedModel):
         self.position_bias = nn.Parameter(torch.zeros(()))
         self.inverse_temperature = nn.Parameter(torch.tensor(1.0 / config.start_temperature))
         self.head = FindingHead(config.width)
+        self.look = LookHead(config) if config.plus else None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -153,6 +155,21 @@ class SSACLNetwork(PreTrainedModel):
         """Last block's attention of the 25 leaf queries to the patches, mean over heads [B, 25, N], rows sum to 1."""
         weights = self.encode(pixels).attention[:, :, self.leaf_index, 1:].float().mean(1)
         return weights / weights.sum(-1, keepdim=True)
+
+    def add_look(self, head: LookHead) -> None:
+        """Make the model an SS-ACL+: its anatomies can be looked for (`look_maps`); all else stays as it was."""
+        self.look, self.config.plus = head, True
+
+    def look_maps(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Where the 32 nodes lie in films by the head that looks: [B, 32, G, G], not negative (SS-ACL+).
+
+        Raises ValueError where the model has no such head.
+        """
+        if self.look is None:
+            raise ValueError(
+                "this checkpoint has no head that looks (SS-ACL+); the shipped one has, and `ssacl plus` adds one to yours"
+            )
+        return self.look(self.encoder(pixels).patches)
 
     # ---- training
     def recompute_activations(self) -> None:

@@ -7,10 +7,11 @@ import torch
 
 from ..anatomy import anatomies_for, leaf_mask
 from ..observations import FINDINGS
+from ..text.regions import placed_sentences
 from .chunks import BATCH, chunks
 from .encoder import Tokens
 from .head import positive_findings
-from .maps import patch_attention, phrase_maps_of_pixels, to_image
+from .maps import anatomy_maps_of_pixels, patch_attention, phrase_maps_of_pixels, to_image
 from .network import SSACLNetwork
 from .precision import autocast
 from .prompts import entity_prompts, open_leaves
@@ -24,7 +25,9 @@ class Report:
 
     findings: probability of each of the 13. positives: those above the head's thresholds. anatomies: what they map to.
     evidence: "attention" -> [S, S], the paper's map (last block, mean over the selected anatomies' leaves), and one
-    masked-evidence map [S, S] per positive finding; empty where there is no finding, for then there is no evidence.
+    masked-evidence map [S, S] per positive finding; empty where there is no finding, for then there is no evidence. sentences:
+    those that state a finding, each with the nodes that it names; by a model that looks (SS-ACL+), each of these nodes has a
+    map "node (SS-ACL+)" in evidence.
     """
 
     text: str
@@ -32,6 +35,7 @@ class Report:
     positives: tuple[str, ...]
     anatomies: tuple[str, ...]
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
+    sentences: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @torch.no_grad()
@@ -100,10 +104,25 @@ def _report_batch(model: SSACLNetwork, pixels: torch.Tensor, with_evidence: bool
         texts = reports_from(model, tokens, findings)
     anatomies = [tuple(sorted(anatomies_for(names))) for names in findings]
     evidence = _evidence(model, pixels, tokens, findings, anatomies) if with_evidence else [{} for _ in texts]
+    sentences = [tuple(placed_sentences(text)) for text in texts]
+    if with_evidence and model.look is not None:
+        for row, told in enumerate(sentences):
+            evidence[row].update(_looked(model, pixels[[row]], told))
     return [
-        Report(text, dict(zip(FINDINGS, map(float, row), strict=True)), tuple(names), places, maps)
-        for text, row, names, places, maps in zip(texts, probabilities, findings, anatomies, evidence, strict=True)
+        Report(text, dict(zip(FINDINGS, map(float, row), strict=True)), tuple(names), places, maps, told)
+        for text, row, names, places, maps, told in zip(
+            texts, probabilities, findings, anatomies, evidence, sentences, strict=True
+        )
     ]
+
+
+def _looked(model: SSACLNetwork, pixels: torch.Tensor, sentences) -> dict[str, np.ndarray]:
+    """Where the model looks for the nodes that the sentences name: "node (SS-ACL+)" -> [S, S]."""
+    nodes = list(dict.fromkeys(node for _, named in sentences for node in named))
+    if not nodes:
+        return {}
+    maps = anatomy_maps_of_pixels(model, pixels, nodes, "plus")[0].float().cpu().numpy()
+    return {f"{node} (SS-ACL+)": heatmap for node, heatmap in zip(nodes, maps, strict=True)}
 
 
 def _evidence(

@@ -36,9 +36,9 @@ class SSACLModel(SSACLNetwork):
         """Maps [B, P, S, S] of phrases on images; evidence "masked" (ours), "similarity" or one of model/maps.py's others."""
         return phrase_maps_of_pixels(self, self.pixels(images), _as_list(phrases), evidence, seed=seed)
 
-    def attend(self, images, anatomies: str | list[str]) -> torch.Tensor:
-        """Prompt attention maps [B, A, S, S] of nodes of the graph (a parent: mean of its leaves)."""
-        return anatomy_maps_of_pixels(self, self.pixels(images), _as_list(anatomies))
+    def attend(self, images, anatomies: str | list[str], evidence: str = "attention") -> torch.Tensor:
+        """Maps [B, A, S, S] of nodes of the graph: the prompts' attention, or with evidence "plus" where SS-ACL+ looks."""
+        return anatomy_maps_of_pixels(self, self.pixels(images), _as_list(anatomies), evidence)
 
     def report(self, images) -> list[Report]:
         """Reports with findings, anatomies and evidence, one per image."""

@@ -3,9 +3,11 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from ..evaluation.anatomy_grounding import AS_THEY_ARE, MOVED
 from ..evaluation.cases import KINDS, PhraseCase
 from ..evaluation.controls import COSTS, FAILS, IN_PART, PASSES, PRIOR, against_prior, verdicts
 from ..evaluation.grounding import MAPS
+from ..evaluation.looking import WORDS, plus
 
 KIND_WORDS = {
     "masked": "masked evidence",
@@ -199,6 +201,24 @@ def likeness_message(nodes: pd.DataFrame, methods: list[str], reference: str = "
         ).items()
     ]
     return f"The prompts of {'; those of '.join(parts)} (cosine across patients {_between(base)}; 1 is the same for everybody)."
+
+
+def looking_message(nodes: pd.DataFrame, method: str) -> str:
+    """One sentence: how well does SS-ACL+ point on films as they are and moved, beside attention and an atlas that is blind?"""
+    means = nodes[(nodes["node"] == "mean of leaves") & (nodes["metric"] == "pointing")].set_index(["films", "method"])
+    looks = plus(method)
+    if (MOVED, looks) not in means.index:
+        return "This data set has no masks of the leaves, or no model looks: where prompts that look point is not measured here."
+    told = {key: _between(means.loc[key]) for key in means.index}
+    parts = [
+        f"{name} at {told[AS_THEY_ARE, key]} and {told[MOVED, key]}"
+        for name, key in (
+            (f"“{looks}”", looks),
+            ("its prompts' attention", method),
+            ("the same atlas without a film", WORDS),
+        )
+    ]
+    return f"On films as they are, and moved, of the leaves point {listed(parts)} (n {int(means.loc[(MOVED, looks), 'n'])})."
 
 
 def _leaves(nodes: pd.DataFrame, methods: list[str], metric: str) -> dict[str, pd.Series]:

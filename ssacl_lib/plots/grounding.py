@@ -30,7 +30,7 @@ CONTROL_TITLES = {
     "shifted": "shifted film minus own\n(below 0: stays behind)",
 }
 
-MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "prior": "D"}
+MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "SS-ACL+": "P", "prior": "D"}
 NO_PHRASES = "this data set has no phrases with boxes, so no phrase can be scored"
 NO_REGIONS = "this data set has no masks of the anatomy's nodes, so prompts can't be scored"
 
@@ -74,7 +74,7 @@ def _name(method: str, kind: str) -> str:
 
 def _mark(ax, places, value, low, high, method: str, kind: str) -> None:
     """Values of one system with their intervals: colour by method, mark by kind of map (filled: masked and prior)."""
-    filled = {} if kind in ("masked", "prior") else {"markerfacecolor": "white"}
+    filled = {} if kind in ("masked", "SS-ACL+", "prior") else {"markerfacecolor": "white"}
     style.intervals(ax, places, value, low, high, colour=style.method_colour(method), marker=MAP_MARKS.get(kind, "o"),
                     label=_name(method, kind), markersize=3, **filled)  # fmt: skip
 

@@ -44,6 +44,11 @@ METHOD_COLOURS = {
     "head labels": PURPLE,
     "centre prior": ORANGE,
     "side prior": PINK,
+    "words atlas": PURPLE,
+    "words atlas, shuffled reports": PINK,
+    "text template": BROWN,
+    "mean-mask atlas": SKY,
+    "oracle 8 x 8": RED,
     "chance": INK,
 }
 """One colour per method, the same in every figure."""
