@@ -4,13 +4,13 @@ from IPython.display import Markdown
 
 from .exercise import Exercise, Verdict
 from .graph import OPEN_LEAVES, RESTORE
-from .grounding import CNR, VISIBILITY_EFFECT
+from .grounding import CNR, FOLLOW, VISIBILITY_EFFECT
 from .pretraining import CONSISTENCY_TARGET, CONTRAST, MASKED_ERROR
 from .reports import ASSERTS_EFFUSION, MICRO_F1
 from .speed import SPEEDUP
 
 ALL = (RESTORE, OPEN_LEAVES, MASKED_ERROR, CONTRAST, CONSISTENCY_TARGET, ASSERTS_EFFUSION, MICRO_F1, CNR,
-       VISIBILITY_EFFECT, SPEEDUP)  # fmt: skip
+       VISIBILITY_EFFECT, FOLLOW, SPEEDUP)  # fmt: skip
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in ALL}
 """Name -> exercise, in the order of the notebooks."""
 
@@ -23,6 +23,7 @@ check_asserts_effusion = ASSERTS_EFFUSION.check
 check_micro_f1 = MICRO_F1.check
 check_cnr = CNR.check
 check_visibility_effect = VISIBILITY_EFFECT.check
+check_follow = FOLLOW.check
 check_speedup = SPEEDUP.check
 
 __all__ = ["ALL", "EXERCISES", "Exercise", "Verdict", "hint", *(f"check_{name}" for name in EXERCISES)]

@@ -1,4 +1,4 @@
-"""Exercises of notebook 04: contrast-to-noise ratio, masked evidence."""
+"""Exercises of notebook 04: contrast-to-noise ratio, masked evidence, a map that follows its film."""
 
 import numpy as np
 
@@ -87,3 +87,43 @@ VISIBILITY_EFFECT = Exercise(
     },
     "For patch n: `scores[visible[:, n]].mean()` minus `scores[~visible[:, n]].mean()`.",
 )  # fmt: skip
+
+
+# ---- a map that follows its film
+ATLAS = np.arange(1.0, 13.0).reshape(3, 4)
+
+
+def follow(atlas, rows, columns):
+    """The map [H, W] after its film has moved down by `rows` and to the right by `columns` pixels; 0 where nothing is known."""
+    moved = np.zeros_like(atlas)
+    moved[rows:, columns:] = atlas[: atlas.shape[0] - rows, : atlas.shape[1] - columns]
+    return moved
+
+
+def _backwards(atlas, rows, columns):
+    moved = np.zeros_like(atlas)
+    moved[: atlas.shape[0] - rows, : atlas.shape[1] - columns] = atlas[rows:, columns:]
+    return moved
+
+
+FOLLOW = Exercise(
+    "follow",
+    follow,
+    {
+        "a map of 3 x 4 holding 1 to 12, its film 1 row down and 2 columns to the right": (ATLAS, 1, 2),
+        "the same map, 2 rows down and 1 column to the right": (ATLAS, 2, 1),
+    },
+    {
+        "it moves against the film; a film that goes down takes its map down": _backwards,
+        "what leaves on one side comes back on the other (np.roll); nothing is known there, so 0": lambda a, r, c: (
+            np.roll(a, (r, c), (0, 1))
+        ),
+        "rows and columns are exchanged: the first axis goes down": lambda a, r, c: follow(a, c, r),
+        "it moves down only": lambda a, r, c: follow(a, r, 0),
+        "it moves to the right only": lambda a, r, c: follow(a, 0, c),
+        "the edge is repeated; nothing is known there, so 0": lambda a, r, c: np.pad(a, ((r, 0), (c, 0)), "edge")[
+            : a.shape[0], : a.shape[1]
+        ],
+    },
+    "Start with zeros; `moved[rows:, columns:]` takes the upper left part of the atlas.",
+)
