@@ -208,6 +208,14 @@ def run_plus(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_sight(arguments: argparse.Namespace) -> int:
+    """ssacl sight."""
+    from ..evaluation.sight import measure_sight
+
+    print(f"written: {measure_sight(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
+    return 0
+
+
 def run_spread(arguments: argparse.Namespace) -> int:
     """ssacl spread."""
     from ..evaluation.spread import EVALUATIONS, measure_spread

@@ -65,6 +65,10 @@ the training step, its terms, renderer, loader, report generation, grounding. Sa
 CONFIRM = """\
 Scores the shipped checkpoint on the test patients of another seed: head, reports and phrases, about a minute. The search for
 its recipe saw some test patients of seed 0; these it never saw. Writes tables/fresh_patients.csv and a manifest to --out."""
+SIGHT = """\
+Trains four language decoders behind the frozen encoder (faithful or looking prompts, patches open or closed) and lets each write
+the reports of unseen patients with the leaf tokens of the patient and with those of another. Writes every report's labels to
+data/results/sight.parquet, in about ten minutes on two cores. Started again, it goes on with the decoders that are missing."""
 PLUS = """\
 SS-ACL+ (ours): an atlas of the anatomies is made of training films and of what their reports say lies where, and a head
 learns on moved films how a film is placed, on the frozen encoder. No box or mask is read. The rest of the model stays as it
@@ -255,6 +259,11 @@ def _studies(command) -> None:
     )
     labeler.add_argument("--seed", type=int, default=1, help="seed of the phantom's patients (default 1)")
     labeler.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/labeler.csv)")
+
+    sight = command("sight", "run_sight", "does what the prompts saw reach the report?", SIGHT)
+    sight.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
+    sight.add_argument("--seed", type=int, default=1, help="of the test patients (default 1)")
+    sight.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
 
     confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
     confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")

@@ -152,3 +152,14 @@ def prompts_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
         lines[-1] = lines[-1].rstrip(";") + ".\n"
         lines.append(prompts_message(table, method) + "\n")
     return Markdown("\n".join(lines) or "*No prompts were taken apart here.*")
+
+
+def sight_message(table: pd.DataFrame) -> str:
+    """One sentence: what do another patient's leaf tokens change, by kind of prompt and prefix?"""
+    costs = table[table["metric"] == "micro_f1_13_minus_own"]
+    if not len(costs):
+        return "Sight was not measured."
+    parts = [f"{row['prompts']} prompts, {row['prefix']}: {with_interval(row, '+')}" for _, row in costs.iterrows()]
+    return (
+        f"Another patient's leaf tokens change micro F1 by: {'; '.join(parts)} (n {int(costs['n'].iloc[0])} patients)."
+    )

@@ -82,3 +82,31 @@ def leaf_maps(cases: Sequence[LeafCase]) -> Figure | str:
         row[0].set_ylabel(case.title, fontsize=6.5)
     style.colour_bar(figure, shown, axes.ravel().tolist(), "each map from its lowest to its highest value", (0, 0.5, 1))
     return figure
+
+
+def sight(table: pd.DataFrame) -> Figure | str:
+    """Micro F1 of the reports per prefix and prompts, with the own and with another patient's leaf tokens; and what these cost.
+
+    table: prefix, prompts, tokens, metric, value, low, high.
+    """
+    if not len(table):
+        return "sight was not measured: `ssacl sight`"
+    order = list(dict.fromkeys(zip(table["prefix"], table["prompts"], strict=True)))
+    figure = style.new_figure(style.DOUBLE, 22 + 9 * len(order))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for place, (prefix, prompts) in enumerate(order):
+        part = table[(table["prefix"] == prefix) & (table["prompts"] == prompts)]
+        colour = style.GREEN if prompts == "looking" else style.BLUE
+        for tokens, face in (("own", {}), ("another patient's", {"markerfacecolor": "white"})):
+            row = part[(part["tokens"] == tokens) & (part["metric"] == "micro_f1_13")]
+            style.intervals(left, [place], row["value"], row["low"], row["high"], colour=colour, **face)
+        cost = part[part["metric"] == "micro_f1_13_minus_own"]
+        style.intervals(right, [place], cost["value"], cost["low"], cost["high"], colour=colour, marker="D")
+    left.set_title("micro F1 over 13 findings\n(open: another patient's leaf tokens)", fontsize=6.5)
+    right.set_title("another patient's tokens minus own\n(below 0: what the prompts saw is used)", fontsize=6.5)
+    right.axvline(0, color=style.INK, linewidth=0.6)
+    for ax in (left, right):
+        ax.grid(axis="x")
+    left.set_yticks(range(len(order)), [f"{prompts} prompts,\n{prefix}" for prefix, prompts in order])
+    left.set_ylim(len(order) - 0.5, -0.5)
+    return figure
