@@ -216,6 +216,31 @@ def prompts_table(base: Path) -> str:
     )
 
 
+def sight_table(base: Path) -> str:
+    """Does what the prompts saw reach the report? Own and another patient's leaf tokens, by kind of prompt and prefix."""
+    path = paths.FIGURES / "cpu" / "tables" / "sight.csv"
+    table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["prefix", "prompts", "tokens", "metric"])
+    rows = []
+    for prefix, prompts in dict.fromkeys(zip(table["prefix"], table["prompts"], strict=True)):
+        part = _pick(table, {"prefix": prefix, "prompts": prompts}).set_index(["tokens", "metric"])
+        wanted = [
+            ("own", "micro_f1_13"),
+            ("another patient's", "micro_f1_13"),
+            ("another patient's", "micro_f1_13_minus_own"),
+        ]
+        wanted += [("own", "micro_f1_13_minus_faithful")]
+        cells = [_estimate(part.loc[key]) if key in part.index else "" for key in wanted]
+        rows.append([f"{prompts}, {prefix}", *cells, f"{part['n'].iloc[0]}, {part['seed'].iloc[0]}"])
+    head = [
+        "micro F1 over 13 findings",
+        "own tokens",
+        "another patient's",
+        "another's minus own",
+        "looking minus faithful",
+    ]
+    return _table([*head, "n, seed"], rows) if rows else "No results yet: `ssacl sight` makes them."
+
+
 def speed_table(base: Path) -> str:
     """The ratios of `ssacl bench` with their intervals, per profile that was measured."""
     rows = []
@@ -291,6 +316,7 @@ BLOCKS = {
     "paper": paper_table,
     "results": results_table,
     "prompts": prompts_table,
+    "sight": sight_table,
     "speed": speed_table,
     "layout": layout,
     "equations": equation_table,

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from torch.nn import functional as F
 
 from .. import paths
 from ..datasets.registry import load_evaluation
@@ -20,7 +21,8 @@ from ..model.head import positive_findings
 from ..observations import FINDINGS
 from ..settings import Settings
 from ..text.labeler import label_array
-from . import findings, grounding
+from . import findings, grounding, looking
+from .anatomy_grounding import AS_THEY_ARE, COLUMNS, MOVED, anatomy_table, node_scores
 from .results import long_table
 
 METHOD = "shipped"
@@ -28,7 +30,7 @@ SHOWN = ("pointing", "cnr", "cnr_own_minus_swapped", "pointing_minus_prior")
 
 
 def fresh_patients(settings: Settings) -> pd.DataFrame:
-    """Head AUC, report micro F1 and phrase grounding of the shipped checkpoint on the test split of `settings.seed`.
+    """Head AUC, report micro F1, phrases and leaves of the shipped checkpoint on the test split of `settings.seed`.
 
     Columns: about, method, metric, value, low, high, n, seed.
 
@@ -50,9 +52,24 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
     phrases = phrases[(phrases["finding"] == "overall") & (phrases["control"] == "own") & phrases["metric"].isin(SHOWN)]
     phrases = phrases.assign(about="phrases, " + phrases["map"] + " map")
     rows = report_rows(model, studies, settings)
+    leaves = leaf_rows(model, studies, settings)
     return pd.concat(
-        [long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases)], ignore_index=True
+        [long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases, leaves)], ignore_index=True
     )
+
+
+def leaf_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
+    """Means over the 25 leaves, on films as they are and moved: the prompts' attention, SS-ACL+, its atlas without a film."""
+    size = studies[0].image.shape
+    blind = F.interpolate(model.look.atlas.cpu()[None], size=size, mode="bilinear", align_corners=False)[0].numpy()
+    frames = []
+    for films, seen in ((AS_THEY_ARE, studies), (MOVED, looking.MovedStudies(studies, settings.seed))):
+        own = looking.score_looks(METHOD, model, MOVED, seen)
+        fixed = pd.concat([node_scores(study, blind).assign(method=looking.WORDS) for study in seen])
+        frames.append(pd.concat([own, fixed], ignore_index=True).assign(films=films).reindex(columns=COLUMNS))
+    table = anatomy_table(pd.concat(frames, ignore_index=True), settings)
+    table = table[(table["node"] == "mean of leaves") & table["metric"].isin(["pointing", "cnr"])]
+    return table.assign(about="25 leaves, films " + table["films"])
 
 
 def report_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
