@@ -211,14 +211,15 @@ def looking_message(nodes: pd.DataFrame, method: str) -> str:
         return "This data set has no masks of the leaves, or no model looks: where prompts that look point is not measured here."
     told = {key: _between(means.loc[key]) for key in means.index}
     parts = [
-        f"{name} at {told[AS_THEY_ARE, key]} and {told[MOVED, key]}"
+        f"{name} {told[AS_THEY_ARE, key]} and {told[MOVED, key]}"
         for name, key in (
             (f"“{looks}”", looks),
             ("its prompts' attention", method),
             ("the same atlas without a film", WORDS),
         )
     ]
-    return f"On films as they are, and moved, of the leaves point {listed(parts)} (n {int(means.loc[(MOVED, looks), 'n'])})."
+    n = int(means.loc[(MOVED, looks), "n"])
+    return f"Pointing at the leaves, on films as they are and on moved ones (n {n} each): {listed(parts)}."
 
 
 def _leaves(nodes: pd.DataFrame, methods: list[str], metric: str) -> dict[str, pd.Series]:

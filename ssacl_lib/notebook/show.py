@@ -91,6 +91,9 @@ def definitions(words: Mapping[str, str]) -> Markdown:
 
 METRIC_WORDS = {
     "auc": "AUC",
+    "micro_f1_13": "micro F1",
+    "micro_f1_13_minus_own": "minus that with own tokens",
+    "micro_f1_13_minus_faithful": "minus that with faithful prompts",
     "micro_f1_13_minus_constant": "micro F1 minus that of the constant report",
     "micro_f1_13_minus_head_labels": "micro F1 minus that of the head's own labels",
     "pointing_minus_prior": "pointing minus centre prior",
