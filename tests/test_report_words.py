@@ -92,3 +92,13 @@ def test_the_message_on_the_head_follows_the_intervals():
     assert "above the 0.75" in report_words.head_message(auc(0.85), "shipped")
     assert "not told apart from the 0.75" in report_words.head_message(auc(0.76), "shipped")
     assert "below the 0.75" in report_words.head_message(auc(0.65), "shipped")
+
+
+def test_sight_tells_what_foreign_tokens_cost_and_what_looking_ones_bring():
+    found = table(
+        ("", "shipped", "micro_f1_13_minus_own", -0.07, 0.03), ("", "shipped", "micro_f1_13_minus_faithful", 0.01, 0.02)
+    ).assign(prefix="patches open", prompts="looking", tokens=["another patient's", "own"])
+    told = report_words.sight_message(found)
+    assert "(n 40 patients): looking prompts, patches open -0.070 [-0.100, -0.040]." in told
+    assert told.endswith("the patient's own: patches open +0.010 [-0.010, +0.030].")
+    assert report_words.sight_message(found[:0]) == "Sight was not measured."

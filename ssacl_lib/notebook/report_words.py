@@ -155,11 +155,12 @@ def prompts_words(table: pd.DataFrame, methods: list[str]) -> Markdown:
 
 
 def sight_message(table: pd.DataFrame) -> str:
-    """One sentence: what do another patient's leaf tokens change, by kind of prompt and prefix?"""
-    costs = table[table["metric"] == "micro_f1_13_minus_own"]
+    """What do another patient's leaf tokens cost, by kind of prompt and prefix, and what do looking ones bring?"""
+    costs = table[table["metric"] == f"{F1}_minus_own"]
     if not len(costs):
         return "Sight was not measured."
-    parts = [f"{row['prompts']} prompts, {row['prefix']}: {with_interval(row, '+')}" for _, row in costs.iterrows()]
-    return (
-        f"Another patient's leaf tokens change micro F1 by: {'; '.join(parts)} (n {int(costs['n'].iloc[0])} patients)."
-    )
+    parts = [f"{row['prompts']} prompts, {row['prefix']} {with_interval(row, '+')}" for _, row in costs.iterrows()]
+    gains = table[(table["metric"] == f"{F1}_minus_faithful") & (table["tokens"] == "own")]
+    brought = [f"{row['prefix']} {with_interval(row, '+')}" for _, row in gains.iterrows()]
+    told = f"Another patient's leaf tokens change micro F1 (n {int(costs['n'].iloc[0])} patients): {'; '.join(parts)}."
+    return told + (f" Looking instead of faithful tokens, the patient's own: {'; '.join(brought)}." if brought else "")
