@@ -1,4 +1,4 @@
-"""The generated tables of the READMEs: notebooks, results, speed, paper against companion, and one line per file of the library.
+"""The generated parts of the READMEs: notebooks, paper against companion, a line per file, and the tables of readme_results.py.
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; `ssacl readme` writes it, a test checks it.
 """
@@ -10,26 +10,13 @@ import re
 import textwrap
 from pathlib import Path
 
-import pandas as pd
-
 from .. import paths
-from ..evaluation.prompting import (
-    ALL_LEAVES,
-    ENTITIES,
-    LEAVES,
-    OTHER_LEAVES,
-    OTHER_PATCHES,
-    OTHER_TOKENS,
-    WITH,
-    WITHOUT,
-)
-from ..evaluation.speed import RELEASE, against_aim
 from ..notebook.equations import equation_table
 from ..record.manifest import atomic_write, read_json
+from .readme_results import PROFILES, markdown_table, prompts_table, results_table, sight_table, speed_table
 from .rebuild import STAGES
 
 FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md")
-PROFILES = ("cpu", "gpu")
 
 PAPER = (
     ("Teaser figure", None, ""),
@@ -44,67 +31,6 @@ PAPER = (
 )
 """What the paper shows, the notebook that rebuilds it (None: not yet), and a part of the output's name."""
 
-MODELS = ("untrained", "start", "this run", "shipped")
-OWN = {"control": "own", "finding": "overall"}
-REPORTS = {"variant": "with prompts"}
-CONSTANT = {"variant": "constant", "method": "constant report"}
-PRIOR = {**OWN, "map": "prior", "method": "centre prior"}
-
-LEAVES_OF = {"node": "mean of leaves", "metric": "pointing"}
-
-RESULTS = (
-    ("finding AUC of the head, mean of 13", "finding_classification", {"finding": "mean of findings", "metric": "auc"}, None),
-    ("reports: micro F1 over 13 findings", "report_generation", {**REPORTS, "metric": "micro_f1_13"}, CONSTANT),
-    ("reports: the same minus the head's own", "report_generation",
-     {**REPORTS, "metric": "micro_f1_13_minus_head_labels"}, None),
-    ("reports: BLEU-4", "report_generation", {**REPORTS, "metric": "bleu4"}, CONSTANT),
-    ("phrases, masked evidence: pointing", "phrase_grounding", {**OWN, "map": "masked", "metric": "pointing"}, PRIOR),
-    ("phrases, masked evidence: CNR minus swapped phrase", "phrase_grounding",
-     {**OWN, "map": "masked", "metric": "cnr_own_minus_swapped"}, None),
-    ("phrases, similarity: pointing", "phrase_grounding", {**OWN, "map": "similarity", "metric": "pointing"}, PRIOR),
-    ("phrases, similarity: CNR minus swapped phrase", "phrase_grounding",
-     {**OWN, "map": "similarity", "metric": "cnr_own_minus_swapped"}, None),
-    ("25 leaf prompts' attention: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "as they are"},
-     {**LEAVES_OF, "films": "as they are", "method": "centre prior"}),
-    ("SS-ACL+ (ours), 25 leaf maps: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "as they are"},
-     {**LEAVES_OF, "films": "as they are", "method": "words atlas"}),
-    ("SS-ACL+ (ours), films shifted, scaled and turned: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "moved"},
-     {**LEAVES_OF, "films": "moved", "method": "words atlas"}),
-)  # fmt: skip
-"""Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
-
-
-PROMPTS = (
-    ("leaves open, entity text given", WITH, "micro_f1_13"),
-    ("entity text alone", ENTITIES, "micro_f1_13"),
-    ("open leaves alone", LEAVES, "micro_f1_13"),
-    ("neither", WITHOUT, "micro_f1_13"),
-    ("both minus entity text alone", WITH, "micro_f1_13_minus_entities_only"),
-    ("leaves alone minus neither", LEAVES, "micro_f1_13_minus_without_prompts"),
-    ("another patient's leaves opened, minus own", OTHER_LEAVES, "micro_f1_13_minus_with_prompts"),
-    ("all 25 leaves opened, minus own", ALL_LEAVES, "micro_f1_13_minus_with_prompts"),
-    ("**own leaves, another patient's tokens in them, minus own**", OTHER_TOKENS, "micro_f1_13_minus_with_prompts"),
-    ("another patient's patches, minus own", OTHER_PATCHES, "micro_f1_13_minus_with_prompts"),
-)
-"""Rows of the prompts table: what it is, the variant, the metric."""
-
-SPEED = (
-    ("training step in paper mode: images per second, times those of four passes without a loop over pairs",
-     "training_step_without_pair_loop", "throughput_ratio"),
-    ("the same, times those of the reference with its loop over pairs", "training_step", "throughput_ratio"),
-    ("the same: peak memory, share of the reference's", "training_step", "peak_memory_ratio"),
-    ("training step in release mode: images per second, times those of the reference with its loop over pairs",
-     "training_step_release", "throughput_ratio"),
-    ("the same: peak memory, share of the reference's", "training_step_release", "peak_memory_ratio"),
-    ("grounding: time of 100 phrases on one image, times that of one", "ground_100_phrases", "time_ratio"),
-    (
-        "beam search with key-value cache: words per second, times those without",
-        "beam_search_cache",
-        "throughput_ratio",
-    ),
-)  # fmt: skip
-"""Rows of the speed table, the fairest comparison first: in words, and the row of speed.csv."""
-
 
 def _recorded(profile: str) -> tuple[dict, dict]:
     folder = paths.FIGURES / profile
@@ -115,11 +41,6 @@ def _outputs(profile: str, notebook: str) -> list[str]:
     """Names of a notebook's figures (PNG) and tables (CSV), as recorded."""
     names = _recorded(profile)[0].get(notebook, {}).get("outputs", {})
     return sorted(name for name in names if name.endswith((".png", ".csv")))
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _minutes(notebook: str) -> str:
@@ -141,7 +62,7 @@ def notebook_table(base: Path) -> str:
             name += f" ([executed]({_link(executed, base)}))"
         outputs = [f"[{Path(o).stem}]({_link(paths.FIGURES / 'cpu' / o, base)})" for o in _outputs("cpu", stage.name)]
         rows.append([name, ", ".join(outputs) or "not made yet", _minutes(stage.name), stage.shows])
-    return _table(["notebook", "figures and tables", "minutes", "what it shows"], rows)
+    return markdown_table(["notebook", "figures and tables", "minutes", "what it shows"], rows)
 
 
 def _link(path: Path, base: Path) -> str:
@@ -162,7 +83,7 @@ def paper_table(base: Path) -> str:
         rows.append(
             [what, f"[{notebook}]({_link(paths.NOTEBOOKS / f'{notebook}.ipynb', base)}){cell}", ", ".join(files)]
         )
-    return _table(["in the paper", "notebook, cell", "here"], rows)
+    return markdown_table(["in the paper", "notebook, cell", "here"], rows)
 
 
 def _cell_of(notebook: Path, stem: str) -> str:
@@ -172,99 +93,6 @@ def _cell_of(notebook: Path, stem: str) -> str:
         if cell["cell_type"] == "code" and f'"{stem}"' in source and re.search("save_figure|write_table", source):
             return f", cell `{cell['id']}`"
     return ""
-
-
-def results_table(base: Path) -> str:
-    """The numbers that matter, with 95 % intervals, from the tables of the profile cpu."""
-    rows = []
-    for what, name, wanted, control in RESULTS:
-        path = paths.FIGURES / "cpu" / "tables" / f"{name}.csv"
-        if not path.is_file():
-            continue
-        table = pd.read_csv(path)
-        ending = "+" if what.startswith("SS-ACL+") else ""
-        rows_of = {row.method: row for row in _pick(table, wanted).itertuples()}
-        found = {method: rows_of[method + ending] for method in MODELS if method + ending in rows_of}
-        against = list(_pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
-        cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
-        cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")
-        counts = [found[method].n for method in MODELS if method in found]
-        fewer = [
-            f"{method} {found[method].n}" for method in MODELS if method in found and found[method].n < max(counts)
-        ]
-        rows.append([what, *cells, " ".join([str(max(counts)), *([f"({', '.join(fewer)})"] if fewer else [])])])
-    if not rows:
-        return "No results yet: `make paper` makes them."
-    return _table(["", *MODELS, "to beat", "n"], rows)
-
-
-def prompts_table(base: Path) -> str:
-    """Do prompts help, as a switch or as sight? Clinical micro F1 of the reports and its paired differences, profile cpu."""
-    path = paths.FIGURES / "cpu" / "tables" / "report_generation.csv"
-    table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["variant", "metric", "method"])
-    rows = []
-    for words, variant, metric in PROMPTS:
-        found = {row.method: row for row in _pick(table, {"variant": variant, "metric": metric}).itertuples()}
-        shown = [found[method] for method in MODELS[2:] if method in found]
-        if shown:
-            cells = [_estimate(found[method]) if method in found else "" for method in MODELS[2:]]
-            rows.append([words, *cells, ", ".join(dict.fromkeys(str(row.n) for row in shown))])
-    return (
-        _table(["micro F1 over 13 findings", *MODELS[2:], "n"], rows)
-        if rows
-        else "No results yet: `make paper` makes them."
-    )
-
-
-def sight_table(base: Path) -> str:
-    """Does what the prompts saw reach the report? Own and another patient's leaf tokens, by kind of prompt and prefix."""
-    path = paths.FIGURES / "cpu" / "tables" / "sight.csv"
-    table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["prefix", "prompts", "tokens", "metric"])
-    rows = []
-    for prefix, prompts in dict.fromkeys(zip(table["prefix"], table["prompts"], strict=True)):
-        part = _pick(table, {"prefix": prefix, "prompts": prompts}).set_index(["tokens", "metric"])
-        wanted = [
-            ("own", "micro_f1_13"),
-            ("another patient's", "micro_f1_13"),
-            ("another patient's", "micro_f1_13_minus_own"),
-        ]
-        wanted += [("own", "micro_f1_13_minus_faithful")]
-        cells = [_estimate(part.loc[key]) if key in part.index else "" for key in wanted]
-        rows.append([f"{prompts}, {prefix}", *cells, f"{part['n'].iloc[0]}, {part['seed'].iloc[0]}"])
-    head = [
-        "micro F1 over 13 findings",
-        "own tokens",
-        "another patient's",
-        "another's minus own",
-        "looking minus faithful",
-    ]
-    return _table([*head, "n, seed"], rows) if rows else "No results yet: `ssacl sight` makes them."
-
-
-def speed_table(base: Path) -> str:
-    """The ratios of `ssacl bench` with their intervals, per profile that was measured."""
-    rows = []
-    for profile in PROFILES:
-        path = paths.FIGURES / profile / "tables" / "speed.csv"
-        table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["what", "metric"])
-        for words, what, metric in SPEED:
-            for row in _pick(table, {"what": what, "metric": metric}).itertuples():
-                number = f"{row.value:.2f}" if row.low == row.high else _estimate(row)
-                aim = f" ({against_aim(table)})" if (what, metric) == (RELEASE, "throughput_ratio") else ""
-                rows.append([words + aim, profile, number, str(row.n), str(row.seed), row.machine])
-    if not rows:
-        return "Not measured yet: `ssacl bench` does."
-    return _table(["", "profile", "ratio", "n", "seed", "machine"], rows)
-
-
-def _pick(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
-    for column, value in wanted.items():
-        table = table[table[column] == value]
-    return table
-
-
-def _estimate(row) -> str:
-    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
 
 
 READING_ORDER = (

@@ -1,0 +1,180 @@
+"""The READMEs' tables of numbers: results, what prompts are worth, sight, speed; each from the committed tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from .. import paths
+from ..evaluation.prompting import (
+    ALL_LEAVES,
+    ENTITIES,
+    LEAVES,
+    OTHER_LEAVES,
+    OTHER_PATCHES,
+    OTHER_TOKENS,
+    WITH,
+    WITHOUT,
+)
+from ..evaluation.speed import RELEASE, against_aim
+
+PROFILES = ("cpu", "gpu")
+
+MODELS = ("untrained", "start", "this run", "shipped")
+OWN = {"control": "own", "finding": "overall"}
+REPORTS = {"variant": "with prompts"}
+CONSTANT = {"variant": "constant", "method": "constant report"}
+PRIOR = {**OWN, "map": "prior", "method": "centre prior"}
+
+LEAVES_OF = {"node": "mean of leaves", "metric": "pointing"}
+
+RESULTS = (
+    ("finding AUC of the head, mean of 13", "finding_classification", {"finding": "mean of findings", "metric": "auc"}, None),
+    ("reports: micro F1 over 13 findings", "report_generation", {**REPORTS, "metric": "micro_f1_13"}, CONSTANT),
+    ("reports: the same minus the head's own", "report_generation",
+     {**REPORTS, "metric": "micro_f1_13_minus_head_labels"}, None),
+    ("reports: BLEU-4", "report_generation", {**REPORTS, "metric": "bleu4"}, CONSTANT),
+    ("phrases, masked evidence: pointing", "phrase_grounding", {**OWN, "map": "masked", "metric": "pointing"}, PRIOR),
+    ("phrases, masked evidence: CNR minus swapped phrase", "phrase_grounding",
+     {**OWN, "map": "masked", "metric": "cnr_own_minus_swapped"}, None),
+    ("phrases, similarity: pointing", "phrase_grounding", {**OWN, "map": "similarity", "metric": "pointing"}, PRIOR),
+    ("phrases, similarity: CNR minus swapped phrase", "phrase_grounding",
+     {**OWN, "map": "similarity", "metric": "cnr_own_minus_swapped"}, None),
+    ("25 leaf prompts' attention: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "as they are"},
+     {**LEAVES_OF, "films": "as they are", "method": "centre prior"}),
+    ("SS-ACL+ (ours), 25 leaf maps: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "as they are"},
+     {**LEAVES_OF, "films": "as they are", "method": "words atlas"}),
+    ("SS-ACL+ (ours), films shifted, scaled and turned: pointing", "anatomy_grounding", {**LEAVES_OF, "films": "moved"},
+     {**LEAVES_OF, "films": "moved", "method": "words atlas"}),
+)  # fmt: skip
+"""Rows of the results table: what it is, the table, the values that pick the models' rows, those that pick the control's."""
+
+
+PROMPTS = (
+    ("leaves open, entity text given", WITH, "micro_f1_13"),
+    ("entity text alone", ENTITIES, "micro_f1_13"),
+    ("open leaves alone", LEAVES, "micro_f1_13"),
+    ("neither", WITHOUT, "micro_f1_13"),
+    ("both minus entity text alone", WITH, "micro_f1_13_minus_entities_only"),
+    ("leaves alone minus neither", LEAVES, "micro_f1_13_minus_without_prompts"),
+    ("another patient's leaves opened, minus own", OTHER_LEAVES, "micro_f1_13_minus_with_prompts"),
+    ("all 25 leaves opened, minus own", ALL_LEAVES, "micro_f1_13_minus_with_prompts"),
+    ("**own leaves, another patient's tokens in them, minus own**", OTHER_TOKENS, "micro_f1_13_minus_with_prompts"),
+    ("another patient's patches, minus own", OTHER_PATCHES, "micro_f1_13_minus_with_prompts"),
+)
+"""Rows of the prompts table: what it is, the variant, the metric."""
+
+SPEED = (
+    ("training step in paper mode: images per second, times those of four passes without a loop over pairs",
+     "training_step_without_pair_loop", "throughput_ratio"),
+    ("the same, times those of the reference with its loop over pairs", "training_step", "throughput_ratio"),
+    ("the same: peak memory, share of the reference's", "training_step", "peak_memory_ratio"),
+    ("training step in release mode: images per second, times those of the reference with its loop over pairs",
+     "training_step_release", "throughput_ratio"),
+    ("the same: peak memory, share of the reference's", "training_step_release", "peak_memory_ratio"),
+    ("grounding: time of 100 phrases on one image, times that of one", "ground_100_phrases", "time_ratio"),
+    (
+        "beam search with key-value cache: words per second, times those without",
+        "beam_search_cache",
+        "throughput_ratio",
+    ),
+)  # fmt: skip
+"""Rows of the speed table, the fairest comparison first: in words, and the row of speed.csv."""
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """Heads and rows of texts as a table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def results_table(base: Path) -> str:
+    """The numbers that matter, with 95 % intervals, from the tables of the profile cpu."""
+    rows = []
+    for what, name, wanted, control in RESULTS:
+        path = paths.FIGURES / "cpu" / "tables" / f"{name}.csv"
+        if not path.is_file():
+            continue
+        table = pd.read_csv(path)
+        ending = "+" if what.startswith("SS-ACL+") else ""
+        rows_of = {row.method: row for row in _pick(table, wanted).itertuples()}
+        found = {method: rows_of[method + ending] for method in MODELS if method + ending in rows_of}
+        against = list(_pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
+        cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
+        cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")
+        counts = [found[method].n for method in MODELS if method in found]
+        fewer = [
+            f"{method} {found[method].n}" for method in MODELS if method in found and found[method].n < max(counts)
+        ]
+        rows.append([what, *cells, " ".join([str(max(counts)), *([f"({', '.join(fewer)})"] if fewer else [])])])
+    if not rows:
+        return "No results yet: `make paper` makes them."
+    return markdown_table(["", *MODELS, "to beat", "n"], rows)
+
+
+def prompts_table(base: Path) -> str:
+    """Do prompts help, as a switch or as sight? Clinical micro F1 of the reports and its paired differences, profile cpu."""
+    path = paths.FIGURES / "cpu" / "tables" / "report_generation.csv"
+    table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["variant", "metric", "method"])
+    rows = []
+    for words, variant, metric in PROMPTS:
+        found = {row.method: row for row in _pick(table, {"variant": variant, "metric": metric}).itertuples()}
+        shown = [found[method] for method in MODELS[2:] if method in found]
+        if shown:
+            cells = [_estimate(found[method]) if method in found else "" for method in MODELS[2:]]
+            rows.append([words, *cells, ", ".join(dict.fromkeys(str(row.n) for row in shown))])
+    return (
+        markdown_table(["micro F1 over 13 findings", *MODELS[2:], "n"], rows)
+        if rows
+        else "No results yet: `make paper` makes them."
+    )
+
+
+def sight_table(base: Path) -> str:
+    """Does what the prompts saw reach the report? Own and another patient's leaf tokens, by kind of prompt and prefix."""
+    path = paths.FIGURES / "cpu" / "tables" / "sight.csv"
+    table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["prefix", "prompts", "tokens", "metric"])
+    rows = []
+    for prefix, prompts in dict.fromkeys(zip(table["prefix"], table["prompts"], strict=True)):
+        part = _pick(table, {"prefix": prefix, "prompts": prompts}).set_index(["tokens", "metric"])
+        wanted = [
+            ("own", "micro_f1_13"),
+            ("another patient's", "micro_f1_13"),
+            ("another patient's", "micro_f1_13_minus_own"),
+        ]
+        wanted += [("own", "micro_f1_13_minus_faithful")]
+        cells = [_estimate(part.loc[key]) if key in part.index else "" for key in wanted]
+        rows.append([f"{prompts}, {prefix}", *cells, f"{part['n'].iloc[0]}, {part['seed'].iloc[0]}"])
+    head = [
+        "micro F1 over 13 findings",
+        "own tokens",
+        "another patient's",
+        "another's minus own",
+        "looking minus faithful",
+    ]
+    return markdown_table([*head, "n, seed"], rows) if rows else "No results yet: `ssacl sight` makes them."
+
+
+def speed_table(base: Path) -> str:
+    """The ratios of `ssacl bench` with their intervals, per profile that was measured."""
+    rows = []
+    for profile in PROFILES:
+        path = paths.FIGURES / profile / "tables" / "speed.csv"
+        table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["what", "metric"])
+        for words, what, metric in SPEED:
+            for row in _pick(table, {"what": what, "metric": metric}).itertuples():
+                number = f"{row.value:.2f}" if row.low == row.high else _estimate(row)
+                aim = f" ({against_aim(table)})" if (what, metric) == (RELEASE, "throughput_ratio") else ""
+                rows.append([words + aim, profile, number, str(row.n), str(row.seed), row.machine])
+    if not rows:
+        return "Not measured yet: `ssacl bench` does."
+    return markdown_table(["", "profile", "ratio", "n", "seed", "machine"], rows)
+
+
+def _pick(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _estimate(row) -> str:
+    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
