@@ -15,7 +15,18 @@ from ssacl_lib.evaluation.cases import Case, PhraseCase
 from ssacl_lib.evaluation.looking import LeafCase
 from ssacl_lib.evaluation.report_marks import AGREES, PLAIN, WRONG
 from ssacl_lib.observations import FINDINGS
-from ssacl_lib.plots import anatomy, architecture, grounding, looking, pretraining, report_cases, reports, speed, style
+from ssacl_lib.plots import (
+    anatomy,
+    architecture,
+    grounding,
+    looking,
+    pretraining,
+    report_cases,
+    reports,
+    speed,
+    style,
+    teaser,
+)
 from ssacl_lib.record.manifest import Run, read_json
 
 SIZE = 32
@@ -464,3 +475,13 @@ def test_looking_figures_tell_moved_films_apart_and_outline_what_is_true():
     drawn = looking.leaf_maps([LeafCase("patient 1", FILM, {"spine": MASK}, maps)])
     assert {"spine\nattention", "spine\nSS-ACL+", "patient 1"} <= set(texts(drawn))
     assert isinstance(looking.leaf_maps([]), str)
+
+
+def test_teaser_draws_boxes_around_what_it_names_and_needs_all_regions():
+    masks = dict.fromkeys(default_graph().nodes, MASK)
+    figure = teaser.teaser([(FILM, masks), (FILM, masks)], "Effusion at the right base. " * 20)
+    rows, columns = (np.flatnonzero(MASK.any(axis)) for axis in (1, 0))
+    box = figure.axes[0].patches[0]
+    assert box.get_xy() == (columns[0], rows[0]) and len(figure.axes[0].patches) == 3
+    assert {"c  Inclusion", "d  Consistency"} <= set(texts(figure))
+    assert isinstance(teaser.teaser([(FILM, {}), (FILM, {})], ""), str)

@@ -19,7 +19,7 @@ from .rebuild import STAGES
 FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md")
 
 PAPER = (
-    ("Teaser figure", None, ""),
+    ("Teaser figure", "01_anatomy_graph", "teaser"),
     ("Architecture figure", "02_pretraining", "architecture"),
     ("Figure: anatomy graph and pathology-anatomy mapping", "01_anatomy_graph", "graph"),
     ("Figure: report generation case study", "03_report_generation", "cases"),

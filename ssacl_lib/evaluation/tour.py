@@ -45,6 +45,12 @@ def first_report(settings: Settings) -> str:
     return next(several, studies[0]).report
 
 
+def two_patients(settings: Settings) -> tuple[list[tuple[np.ndarray, dict[str, np.ndarray]]], str]:
+    """Image and regions of the first two test studies, and the report of the first."""
+    studies = test_studies(settings)
+    return [(studies[k].image, dict(studies[k].regions)) for k in range(2)], studies[0].report
+
+
 def first_patient(settings: Settings) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The first test study: image [S, S] uint8 and its regions, node -> [S, S] bool (as many as the data set has)."""
     study = test_studies(settings)[0]
