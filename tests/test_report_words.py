@@ -100,5 +100,7 @@ def test_sight_tells_what_foreign_tokens_cost_and_what_looking_ones_bring():
     ).assign(prefix="patches open", prompts="looking", tokens=["another patient's", "own"])
     told = report_words.sight_message(found)
     assert "(n 40 patients): looking prompts, patches open -0.070 [-0.100, -0.040]." in told
-    assert told.endswith("the patient's own: patches open +0.010 [-0.010, +0.030].")
+    assert told.endswith(
+        "Looking tokens, the patient's own, instead of faithful ones, patches open +0.010 [-0.010, +0.030]."
+    )
     assert report_words.sight_message(found[:0]) == "Sight was not measured."

@@ -14,7 +14,7 @@ from ssacl_lib.model import look
 from ssacl_lib.model.build import build_model
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training.sight import SightDecoder, empty_text, pooled, reports_by, train_decoder
+from ssacl_lib.training.sight import PROMPTS, SightDecoder, empty_text, pooled, reports_by, train_decoder
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,10 @@ def first_logits(model, decoder, tokens) -> torch.Tensor:
 
 
 def test_closed_patches_tell_nothing_and_open_ones_do(model):
-    tokens = SightDecoder(model, False, True).tokens(model, pixels_for(model))
+    tokens = SightDecoder(model, "faithful", True).tokens(model, pixels_for(model))
     other = replace(tokens, patches=torch.randn_like(tokens.patches), cls=torch.randn_like(tokens.cls))
     for closed, same in ((True, True), (False, False)):
-        decoder = SightDecoder(model, False, closed).eval()
+        decoder = SightDecoder(model, "faithful", closed).eval()
         assert torch.equal(first_logits(model, decoder, tokens), first_logits(model, decoder, other)) == same
         moved = replace(tokens, queries=tokens.queries.flip(0))
         assert not torch.equal(first_logits(model, decoder, tokens), first_logits(model, decoder, moved)), (
@@ -63,16 +63,18 @@ def test_closed_patches_tell_nothing_and_open_ones_do(model):
 
 def test_looking_adds_the_mean_of_the_patches_that_the_map_shows(model):
     pixels = pixels_for(model)
-    faithful, looking = SightDecoder(model, False, False), SightDecoder(model, True, False)
+    faithful, looking = SightDecoder(model, "faithful", False), SightDecoder(model, "looking", False)
     tokens, seen = faithful.tokens(model, pixels), looking.tokens(model, pixels)
     grid = model.config.grid
     weights = torch.nn.functional.adaptive_avg_pool2d(model.look.atlas[:1], grid).flatten()
     wanted = (weights / weights.sum()) @ tokens.patches.float()
     assert torch.allclose(pooled(model, tokens.patches)[:, 3], wanted, atol=1e-4)
     assert torch.allclose(seen.queries - tokens.queries, wanted[:, None].expand_as(tokens.queries), atol=2e-2)
+    everywhere = SightDecoder(model, "everywhere", False).tokens(model, pixels).queries - tokens.queries
+    assert torch.allclose(everywhere[:, 7], tokens.patches.float().mean(1), atol=2e-2)
     model_without = build_model(load_settings("smoke", **SMALL), model.processor.text_tokenizer)
     with pytest.raises(ValueError, match="`ssacl plus` adds one"):
-        SightDecoder(model_without, True, False)
+        SightDecoder(model_without, "looking", False)
 
 
 def test_training_moves_the_decoder_and_leaves_the_model_alone(model, settings):
@@ -80,7 +82,7 @@ def test_training_moves_the_decoder_and_leaves_the_model_alone(model, settings):
     size = model.config.image_size
     films = np.random.default_rng(0).integers(0, 255, (16, size, size), np.uint8)
     studies = View(["Effusion at the left base.", "No effusion."] * 8, films)
-    decoder = train_decoder(model, settings, studies, True, True, images=64, progress=False)
+    decoder = train_decoder(model, settings, studies, "looking", True, images=64, progress=False)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not torch.equal(decoder.language.to_width.weight, model.language.to_width.weight)
     assert not torch.equal(decoder.values.weight, torch.eye(model.config.width))
@@ -97,13 +99,12 @@ def test_differences_are_paired_by_study(tmp_path, monkeypatch):
     true = (generator.random((60, 14)) < 0.3).astype(np.int8)
     frames = []
     for prefix in sight.PREFIXES:
-        for prompts in sight.PROMPTS:
+        for prompts in PROMPTS:
             for tokens in sight.TOKENS:
                 said = true.copy()
                 if tokens != "own":
                     said[:, 1:] = np.roll(true, 1, 0)[:, 1:]
-                if prompts == "faithful":
-                    said[:, 1:7] = 0
+                said[:, 1 : {"faithful": 7, "everywhere": 3, "looking": 1}[prompts]] = 0
                 codes = {"generated_labels": list(said), "reference_labels": list(true)}
                 about = {"prefix": prefix, "prompts": prompts, "tokens": tokens, "patients": 1, "made_from": "x"}
                 frames.append(pd.DataFrame({"study": range(60), **codes}).assign(**about))
@@ -116,5 +117,8 @@ def test_differences_are_paired_by_study(tmp_path, monkeypatch):
     assert table["patches open", "looking", "another patient's", "micro_f1_13_minus_own"] == pytest.approx(
         foreign - own
     )
+    everywhere = table["patches open", "everywhere", "own", "micro_f1_13"]
+    gain = table["patches open", "looking", "own", "micro_f1_13_minus_everywhere"]
+    assert own > everywhere and gain == pytest.approx(own - everywhere)
     faithful = table["patches closed", "faithful", "own", "micro_f1_13"]
     assert table["patches closed", "looking", "own", "micro_f1_13_minus_faithful"] == pytest.approx(1 - faithful)

@@ -66,7 +66,8 @@ CONFIRM = """\
 Scores the shipped checkpoint on the test patients of another seed: head, reports and phrases, about a minute. The search for
 its recipe saw some test patients of seed 0; these it never saw. Writes tables/fresh_patients.csv and a manifest to --out."""
 SIGHT = """\
-Trains four language decoders behind the frozen encoder (faithful or looking prompts, patches open or closed) and lets each write
+Trains six language decoders behind the frozen encoder (faithful or looking prompts or such that look everywhere alike; patches
+open or closed) and lets each write
 the reports of unseen patients with the leaf tokens of the patient and with those of another. Writes every report's labels to
 data/results/sight.parquet, in about ten minutes on two cores. Started again, it goes on with the decoders that are missing."""
 PLUS = """\

@@ -141,7 +141,7 @@ def sight_table(base: Path) -> str:
             ("another patient's", "micro_f1_13"),
             ("another patient's", "micro_f1_13_minus_own"),
         ]
-        wanted += [("own", "micro_f1_13_minus_faithful")]
+        wanted += [("own", "micro_f1_13_minus_faithful"), ("own", "micro_f1_13_minus_everywhere")]
         cells = [_estimate(part.loc[key]) if key in part.index else "" for key in wanted]
         rows.append([f"{prompts}, {prefix}", *cells, f"{part['n'].iloc[0]}, {part['seed'].iloc[0]}"])
     head = [
@@ -149,7 +149,8 @@ def sight_table(base: Path) -> str:
         "own tokens",
         "another patient's",
         "another's minus own",
-        "looking minus faithful",
+        "own, minus faithful",
+        "own, minus everywhere",
     ]
     return markdown_table([*head, "n, seed"], rows) if rows else "No results yet: `ssacl sight` makes them."
 

@@ -1,8 +1,8 @@
 """`ssacl sight`: does what the prompts saw of this patient reach the report? (ours)
 
-Four decoders (faithful or looking prompts, patches open or closed; training/sight.py) write the reports of unseen patients twice:
-with the leaf tokens of the patient, and with those of the next one behind the same patches. What another patient's tokens cost is
-what the prompts contributed as sight; a prompt that is only a switch costs nothing, for all leaves are open in every row.
+Six decoders (faithful, looking or everywhere; patches open or closed; training/sight.py) write the reports of unseen patients
+twice: with the leaf tokens of the patient, and with those of the next one behind the same patches. What another patient's tokens
+cost is what the prompts contributed as sight; a prompt that is only a switch costs nothing, for all leaves are open in every row.
 
 Every report's labels go to a committed file, decoder by decoder: started again, it goes on with those that are not there yet.
 """
@@ -22,12 +22,12 @@ from ..record.manifest import atomic_write
 from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
-from ..training.sight import SightDecoder, reports_by, train_decoder
+from ..training.sight import PROMPTS, SightDecoder, reports_by, train_decoder
 from .inputs import device_of, pixels_of, weights_hash
 from .reports import f1_counts, f1_difference
 from .results import long_table
 
-PREFIXES, PROMPTS, TOKENS = ("patches open", "patches closed"), ("faithful", "looking"), ("own", "another patient's")
+PREFIXES, TOKENS = ("patches open", "patches closed"), ("own", "another patient's")
 ABOUT = ["prefix", "prompts", "tokens"]
 CHUNK = 50
 
@@ -52,7 +52,7 @@ def measure_sight(settings: Settings, patients: int = 1, weights: Path | None = 
             kept = _kept(path, made_from)
             if ((kept["prefix"] == prefix) & (kept["prompts"] == prompts)).any():
                 continue
-            decoder = train_decoder(model, settings, train, prompts == "looking", prefix == "patches closed")
+            decoder = train_decoder(model, settings, train, prompts, prefix == "patches closed")
             about = {"prefix": prefix, "prompts": prompts, "patients": patients, "made_from": made_from}
             rows = score_decoder(decoder, model, test).assign(**about)
             with atomic_write(path, "wb") as handle:
@@ -86,7 +86,8 @@ def sight_table(settings: Settings) -> pd.DataFrame:
 
     settings: say how many resamplings; the rows are those of the shipped model, whatever the profile.
 
-    micro_f1_13_minus_own: another patient's tokens minus the own. micro_f1_13_minus_faithful: looking minus faithful prompts.
+    micro_f1_13_minus_own: another patient's tokens minus the own. micro_f1_13_minus_faithful: these prompts minus
+    faithful ones. micro_f1_13_minus_everywhere: looking prompts minus those that look everywhere alike.
     No rows where nothing was measured.
     """
     path, rows = sight_file(), []
@@ -99,6 +100,8 @@ def sight_table(settings: Settings) -> pd.DataFrame:
     for (prefix, prompts, tokens), group in groups.items():
         found = {"micro_f1_13": (bootstrap_sums(f1_counts(group), _micro_f1, resamples, seed), len(group))}
         rivals = {"own": (prefix, prompts, "own"), "faithful": (prefix, "faithful", tokens)}
+        if prompts == "looking":
+            rivals["everywhere"] = (prefix, "everywhere", tokens)
         for name, rival in rivals.items():
             if rival != (prefix, prompts, tokens) and rival in groups:
                 found[f"micro_f1_13_minus_{name}"] = f1_difference(group, groups[rival], resamples, seed)

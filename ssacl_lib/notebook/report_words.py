@@ -160,7 +160,11 @@ def sight_message(table: pd.DataFrame) -> str:
     if not len(costs):
         return "Sight was not measured."
     parts = [f"{row['prompts']} prompts, {row['prefix']} {with_interval(row, '+')}" for _, row in costs.iterrows()]
-    gains = table[(table["metric"] == f"{F1}_minus_faithful") & (table["tokens"] == "own")]
-    brought = [f"{row['prefix']} {with_interval(row, '+')}" for _, row in gains.iterrows()]
+    looks = table[(table["prompts"] == "looking") & (table["tokens"] == "own")]
+    brought = [
+        f"instead of {rival} ones, {row['prefix']} {with_interval(row, '+')}"
+        for rival in ("faithful", "everywhere")
+        for _, row in looks[looks["metric"] == f"{F1}_minus_{rival}"].iterrows()
+    ]
     told = f"Another patient's leaf tokens change micro F1 (n {int(costs['n'].iloc[0])} patients): {'; '.join(parts)}."
-    return told + (f" Looking instead of faithful tokens, the patient's own: {'; '.join(brought)}." if brought else "")
+    return told + (f" Looking tokens, the patient's own, {'; '.join(brought)}." if brought else "")

@@ -96,7 +96,7 @@ def sight(table: pd.DataFrame) -> Figure | str:
     left, right = figure.subplots(1, 2, sharey=True)
     for place, (prefix, prompts) in enumerate(order):
         part = table[(table["prefix"] == prefix) & (table["prompts"] == prompts)]
-        colour = style.GREEN if prompts == "looking" else style.BLUE
+        colour = {"faithful": style.BLUE, "everywhere": style.ORANGE}.get(prompts, style.GREEN)
         for tokens, face in (("own", {}), ("another patient's", {"markerfacecolor": "white"})):
             row = part[(part["tokens"] == tokens) & (part["metric"] == "micro_f1_13")]
             style.intervals(left, [place], row["value"], row["low"], row["high"], colour=colour, **face)

@@ -6,6 +6,7 @@ where they are open) can tell it of the patient. Two kinds of leaf token:
     faithful   z_v, as the encoder gives it
     looking    z_v + W sum_n m_vn x_n: what the patch tokens x hold where SS-ACL+ sees node v (m: its map, averaged per patch,
                sum 1); W is learnt from the identity
+    everywhere the control: the same, with the same m for all patches, so that nothing depends on where the prompts look
 
 and two prefixes: patches open, as in the release, or closed, as the paper's figure draws it.
 """
@@ -26,6 +27,8 @@ from ..settings import Settings
 from .batches import TrainingBatches
 from .loop import learning_rate_scale
 
+PROMPTS = ("faithful", "everywhere", "looking")
+
 IMAGES, RATE, WARMUP = 12_000, 1e-3, 1200
 """How long the decoders learn on, how fast, and over how many images the rate rises."""
 
@@ -41,15 +44,15 @@ class PatchesClosed(LanguageDecoder):
 
 
 class SightDecoder(nn.Module):
-    """A copy of a model's language decoder and, for looking prompts, the map W of what they look at."""
+    """A copy of a model's language decoder and, for prompts that add what they look at, the map W. prompts: of `PROMPTS`."""
 
-    def __init__(self, model: SSACLNetwork, looking: bool, closed: bool):
+    def __init__(self, model: SSACLNetwork, prompts: str, closed: bool):
         super().__init__()
         self.language = (PatchesClosed if closed else LanguageDecoder)(model.config)
         self.language.load_state_dict(model.language.state_dict())
-        self.values = None
-        if looking:
-            if model.look is None:
+        self.prompts, self.values = prompts, None
+        if prompts != "faithful":
+            if prompts == "looking" and model.look is None:
                 raise ValueError("looking prompts need a model with a head that looks; `ssacl plus` adds one")
             self.values = nn.Linear(model.config.width, model.config.width)
             nn.init.eye_(self.values.weight)
@@ -61,7 +64,10 @@ class SightDecoder(nn.Module):
             tokens = leaf_tokens(model, pixels)
             if self.values is None:
                 return tokens
-            seen = pooled(model, tokens.patches)
+            if self.prompts == "everywhere":
+                seen = tokens.patches.mean(1, keepdim=True).expand_as(tokens.queries)
+            else:
+                seen = pooled(model, tokens.patches)
         return replace(tokens, queries=tokens.queries.float() + self.values(seen.float()))
 
 
@@ -85,7 +91,7 @@ def train_decoder(
     model: SSACLNetwork,
     settings: Settings,
     studies,
-    looking: bool,
+    prompts: str,
     closed: bool,
     images: int = IMAGES,
     progress: bool = True,
@@ -95,11 +101,11 @@ def train_decoder(
     studies: training view. The model itself stays as it is.
     """
     torch.manual_seed(settings.seed)
-    decoder = SightDecoder(model.eval(), looking, closed).to(model.device).train()
+    decoder = SightDecoder(model.eval(), prompts, closed).to(model.device).train()
     steps = max(1, images // min(settings.training.batch_size, len(studies)))
     batches = TrainingBatches(settings, studies, model.processor, steps)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=RATE, weight_decay=settings.training.weight_decay)
-    name = f"decoder: {'looking' if looking else 'faithful'}, patches {'closed' if closed else 'open'}"
+    name = f"decoder: {prompts} prompts, patches {'closed' if closed else 'open'}"
     for step, batch in enumerate(tqdm(batches.loader(), desc=name, total=steps, disable=not progress, mininterval=2)):
         for group in optimizer.param_groups:
             group["lr"] = RATE * learning_rate_scale(step * batches.size, WARMUP, steps * batches.size)
