@@ -129,11 +129,11 @@ def ended_well(process: subprocess.Popen, work: Work, out: Path) -> None:
 
 def disturb(work: Work, folder: Path, kills: int, generator: np.random.Generator) -> dict:
     """Kill the work `kills` times; returns the row of the table."""
-    clock = time.monotonic()
-    ended_well(start(work, folder / "whole"), work, folder / "whole")
-    whole, wanted = time.monotonic() - clock, work.digest(folder / "whole")
+    out, clock = folder / "out", time.monotonic()  # one folder for all ends: an executed notebook names it
+    ended_well(start(work, out), work, out)
+    whole, wanted = time.monotonic() - clock, work.digest(out)
+    shutil.rmtree(out)
     killed = compared = differed = 0
-    out = folder / "cut"
     with tqdm(total=kills, desc=work.name, unit="kill") as bar:
         while True:
             process = start(work, out)

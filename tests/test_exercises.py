@@ -1,5 +1,6 @@
 """Every exercise: its cells, the right answer, each named slip, and answers that are wrong in a way of their own."""
 
+import ast
 import json
 import re
 from itertools import combinations
@@ -125,7 +126,8 @@ def cells_of(name: str) -> tuple[str, list[dict]]:
 def run(notebook: str, code: str):
     """Run an exercise after the imports of its notebook; returns what its last line, the check, says."""
     sources = [cell["source"] for cell in notebooks()[notebook] if cell["cell_type"] == "code"]
-    imports = [line for s in sources for line in s.splitlines() if re.match(r"(from|import) ", line)]
+    nodes = [node for s in sources for node in ast.parse(s).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    imports = [ast.unparse(node) for node in nodes]
     *body, last = code.strip().splitlines()
     space: dict = {}
     exec("\n".join([*imports, *body]), space)
