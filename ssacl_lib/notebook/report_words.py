@@ -166,5 +166,13 @@ def sight_message(table: pd.DataFrame) -> str:
         for rival in ("faithful", "everywhere")
         for _, row in looks[looks["metric"] == f"{F1}_minus_{rival}"].iterrows()
     ]
+    against = looks[looks["metric"] == f"{F1}_minus_everywhere"]
+    if len(against):
+        where = (
+            "It matters where prompts look"
+            if (against["low"] > 0).any()
+            else "That it matters where prompts look is not shown"
+        )
+        brought[-1] += f". {where}"
     told = f"Another patient's leaf tokens change micro F1 (n {int(costs['n'].iloc[0])} patients): {'; '.join(parts)}."
     return told + (f" Looking tokens, the patient's own, {'; '.join(brought)}." if brought else "")
