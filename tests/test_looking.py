@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines.text_template import text_templates
+from ssacl_lib.evaluation import looking
 from ssacl_lib.metrics import grounding
 from ssacl_lib.model import look
 from ssacl_lib.model.build import build_model
@@ -198,3 +200,17 @@ def test_templates_keep_to_their_side():
         if name.startswith("right ") and name != "right atrium":
             assert template[:, :20].max() > 4 * template[:, 30:].max()
             assert np.allclose(template[:, ::-1], maps[name.replace("right", "left")])
+
+
+def test_a_notebook_opened_by_hand_fits_no_head_and_prepares_no_films(model, monkeypatch, tmp_path):
+    def never(*_):
+        raise AssertionError("training studies were asked for")
+
+    monkeypatch.setattr(looking, "load_training", never)
+    monkeypatch.setattr(paths, "OPENED", tmp_path)
+    run = SimpleNamespace(settings=load_settings("cpu", out_dir=str(tmp_path / "cpu-seed0")), runs=tmp_path)
+    bare = build_model(load_settings("smoke"), model.processor.text_tokenizer)
+    assert list(looking.with_look(run, {"bare": bare, "looks": model})) == ["looks"]
+    run = SimpleNamespace(settings=load_settings("cpu", out_dir=str(tmp_path.parent / "rebuilt")), runs=tmp_path)
+    with pytest.raises(AssertionError, match="asked for"):
+        looking.with_look(run, {"bare": bare, "looks": model})

@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .. import paths
 from ..anatomy import default_graph
 from ..baselines.text_template import text_templates
 from ..datasets.registry import load_evaluation, load_training
@@ -104,9 +105,12 @@ def with_look(run, models: dict) -> dict:
     """Copies of the models with a head that looks, by the same names; a head that a model brings is taken as it is.
 
     The heads are fitted on the run's training studies and kept under its folder. Where too few of their reports say where a
-    finding lies, one line says so, and the models without a head of their own are left out.
+    finding lies, one line says so, and the models without a head of their own are left out; so they are in a notebook that was
+    opened by hand, which would have to prepare all training films for them.
     """
     found = {name: deepcopy(model) for name, model in models.items() if model.look is not None}
+    if len(found) == len(models) or _opened(run):
+        return found
     try:
         atlas = atlas_of(run)
     except ValueError as error:
@@ -134,6 +138,11 @@ def with_look(run, models: dict) -> dict:
         head.load_state_dict(load_file(folder / "look.safetensors"))
         model.add_look(head.to(model.device).eval())
     return {name: found[name] for name in models}
+
+
+def _opened(run) -> bool:
+    """Does a notebook that was opened by hand write here?"""
+    return paths.OPENED in run.settings.figures.parents
 
 
 def plus(method: str) -> str:
@@ -189,7 +198,7 @@ def score_fixed(run, atlas: torch.Tensor, films: str, studies: Sequence) -> pd.D
     """Rows of what looks at no film, and of the oracle. atlas: [32, G, G], of words."""
     size, grid = studies[0].image.shape, run.settings.data.image_size // run.settings.model.patch_size
     maps = {WORDS: _enlarged(atlas, size), TEMPLATE: text_templates(*size)}
-    if films == AS_THEY_ARE:
+    if films == AS_THEY_ARE and not _opened(run):
         with suppress(ValueError):  # too few reports: `with_look` has said so
             maps[SHUFFLED] = _enlarged(atlas_of(run, shuffled=True).maps, size)
     if run.settings.dataset == "phantom":
