@@ -122,3 +122,15 @@ def test_differences_are_paired_by_study(tmp_path, monkeypatch):
     assert own > everywhere and gain == pytest.approx(own - everywhere)
     faithful = table["patches closed", "faithful", "own", "micro_f1_13"]
     assert table["patches closed", "looking", "own", "micro_f1_13_minus_faithful"] == pytest.approx(1 - faithful)
+
+
+def test_the_committed_rows_are_those_of_todays_code(monkeypatch):
+    """Every row is found, so nothing is trained; where the code or the shipped weights have changed, `ssacl sight` renews them."""
+
+    def never(*_):
+        raise AssertionError("data/results/sight.parquet is old: `ssacl sight` makes it anew")
+
+    monkeypatch.setattr(sight, "train_decoder", never)
+    for name in ("load_training", "load_evaluation"):
+        monkeypatch.setattr(sight, name, lambda *_: None)
+    assert sight.measure_sight(load_settings("cpu")) == sight.sight_file()
