@@ -125,7 +125,7 @@ def test_differences_are_paired_by_study(tmp_path, monkeypatch):
 
 
 def test_the_committed_rows_are_those_of_todays_code(monkeypatch):
-    """Every row is found, so nothing is trained; where the code or the shipped weights have changed, `ssacl sight` renews them."""
+    """Every row is found, so nothing is trained; where code or shipped weights have changed, `ssacl sight` renews them."""
 
     def never(*_):
         raise AssertionError("data/results/sight.parquet is old: `ssacl sight` makes it anew")

@@ -6,8 +6,8 @@ shifted, scaled and turned, and moves the atlas there:
 
     map of node v on film x = atlas_v after theta(x),    theta(x) = I + 0.3 * MLP(patch tokens of x)
 
-One theta moves all 32 maps, so a parent whose map is the mean of its children's stays so on every film, as inclusion wants it (the
-cardiac silhouette is the exception: reports name it as a whole, and its map is its own).
+One theta moves all 32 maps, so a parent whose map is the mean of its children's stays so on every film, as inclusion wants it.
+The cardiac silhouette is the exception: reports name it as a whole, and its map is its own.
 """
 
 import math
