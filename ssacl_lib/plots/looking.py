@@ -41,6 +41,9 @@ def looking(table: pd.DataFrame, method: str) -> Figure | str:
         ax.grid(axis="x")
         for place in range(1, len(order)):
             ax.axhline(place - 0.5, color=style.PALE, linewidth=0.4)
+    for films, mark in MARKS.items():
+        axes[0].plot([], [], mark, color=style.INK, markersize=3, label=f"films {films}", **FACES[films])
+    left.legend(loc="outside lower center", ncols=2)
     axes[1].axvline(0, color=style.INK, linewidth=0.6)
     axes[0].set_yticks(range(len(order)), order)
     axes[0].set_ylim(len(order) - 0.5, -0.5)
@@ -61,7 +64,8 @@ def _leaves(ax, table: pd.DataFrame, method: str) -> None:
                             **FACES[films])  # fmt: skip
     ax.set_yticks(range(len(order)), order, fontsize=5.5)
     ax.set_ylim(len(order) - 0.5, -0.5)
-    ax.set_title(f"{method}: pointing, leaf by leaf", fontsize=6.5)
+    ax.set_title(f"{method}: leaf by leaf", fontsize=6.5)
+    ax.set_xlabel("pointing (share of maxima inside)", fontsize=6.5)
     ax.grid(axis="x")
 
 
@@ -107,6 +111,8 @@ def sight(table: pd.DataFrame) -> Figure | str:
     right.axvline(0, color=style.INK, linewidth=0.6)
     for ax in (left, right):
         ax.grid(axis="x")
+    left.set_xlabel("micro F1")
+    right.set_xlabel("difference of micro F1, paired by patient")
     left.set_yticks(range(len(order)), [f"{prompts} prompts,\n{prefix}" for prefix, prompts in order])
     left.set_ylim(len(order) - 0.5, -0.5)
     return figure
