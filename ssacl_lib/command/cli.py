@@ -197,6 +197,15 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_size(arguments: argparse.Namespace) -> int:
+    """ssacl size."""
+    from ..evaluation.size import RESULTS, measure_size
+
+    table = measure_size(load_settings(arguments.profile), out=arguments.out)
+    print(table.to_string(index=False), f"written: {arguments.out or RESULTS}", sep="\n")
+    return 0
+
+
 def run_plus(arguments: argparse.Namespace) -> int:
     """ssacl plus."""
     from ..training.look import make_plus

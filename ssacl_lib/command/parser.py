@@ -84,6 +84,11 @@ Measures the labeler against truths that it did not make: 6,000 reports of the p
 sentences (tests/data/labeler_challenge.tsv of a checkout) and, with --iu, the Indiana University reports of Open-i against
 their MeSH tags. Writes precision, recall and F1 with its 95 % interval per observation to data/results/labeler.csv; of the
 real reports numbers only. Without --iu the rows of the real reports stay as they were. Half a minute."""
+SIZE = """\
+Trains the profile with patches of 12 and of 8 pixels, each from a start of its own size made like the shipped one, and scores
+both on validation studies: findings, masked maps under several numbers of masks and widths of smoothing, images per second.
+Writes data/results/size.csv. About an hour on two cores, most of it the start and the training with small patches. Killed
+and started again, it goes on where it was."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
@@ -232,7 +237,7 @@ def _bench(command) -> None:
 
 
 def _studies(command) -> None:
-    """`ssacl recipe`, `ssacl spread`, `ssacl labeler` and `ssacl confirm`."""
+    """The commands that measure: `ssacl recipe`, `size`, `spread`, `labeler`, `sight`, `confirm`."""
     recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
     recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
     recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
@@ -240,6 +245,10 @@ def _studies(command) -> None:
         "--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated"
     )
     recipe.add_argument("--out", type=Path, metavar="DIR", help="folder of the table (default data/checkpoints/recipe)")
+
+    size = command("size", "run_size", "how small should a patch be?", SIZE)
+    size.add_argument("--profile", default="cpu", help="whose recipe (default cpu)")
+    size.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/size.csv)")
 
     spread = command("spread", "run_spread", "measure how far runs of the same recipe lie apart", SPREAD)
     spread.add_argument("--profile", default="cpu", help="whose runs (default cpu)")

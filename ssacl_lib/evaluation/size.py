@@ -1,0 +1,126 @@
+"""How small should a patch be? The same recipe with patches of several sizes, scored on validation studies (`ssacl size`).
+
+The grid of patches bounds what a map can show: a true mask, one number per patch, points at a leaf in .78 of the cases on 8 x 8
+patches, in .95 on 12 x 12. Small patches cost time: twice as many tokens for each film. So each size gets a start of its own,
+made like the shipped one, trains on for as many images as the profile, and is scored with the masks and the smoothing that
+suit it. Test studies stay unseen.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from .. import paths
+from ..datasets.registry import load_evaluation
+from ..model.build import load_model
+from ..model.maps import masked_embeddings, random_keeps, to_image, visibility_effect
+from ..record.manifest import atomic_write, read_json
+from ..settings import Settings, validate_settings
+from ..training.checkpoints import make_checkpoint, make_start
+from .findings import auc_rows, probabilities_of, reference_of
+from .grounding import score_map
+from .inputs import device_of, pixels_of
+from .results import ENDING, mean_rows
+from .targets import collect_targets
+
+RESULTS = paths.DATA / "results" / "size.csv"
+PATCHES = (12, 8)
+MASKS = (128, 256)
+SMOOTHING = (6, 9, 12, 16)
+"""Standard deviations of the smoothing of a masked map, in pixels of the film."""
+COLUMNS = ("patch", "images", "about", "masks", "smoothing", "finding", "control", *ENDING)
+
+
+def measure_size(settings: Settings, patches: Sequence[int] = PATCHES, out: Path | None = None) -> pd.DataFrame:
+    """Make the starts and the models that are not there, score them, and write the table (default `data/results/size.csv`).
+
+    settings: a profile's, whose start says how starts are made. Killed and started again, it goes on where it was.
+    Columns: patch (pixels), images (of the training after the start), about ("findings" | "masked maps" | "speed"), masks (K),
+    smoothing (pixels), finding, control, method, metric, value, low, high, n, seed.
+    """
+    frames = [scored(size_settings(settings, patch)) for patch in patches]
+    frame = pd.concat(frames, ignore_index=True)
+    with atomic_write(Path(out or RESULTS)) as handle:
+        frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
+    return frame
+
+
+def size_settings(settings: Settings, patch: int) -> Settings:
+    """The settings with patches of this size, starting from a start of this size (the profile's own, or below runs/size)."""
+    if patch == settings.model.patch_size:
+        return settings
+    start = f"runs/size/start-{patch}"
+    return settings.changed(**{"model.patch_size": patch, "model.encoder_weights": start})
+
+
+def start_of(settings: Settings, shipped: str) -> None:
+    """Make the start of the settings as the shipped one was made, unless it is there."""
+    folder = paths.ROOT / str(settings.model.encoder_weights)
+    if (folder / "encoder.safetensors").is_file():
+        return
+    told = read_json(paths.ROOT / shipped / "manifest.json")["settings"]
+    like = validate_settings(told, "the start's manifest").changed(**{"model.patch_size": settings.model.patch_size})
+    make_start(like, folder, "ssacl size")
+
+
+def scored(settings: Settings) -> pd.DataFrame:
+    """Train by the settings (or find what was trained) and score on validation studies."""
+    start_of(settings, "data/checkpoints/start-cpu")
+    folder = paths.RUNS / "size" / f"model-{settings.model.patch_size}-{settings.training.images}"
+    make_checkpoint(settings, folder, "ssacl size")
+    model = load_model(folder, device_of(settings))
+    studies = list(load_evaluation(settings, "validation"))
+    about = {"patch": settings.model.patch_size, "images": settings.training.images, "method": "SS-ACL"}
+    _, present = reference_of(studies)
+    rows = auc_rows({**about, "about": "findings"}, probabilities_of(model, studies), present, settings)
+    rows += masked_rows(model, studies, settings, {**about, "about": "masked maps"})
+    seconds = read_json(folder / "manifest.json")["seconds"]
+    rows.append(
+        {
+            **about,
+            "about": "speed",
+            "metric": "images_per_second",
+            "value": settings.training.images / seconds,
+            "n": settings.training.images,
+            "seed": settings.seed,
+        }
+    )
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+@torch.no_grad()
+def masked_rows(model, studies: Sequence, settings: Settings, about: dict) -> list[dict]:
+    """Pointing and CNR of masked maps under each number of masks and each smoothing: long rows per control."""
+    by_study: dict[int, list] = {}
+    for target in collect_targets(studies, settings.seed):
+        by_study.setdefault(target.study, []).append(target)
+    found = []
+    for number, members in tqdm(by_study.items(), desc="masked maps", unit="image", leave=False):
+        texts = list(dict.fromkeys(text for target in members for text in target.texts.values()))
+        words = F.normalize(model.text_embedding(texts).float(), dim=-1)
+        pixels = pixels_of(model, studies[number].image[None])
+        for masks in MASKS:
+            keeps = random_keeps(model, masks, settings.seed)
+            fits = masked_embeddings(model, pixels, keeps) @ words.T
+            effect = visibility_effect(fits, keeps, model.config.patches)
+            effect = effect - effect.mean(-1, keepdim=True)
+            for pixels_wide in SMOOTHING:
+                sigma = pixels_wide / model.config.patch_size
+                maps = to_image(effect, model, sigma, "constant")[0].numpy()
+                for target in members:
+                    for control, text in target.texts.items():
+                        score = score_map(maps[texts.index(text)], target.mask, target.film)
+                        found.append(
+                            {"study": number, "masks": masks, "smoothing": pixels_wide, "control": control, **score}
+                        )
+    frame = pd.DataFrame(found)
+    rows = []
+    for (masks, smoothing, control), group in frame.groupby(["masks", "smoothing", "control"], sort=False):
+        which = {**about, "masks": masks, "smoothing": smoothing, "control": control}
+        rows += mean_rows(which, group[["pointing", "cnr"]], np.asarray(group["study"]), settings)
+    return rows
