@@ -131,7 +131,7 @@ class Trainer:
     def living(self) -> list[torch.Tensor]:
         """What lives between two steps: weights, buffers, moments, input."""
         moments = [value for state in self.optimizer.state.values() for value in state.values()]
-        return [*self.model.parameters(), *self.model.buffers(), *moments, *vars(self.batch).values()]
+        return [*self.model.parameters(), *self.model.buffers(), *moments, *self.batch.tensors().values()]
 
 
 # ---- the slow side

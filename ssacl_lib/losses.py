@@ -1,4 +1,4 @@
-"""The five terms of SS-ACL as pure functions: no model, no global state, float64 stays float64.
+"""The five terms of SS-ACL, and two of our own, as pure functions: no model, no global state, float64 stays float64.
 
     L = L_ir + w * L_cl + L_lm + L_ar + L_ac        w = 0.15 in the paper, a setting here
 
@@ -281,3 +281,42 @@ def report_label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     known = (labels != UNCERTAIN).to(logits.dtype)
     error = F.binary_cross_entropy_with_logits(logits, (labels == POSITIVE).to(logits.dtype), reduction="none")
     return (known * error).sum() / known.sum().clamp(min=1)
+
+
+@_full_precision
+def side_exchange_loss(
+    image: torch.Tensor,
+    own: torch.Tensor,
+    exchanged: torch.Tensor,
+    temperature: float | torch.Tensor,
+    paired: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Ours, not the paper's: a film is nearer to a sentence of its report than to the same one with the side exchanged.
+
+    L_side = mean_i softplus((cos(image_i, exchanged_i) - cos(image_i, own_i)) / T), i over the films that have a pair
+
+    That is the cross-entropy of L_cl with two texts to choose from, of which the wrong one differs by one word. T carries no
+    gradient: a single hard pair per film is no ground to sharpen every contrast. Where no film has a pair the loss is 0.
+
+    Args:
+        image: [B, D], the image vector of L_cl.
+        own: [B, D], pooled text of a sentence that names one side.
+        exchanged: [B, D], pooled text of the same sentence with right and left exchanged.
+        temperature: T, a number or a 0-d tensor.
+        paired: [B], 1 = the film has such a pair; the other rows of `own` and `exchanged` count for nothing. None: all have.
+
+    Raises:
+        ValueError: shapes that don't fit, a temperature that is not positive, NaN.
+    """
+    _expect("image", image, (None, None), "[B, D]")
+    _expect("own", own, image.shape, "[B, D]")
+    _expect("exchanged", exchanged, image.shape, "[B, D]")
+    paired = image.new_ones(len(image)) if paired is None else paired
+    _expect("paired", paired, image.shape[:1], "[B]")
+    temperature, paired = _positive(temperature), paired.to(image.dtype)
+    # L_side = mean_i softplus((cos(image_i, exchanged_i) - cos(image_i, own_i)) / T), i over the films that have a pair
+    right, wrong = F.cosine_similarity(image, own, dim=-1), F.cosine_similarity(image, exchanged, dim=-1)
+    error = F.softplus(
+        (wrong - right) / (temperature.detach() if isinstance(temperature, torch.Tensor) else temperature)
+    )
+    return (paired * error).sum() / paired.sum().clamp(min=1)

@@ -4,6 +4,7 @@ Nothing branches on its name.
 `load_settings("cpu", seed=1, **{"training.batch_size": 16})` reads `profiles/cpu.yaml` and overrides keys by dotted name.
 """
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +62,7 @@ class ModelSettings(_Section):
 
 
 class LossWeights(_Section):
-    """Weights of the five terms (paper: 1, 1, 0.15, 1, 1) and of one term that is ours and 0 in the paper."""
+    """Weights of the five terms (paper: 1, 1, 0.15, 1, 1) and of two terms that are ours and 0 in the paper."""
 
     image_reconstruction: float
     anatomy_reconstruction: float
@@ -70,6 +71,9 @@ class LossWeights(_Section):
     report_generation: float
     report_labels: float = Field(
         description="ours, a start for small budgets: findings that the labeler read in the report"
+    )
+    side_exchange: float = Field(
+        description="ours: a film is nearer to a sentence of its report than to the same one with right and left exchanged"
     )
 
 
@@ -144,6 +148,12 @@ CHANGES_NOTHING = {
 """Settings that change no number -> why. All others stand in the key of every result, and a resumed training is refused
 where one of them differs."""
 
+OFF: dict[str, Any] = {
+    "training.loss_weights.side_exchange": 0.0,
+}
+"""Settings that were added later -> the value at which all is as it was before. At that value they stand in no key, and what
+was written without them is read as if it had it: a new setting makes nothing old."""
+
 
 class Settings(_Section):
     """Everything that decides a result. `out_dir` and `data_root` say where, the rest what."""
@@ -183,10 +193,9 @@ class Settings(_Section):
         return validate_settings(_override(self.model_dump(mode="json"), changes), where="changed settings")
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that can change a number, dotted name -> value: all but CHANGES_NOTHING."""
-        return {
-            name: value for name, value in flat(self.model_dump(mode="json")).items() if name not in CHANGES_NOTHING
-        }
+        """The settings that can change a number, dotted name -> value: all but CHANGES_NOTHING and what is OFF."""
+        told = flat(without_off(self.model_dump(mode="json")))
+        return {name: value for name, value in told.items() if name not in CHANGES_NOTHING}
 
     @property
     def runs(self) -> Path:
@@ -217,12 +226,46 @@ def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
     return validate_settings(_override(values, overrides), where=path.name)
 
 
+def settings_of(told: dict) -> Settings:
+    """The settings that a manifest of any age tells: what was not there yet is off (OFF), or else as in its profile today.
+
+    Raises:
+        ValueError: a profile or a setting that there is no more, or a wrong type.
+    """
+    return load_settings(told["profile"]).changed(**flat(with_off(told)))
+
+
 def flat(values: dict, above: str = "") -> dict[str, Any]:
     """Nested settings as dotted name -> value."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
     return found
+
+
+def without_off(values: dict, above: str = "") -> dict:
+    """Nested settings, for a hash: those of OFF that are off are left out, and sections in which nothing else stands."""
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            if (inner := without_off(value, f"{above}{key}.")) or not value:
+                found[key] = inner
+        elif above + key not in OFF or value != OFF[above + key]:
+            found[key] = value
+    return found
+
+
+def with_off(values: dict) -> dict:
+    """Nested settings as they may have been written before a setting of OFF was there, with it filled in at that value."""
+    values = deepcopy(values)
+    for name, value in OFF.items():
+        *above, key = name.split(".")
+        section: Any = values
+        for part in above:
+            section = section.setdefault(part, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.setdefault(key, value)
+    return values
 
 
 def _override(values: dict, changes: dict[str, Any]) -> dict:
@@ -240,9 +283,9 @@ def _override(values: dict, changes: dict[str, Any]) -> dict:
 
 
 def validate_settings(values: dict, where: str = "settings") -> Settings:
-    """Check a nested dict of settings; see `load_settings` for the errors."""
+    """Check a nested dict of settings, also one of an older manifest (OFF); see `load_settings` for the errors."""
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(with_off(values))
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e.get('input')!r})" for e in error.errors()]
         raise ValueError(" ".join(f"{where}: {'; '.join(lines)}".split())) from None

@@ -297,6 +297,7 @@ def test_overrides_are_read_as_in_a_profile():
 def test_a_start_trains_the_terms_that_its_command_names(capsys, monkeypatch, tmp_path):
     """The shipped start's manifest names a command; typed again, it has the settings of that manifest."""
     from ssacl_lib.record.manifest import portable_settings, read_json
+    from ssacl_lib.settings import without_off
     from ssacl_lib.training import checkpoints
 
     seen = []
@@ -306,7 +307,7 @@ def test_a_start_trains_the_terms_that_its_command_names(capsys, monkeypatch, tm
     made = read_json(paths.START_CHECKPOINT / "manifest.json")
     for words in (shlex.split(made["command"])[1:], ["pretrain-mae", "--profile", "cpu"]):
         assert run(capsys, *words, "--out", str(tmp_path))[0] == 0
-    now, then = portable_settings(seen[0][0])["training"], made["settings"]["training"]
+    now, then = without_off(portable_settings(seen[0][0]))["training"], without_off(made["settings"])["training"]
     assert {name: now[name] for name in then} == then
     assert seen[0][0].model.encoder_weights is None and seen[0][1] == made["command"]
     weights = seen[1][0].training.loss_weights.model_dump()

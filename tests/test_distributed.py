@@ -40,6 +40,7 @@ TWO_BLOCKS = {
     "training.warmup_images": 0,
     "training.accumulation": 1,
     "training.loss_weights.report_labels": 1.0,
+    "training.loss_weights.side_exchange": 1.0,
 }
 STEPS = 3
 
@@ -50,18 +51,18 @@ def small(ranks: int, **overrides):
 
 
 def small_studies():
-    """Ten studies in memory; of any four in a row, the last two have the longer reports and more findings."""
+    """Ten studies in memory; of any four in a row, the last two have the longer reports, more findings and more sides."""
     short, long = (
-        "Right pleural effusion.",
+        ("Right pleural effusion.", "Pleural effusion."),
         "Left pneumothorax. The heart is enlarged. There is no rib fracture. Mild edema is seen.",
     )
-    reports = [short if number % 4 < 2 else f"{long} Film {number}." for number in range(10)]
+    reports = [short[number % 4] if number % 4 < 2 else f"{long} Film {number}." for number in range(10)]
     images = np.random.default_rng(0).integers(0, 255, (len(reports), 32, 32), dtype=np.uint8)
     return View(reports, images)
 
 
 def double(batch: Batch) -> Batch:
-    return Batch(**{n: v.double() if v.is_floating_point() else v for n, v in vars(batch).items()})
+    return Batch(**{n: v.double() if v.is_floating_point() else v for n, v in batch.tensors().items()})
 
 
 def double_model(settings, studies) -> SSACLModel:
@@ -204,10 +205,14 @@ def test_a_sample_is_drawn_alike_wherever_it_is_read():
     whole = TrainingBatches(settings, studies, processor, 4)[1]
     parts = [TrainingBatches(small(2), studies, processor, 4, place=(number, 2))[1] for number in range(2)]
     later = TrainingBatches(settings, studies, processor, 4, start=whole.pixels.shape[0])[0]
-    for name in ("pixels", "noise", "graph_noise", "leaf_open", "labels", "prompt_ids"):
+    for name in ("pixels", "noise", "graph_noise", "leaf_open", "labels", "prompt_ids", "paired"):
         assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts])), name
         assert torch.equal(getattr(whole, name), getattr(later, name)), name
     assert not torch.equal(whole.noise, whole.graph_noise)
+    words = [[row[mask.bool()] for row, mask in zip(b.side_ids.flatten(0, 1), b.side_mask.flatten(0, 1), strict=True)]
+             for b in (whole, later, *parts)]  # fmt: skip
+    for found in (words[1], words[2] + words[3]):
+        assert all(torch.equal(a, b) for a, b in zip(words[0], found, strict=True))
 
 
 def test_one_process_shares_with_nobody():

@@ -193,6 +193,26 @@ def test_report_labels_leave_uncertain_ones_out():
     assert losses.report_label_loss(logits, labels).item() == pytest.approx(by_hand, abs=1e-12)
 
 
+@pytest.mark.parametrize("paired", [None, [True, False, True, True], [False] * 4])
+def test_side_exchange_is_the_formula_over_the_films_that_have_a_pair(paired):
+    vectors = [double(4, 5, seed=seed, gradient=True) for seed in (1, 2, 3)]
+    temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    loss = losses.side_exchange_loss(*vectors, temperature, None if paired is None else torch.tensor(paired))
+    cosine, terms = torch.nn.functional.cosine_similarity, []
+    for row, (image, own, exchanged) in enumerate(zip(*(v.detach() for v in vectors), strict=True)):
+        if paired is None or paired[row]:
+            gap = cosine(image, exchanged, dim=0) - cosine(image, own, dim=0)
+            terms.append(math.log1p(math.exp(float(gap) / 0.3)))
+    assert loss.item() == pytest.approx(sum(terms) / max(1, len(terms)), abs=1e-12)
+    loss.backward()
+    assert temperature.grad is None
+    for vector in vectors:
+        assert vector.grad.any(1).tolist() == (paired or [True] * 4)
+    same = losses.side_exchange_loss(vectors[0], vectors[1], vectors[1], 0.3)
+    assert same.item() == pytest.approx(math.log(2), abs=1e-12), "chance"
+    assert losses.side_exchange_loss(*[vector[:0] for vector in vectors], 0.3) == 0
+
+
 # --- all of them ---
 
 CALLS = {
@@ -202,6 +222,7 @@ CALLS = {
     "anatomical_consistency_loss": [double(2, 3, 4), double(2, 5), 0.1],
     "report_generation_loss": [double(2, 3, 4), torch.ones(2, 3, dtype=torch.long)],
     "report_label_loss": [double(2, 13), torch.ones(2, 14, dtype=torch.long)],
+    "side_exchange_loss": [double(2, 3), double(2, 3, seed=1), double(2, 3, seed=2), 0.1, torch.tensor([True, False])],
 }
 
 
@@ -247,6 +268,13 @@ BAD_INPUT = [
     ("report_generation_loss", (TWO, torch.zeros(2, 2, dtype=torch.long)), "targets has shape"),
     ("report_generation_loss", (TWO, torch.full((2, 3), -100)), "all -100"),
     ("report_label_loss", (double(2, 13), torch.ones(2, 13)), "labels has shape"),
+    ("side_exchange_loss", (double(2, 3), double(2, 3), double(3, 3), 0.1), "exchanged has shape"),
+    (
+        "side_exchange_loss",
+        (*[double(2, 3)] * 3, 0.1, torch.ones(3)),
+        r"paired has shape \[3\], expected \[B\] = \[2\]",
+    ),
+    ("side_exchange_loss", (*[double(2, 3)] * 3, -1.0), "temperature is -1.0"),
 ]
 
 

@@ -15,6 +15,7 @@ from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.phantom.wording import Draws, parse, unfold, with_articles, wording
 from ssacl_lib.text.labeler import label
 from ssacl_lib.text.sections import sentences, split_sections
+from ssacl_lib.text.sides import side_pairs
 from ssacl_lib.text.tokenizer import detokenize, train_tokenizer
 
 TRAIN, TEST = 3000, 600
@@ -53,6 +54,25 @@ def test_the_labeler_finds_what_is_true_and_nothing_else(train):
                 wanted += 1
         assert (found["No Finding"] == "positive") >= (not signs)
     assert 0.1 < hedged / wanted < 0.35
+
+
+def test_an_exchanged_sentence_differs_in_its_side_only_and_is_false(test):
+    opposite, having = {"right": "left", "left": "right"}, 0
+    for signs, report in zip(*test, strict=True):
+        pairs = side_pairs(report.text)
+        having += bool(pairs)
+        for own, exchanged in pairs:
+            words, others = (re.findall(r"\w+|\W", text.lower()) for text in (own, exchanged))
+            changed = {(a, b) for a, b in zip(words, others, strict=True) if a != b}
+            assert len(changed) == 1 and changed < set(opposite.items()), (own, exchanged)
+            (side, other) = changed.pop()
+            assert other not in words and side not in others
+            assert own in sentences(report.text)
+            stated = {name for name, state in label(own).items() if state == "positive"}
+            assert stated and stated == {name for name, state in label(exchanged).items() if state == "positive"}
+            there = {sign.side for sign in signs if sign.finding in stated}
+            assert side in there or "both" in there or None in there, (own, signs)
+    assert having > 0.4 * TEST
 
 
 def test_phrases_are_of_their_finding_and_of_affirmed_signs(train):

@@ -6,7 +6,20 @@ from pydantic import BaseModel
 
 from ssacl_lib import paths
 from ssacl_lib.model.config import DIFFERENCES
-from ssacl_lib.settings import Settings, load_settings, profile_names
+from ssacl_lib.record.manifest import portable_settings, read_json
+from ssacl_lib.record.spread import read_runs
+from ssacl_lib.settings import (
+    OFF,
+    Settings,
+    flat,
+    load_settings,
+    profile_names,
+    settings_of,
+    validate_settings,
+    with_off,
+    without_off,
+)
+from ssacl_lib.training.state import decides_training
 
 
 def keys(values: dict, above: str = "") -> set[str]:
@@ -109,3 +122,43 @@ def test_a_changed_setting_is_validated_and_leaves_the_others():
     for name, value in (("training.imges", 3), ("training.images", 2.5), ("nothing.at_all", 1)):
         with pytest.raises(ValueError, match=name.split(".")[0]):
             before.changed(**{name: value})
+
+
+def test_a_setting_that_was_added_later_makes_nothing_old():
+    now = load_settings("cpu", **OFF)
+    older = without_off(portable_settings(now))
+    assert not OFF.keys() & flat(older).keys()
+    assert validate_settings(older) == now == settings_of(older)
+    assert not OFF.keys() & flat(older).keys(), "what was given stays as it is"
+    assert len(read_runs(now)), "the committed runs were made before"
+
+
+@pytest.mark.parametrize("folder", ["start-cpu", "cpu"])
+def test_manifests_of_any_age_are_read(folder):
+    told = read_json(paths.CHECKPOINTS / folder / "manifest.json")["settings"]
+    read = flat(settings_of(told).model_dump(mode="json"))
+    assert flat(told).items() <= read.items() and {**OFF, **flat(told)}.items() <= read.items()
+    with pytest.raises(ValueError, match="colour"):
+        settings_of({**told, "colour": "blue"})
+
+
+@pytest.mark.parametrize("name", OFF)
+def test_a_later_setting_stands_in_the_keys_where_it_is_not_off(name):
+    for profile in profile_names():
+        settings = load_settings(profile)
+        off = settings.changed(**{name: OFF[name]})
+        assert name not in off.deciding() and name not in decides_training(off)
+    on = off.changed(**{name: OFF[name] + 1})
+    assert on.deciding() == {**off.deciding(), name: OFF[name] + 1}
+    assert flat(without_off(portable_settings(on)))[name] == OFF[name] + 1
+    assert without_off({"new": {"only": 1}}) == {"new": {"only": 1}}
+
+
+def test_a_section_of_later_settings_alone_is_left_out_and_filled_in(monkeypatch):
+    monkeypatch.setitem(OFF, "later.one", 1)
+    monkeypatch.setitem(OFF, "later.two.three", None)
+    values = {"seed": 0, "empty": {}, "later": {"one": 1, "two": {"three": None}}}
+    assert without_off(values) == {"seed": 0, "empty": {}}
+    assert without_off({"later": {"one": 2, "two": {"three": None}}}) == {"later": {"one": 2}}
+    filled = with_off({"seed": 0, "later": {"one": 5}})
+    assert filled["later"] == {"one": 5, "two": {"three": None}} and filled["seed"] == 0

@@ -11,6 +11,7 @@ from ssacl_lib.text.entities import entity_text, positives
 from ssacl_lib.text.labeler import CLEAR, encode, label, label_array
 from ssacl_lib.text.marks import expand
 from ssacl_lib.text.sections import sentences, shuffle_sentences, split_sections
+from ssacl_lib.text.sides import side_pairs, swap_side
 from ssacl_lib.text.tokenizer import SPECIAL_TOKENS, detokenize, read_wordpiece, train_tokenizer
 
 SHORT = {
@@ -232,3 +233,24 @@ def test_entities():
     )
     with pytest.raises(ValueError, match="Effusions"):
         entity_text(["Effusions"])
+
+
+def test_sides_are_exchanged_where_a_finding_has_exactly_one():
+    assert swap_side("Left basal and left apical") == "Right basal and right apical"
+    assert swap_side("bright heart, upright film") is None and swap_side("right and left") is None
+    report = (
+        "INDICATION: Left chest pain. FINDINGS: LEFT effusion. Effusion on the right. No left pneumothorax. "
+        "Possible right pneumonia. Nodules, right and left. The heart is enlarged.\n"
+        "IMPRESSION: Right apical pneumothorax and right rib fracture."
+    )
+    assert side_pairs(report) == [
+        ("LEFT effusion.", "RIGHT effusion."),
+        ("Effusion on the right.", "Effusion on the left."),
+        (
+            "Right apical pneumothorax and right rib fracture.",
+            "Left apical pneumothorax and left rib fracture.",
+        ),
+    ]
+    assert side_pairs("Small left effusion. small Right effusion. Left rib fracture.") == [
+        ("Left rib fracture.", "Right rib fracture.")
+    ], "both sides are true of that film"

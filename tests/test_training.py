@@ -7,10 +7,18 @@ from small import SMALL, View
 
 from ssacl_lib import losses
 from ssacl_lib.model import SSACLModel
+from ssacl_lib.model.encoder import keep_lowest
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
-from ssacl_lib.training.loop import learning_rate_scale, origin_of, parameter_groups, pretrain, untrained
+from ssacl_lib.training.loop import (
+    learning_rate_scale,
+    origin_of,
+    parameter_groups,
+    pretrain,
+    untrained,
+    wanted_terms,
+)
 from ssacl_lib.training.state import read_progress
 
 
@@ -25,8 +33,12 @@ def studies():
     return View(reports, images)
 
 
-def test_killed_and_resumed_gives_the_same_weights(studies, tmp_path):
-    settings = load_settings("smoke", **SMALL)
+SIDES = {"training.loss_weights.side_exchange": 1.0}
+
+
+@pytest.mark.parametrize("more", [{}, SIDES], ids=["plain", "sides"])
+def test_killed_and_resumed_gives_the_same_weights(more, studies, tmp_path):
+    settings = load_settings("smoke", **SMALL, **more)
     whole = pretrain(settings, tmp_path / "whole", studies, studies, progress=False)
     pretrain(
         settings, tmp_path / "cut", studies, studies, progress=False, stop_after=3
@@ -36,7 +48,7 @@ def test_killed_and_resumed_gives_the_same_weights(studies, tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history.equals(cut.history)
     with pytest.raises(ValueError, match="other settings"):
-        pretrain(load_settings("smoke", **SMALL, seed=1), tmp_path / "cut", studies, studies, progress=False)
+        pretrain(load_settings("smoke", **SMALL, **more, seed=1), tmp_path / "cut", studies, studies, progress=False)
 
 
 def test_a_run_killed_between_two_validations_loses_no_more_than_the_time_between_checkpoints(studies, tmp_path):
@@ -110,6 +122,68 @@ def test_studies_may_bring_their_own_prompts(studies):
     batch = next(batches[step] for step in range(8) if batches[step].prompt_ids.shape[1])
     assert processor.decode_report(batch.prompt_ids[0]) == "Heart size"
     assert batch.leaf_open.nonzero()[:, 1].unique().tolist() == [3]
+
+
+def test_pairs_of_sides_change_nothing_else_of_a_batch(studies):
+    plain, sides = load_settings("smoke", **SMALL), load_settings("smoke", **SMALL, **SIDES)
+    model = untrained(plain, studies)
+    without, with_pairs = (TrainingBatches(s, studies, model.processor, 30) for s in (plain, sides))
+    assert without.pairs is None and without[0].side_ids is None
+    added, drawn = {"side_ids", "side_mask", "paired"}, {}
+    for step in range(6):  # two epochs
+        one, two = without[step].tensors(), with_pairs[step].tensors()
+        assert two.keys() - one.keys() == added
+        assert all(torch.equal(value, two[name]) for name, value in one.items())
+        for place, row in enumerate(with_pairs.indices(step)):
+            texts = [
+                model.processor.text_tokenizer.decode(ids, skip_special_tokens=True) for ids in two["side_ids"][place]
+            ]
+            assert two["paired"][place] == (not studies.reports[row].startswith("No"))
+            pair = [a.lower().rstrip(".") for a in (with_pairs.pairs[row] or [("right", "left")])[0]]
+            assert [text.rstrip(" .") for text in texts] == pair
+            drawn.setdefault(row, []).append(texts)
+    assert all(len(texts) == 2 for texts in drawn.values())
+    later = TrainingBatches(sides, studies, model.processor, 30, start=8)[0]
+    assert all(torch.equal(value, later.tensors()[name]) for name, value in with_pairs[2].tensors().items())
+
+
+def test_another_epoch_draws_another_pair():
+    report = " ".join(
+        f"There is a fracture of the {side} {number} rib."
+        for side in ("right", "left")
+        for number in ("third", "fifth")
+    )
+    view = View([report + " Small right effusion. Left pneumothorax."] * 4, np.zeros((4, 32, 32), np.uint8))
+    settings = load_settings("smoke", **SMALL, **SIDES)
+    batches = TrainingBatches(settings, view, untrained(settings, view).processor, 12)
+    assert [len(pairs) for pairs in batches.pairs] == [2] * 4
+    first = torch.cat([batches[step].side_mask[:, 0].sum(1) for step in range(12)])
+    assert len(first.unique()) == 2 and (first == first[0]).float().mean() < 0.8
+
+
+@pytest.mark.parametrize("attention", ["paper", "release"])
+def test_side_exchange_teaches_films_and_sentences_and_leaves_the_other_terms_alone(attention, studies):
+    settings = load_settings("smoke", **SMALL, **SIDES, **{"model.attention": attention})
+    model = untrained(settings, studies)
+    batch = next(
+        b for b in map(TrainingBatches(settings, studies, model.processor, 9).__getitem__, range(9)) if b.paired.any()
+    )
+    plain = TrainingBatches(settings.changed(**{next(iter(SIDES)): 0.0}), studies, model.processor, 1)[0]
+    with pytest.raises(ValueError, match="no sentences with the side exchanged"):
+        model(plain, terms=("side_exchange",))
+    five, six = model(batch), model(batch, terms=wanted_terms(settings))
+    assert all(torch.equal(six[name], value) for name, value in five.items()) and six.keys() - five.keys() == {
+        "side_exchange"
+    }
+    (alone := model(batch, terms=("side_exchange",))["side_exchange"]).backward()
+    image = model.image_embedding(batch.pixels, keep_lowest(batch.noise, 0.5))
+    own, exchanged = (model.text(batch.side_ids[:, k], batch.side_mask[:, k]) for k in (0, 1))
+    gap = torch.cosine_similarity(image, exchanged) - torch.cosine_similarity(image, own)
+    by_hand = torch.nn.functional.softplus(gap / model.temperature)[batch.paired].mean()
+    torch.testing.assert_close(alone, by_hand)
+    assert torch.equal(alone, six["side_exchange"])
+    taught = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert taught == {"encoder", "text", "image_to_text"}
 
 
 def test_augmentation():

@@ -20,7 +20,7 @@ from ..model.build import load_model
 from ..model.start import local_folder
 from ..record.manifest import atomic_write, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind, sha256_file, sha256_json
-from ..settings import LossWeights, Settings, load_settings
+from ..settings import LossWeights, Settings, load_settings, without_off
 from ..training.batches import TrainingBatches
 from ..training.checkpoints import make_checkpoint, make_start
 from .findings import evaluate_findings, finding_table
@@ -118,7 +118,7 @@ def run_folder(name: str, settings: Settings) -> Path:
     """Where a run lies: named by what it is and by all that decides it, so that no run meets the files of another."""
     start = paths.ROOT / (settings.model.encoder_weights or "") / "encoder.safetensors"
     start_hash = sha256_file(start) if settings.model.encoder_weights and start.is_file() else None
-    decides = [portable_settings(settings), source_for(settings, "train").fingerprint, start_hash]
+    decides = [without_off(portable_settings(settings)), source_for(settings, "train").fingerprint, start_hash]
     return paths.RUNS / "recipe" / f"{name.replace(',', '').replace(' ', '-')}-{sha256_json(decides)[:8]}"
 
 

@@ -20,7 +20,7 @@ from ..datasets.registry import load_evaluation
 from ..model.build import load_model
 from ..model.maps import masked_embeddings, random_keeps, to_image, visibility_effect
 from ..record.manifest import atomic_write, read_json
-from ..settings import Settings, validate_settings
+from ..settings import Settings, settings_of
 from ..training.checkpoints import make_checkpoint, make_start
 from .findings import auc_rows, probabilities_of, reference_of
 from .grounding import score_map
@@ -64,7 +64,7 @@ def start_of(settings: Settings, shipped: str) -> None:
     if (folder / "encoder.safetensors").is_file():
         return
     told = read_json(paths.ROOT / shipped / "manifest.json")["settings"]
-    like = validate_settings(told, "the start's manifest").changed(**{"model.patch_size": settings.model.patch_size})
+    like = settings_of(told).changed(**{"model.patch_size": settings.model.patch_size})
     make_start(like, folder, "ssacl size")
 
 

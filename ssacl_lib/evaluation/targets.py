@@ -1,17 +1,15 @@
 """What phrase grounding asks of each study: the phrases with their masks, and the texts and images of the controls."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..observations import OBSERVATIONS, POSITIVE
+from ..text.sides import swap_side
 
 WHOLE = (slice(None), slice(None))
 """All rows and all columns."""
-
-SIDE = re.compile(r"\b(right|left)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,18 +35,6 @@ class Target:
         """Control -> the text whose map is scored on this target's mask."""
         texts = {"own": self.phrase, "swapped phrase": self.swapped, "swapped side": self.other_side}
         return {control: text for control, text in texts.items() if text}
-
-
-def swap_side(phrase: str) -> str | None:
-    """Exchange right and left, keeping capitals; None if the phrase names no side or both.
-
-    >>> swap_side("Left basal opacity")
-    'Right basal opacity'
-    """
-    if len({word.lower() for word in SIDE.findall(phrase)}) != 1:
-        return None
-    other = {"right": "left", "left": "right", "Right": "Left", "Left": "Right", "RIGHT": "LEFT", "LEFT": "RIGHT"}
-    return SIDE.sub(lambda found: other.get(found.group(), other[found.group().lower()]), phrase)
 
 
 def collect_targets(studies: Sequence, seed: int) -> list[Target]:

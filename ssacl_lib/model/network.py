@@ -190,7 +190,7 @@ class SSACLNetwork(PreTrainedModel):
         restores = "anatomy_reconstruction" in wanted
         masked = nodes = whole = None
         if self.config.attention == "release":
-            if wanted & {"image_reconstruction", "global_contrastive", "report_labels"}:
+            if wanted & {"image_reconstruction", "global_contrastive", "report_labels", "side_exchange"}:
                 masked = self.encoder(batch.pixels, keep)
             if restores:
                 nodes = self.encoder(
@@ -209,8 +209,9 @@ class SSACLNetwork(PreTrainedModel):
     def forward(
         self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1, terms: tuple[str, ...] = TERMS
     ) -> dict[str, torch.Tensor]:
-        """The named terms of one step, unweighted 0-d tensors: the paper's five and, where asked for, report_labels (ours).
+        """The named terms of one step, unweighted 0-d tensors: the paper's five and, where asked for, two of ours.
 
+        Ours are report_labels and side_exchange; the latter needs a batch that has pairs of sentences.
         With several processes the batch is that of this process, and the average of a term over the processes, as of its
         gradient, is the term of all their images together.
         """
@@ -223,6 +224,7 @@ class SSACLNetwork(PreTrainedModel):
             if wanted & {"global_contrastive", "anatomical_consistency"}
             else None
         )
+        image = self.image_to_text(masked.patches).mean(1) if wanted & {"global_contrastive", "side_exchange"} else None
         values = {}
         if "image_reconstruction" in wanted:
             values["image_reconstruction"] = losses.image_reconstruction_loss(
@@ -236,7 +238,7 @@ class SSACLNetwork(PreTrainedModel):
             )
         if "global_contrastive" in wanted:
             values["global_contrastive"] = losses.global_contrastive_loss(
-                self.processes.gather_rows(self.image_to_text(masked.patches).mean(1)),
+                self.processes.gather_rows(image),
                 self.processes.gather_rows(report),
                 self.temperature,
                 self.processes.gather_rows(visible, gradient=False),
@@ -272,7 +274,25 @@ class SSACLNetwork(PreTrainedModel):
                 )
                 / 2
             )
+        if "side_exchange" in wanted:
+            values["side_exchange"] = self.side_exchange(batch, image)
         return values
+
+    def side_exchange(self, batch: Batch, image) -> torch.Tensor:
+        """L_side of the image vectors [B, Dt] of L_cl and the batch's pairs of sentences.
+
+        Raises ValueError where the batch was made without them.
+        """
+        if batch.side_ids is None or batch.side_mask is None or batch.paired is None:
+            raise ValueError(
+                "the batch has no sentences with the side exchanged; give `TrainingBatches` settings in which "
+                "training.loss_weights.side_exchange is not 0"
+            )
+        own, exchanged = (
+            self.text(batch.side_ids.flatten(0, 1), batch.side_mask.flatten(0, 1)).unflatten(0, (-1, 2)).unbind(1)
+        )
+        share = self.processes.share_of_mean(batch.paired.sum().to(image.dtype)).to(self.inverse_temperature.dtype)
+        return share * losses.side_exchange_loss(image, own, exchanged, self.temperature, batch.paired)
 
     def generation_loss(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """L_lm of the hidden states [T, n_embd] before each report token and the tokens [T], some tokens at a time.

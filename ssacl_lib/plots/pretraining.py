@@ -15,6 +15,7 @@ TERMS = {
     "anatomical_consistency": "anatomical consistency $L_{ac}$",
     "report_generation": "report generation $L_{lm}$",
     "report_labels": "findings read in the reports (ours) $L_{labels}$",
+    "side_exchange": "sides exchanged (ours) $L_{side}$",
     "total": "weighted sum",
 }
 """Names of the terms in training histories: in words, and each but the sum with its symbol."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import paths
-from ..settings import Settings
+from ..settings import Settings, without_off
 from .manifest import portable_settings
 from .sources import sha256_json
 
@@ -62,7 +62,7 @@ def spread_file(settings: Settings) -> Path:
 
 def recipe_of(settings: Settings) -> str:
     """Hash of the settings without what varies between the runs (seed, threads) and without what changes no value."""
-    values = portable_settings(settings)
+    values = without_off(portable_settings(settings))
     for name in ("seed", "threads", "deterministic", "out_dir"):
         values.pop(name)
     values["evaluation"].pop("bootstrap")

@@ -21,6 +21,10 @@ from ..model.prompts import open_leaves, prompt_ids
 from ..settings import Settings
 from ..text.entities import positives
 from ..text.sections import shuffle_sentences
+from ..text.sides import side_pairs
+
+NO_PAIR = ("right", "left")
+"""Stands for the two sentences of a study that has none; it counts for nothing."""
 
 
 class TrainingBatches(Dataset):
@@ -54,6 +58,8 @@ class TrainingBatches(Dataset):
         prompts = getattr(studies, "prompts", None)
         self.prompt_ids = prompt_ids(processor, self.findings if prompts is None else prompts)
         self.size = global_size(settings, len(studies), self.ranks)
+        exchanges = settings.training.loss_weights.side_exchange
+        self.pairs = [side_pairs(report) for report in studies.reports] if exchanges else None
 
     def __len__(self) -> int:
         return self.count
@@ -118,7 +124,26 @@ class TrainingBatches(Dataset):
             if leaf_open is None
             else torch.from_numpy(leaf_open[rows]),
             labels=torch.from_numpy(np.asarray(studies.labels[rows], dtype=np.int8)),
+            **self.sides(self.part(epochs), rows),
         )
+
+    def sides(self, epochs: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """A sentence of each study that names one side, and the same with the side exchanged; nothing where no term asks.
+
+        Drawn by numbers of their own, so that masks and sentences of the other terms are the same with and without.
+        """
+        if self.pairs is None:
+            return {}
+        drawn = []
+        for epoch, row in zip(epochs, rows, strict=True):
+            draw = np.random.default_rng([self.settings.seed, 16, epoch, row, int(self.shuffle)])
+            drawn.append(self.pairs[row][draw.integers(len(self.pairs[row]))] if self.pairs[row] else None)
+        ids, mask = self.processor.text([text for pair in drawn for text in pair or NO_PAIR])
+        return {
+            "side_ids": ids.view(len(rows), 2, -1),
+            "side_mask": mask.view(len(rows), 2, -1),
+            "paired": torch.tensor([pair is not None for pair in drawn]),
+        }
 
     def loader(self) -> DataLoader:
         """Batches 0, 1, … in order; where there is a GPU they are prefetched by workers and pinned.

@@ -235,7 +235,7 @@ def freeze_unread(model: SSACLNetwork, batch: Batch, settings: Settings) -> None
     few = Batch(
         **{
             name: value if name.startswith("name_") else value[:2]
-            for name, value in vars(batch).items()
+            for name, value in batch.tensors().items()
             if name != "report_places"
         }
     )
