@@ -197,6 +197,19 @@ def run_recipe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_ablation(arguments: argparse.Namespace) -> int:
+    """ssacl ablation."""
+    from ..evaluation.comparison import measure, missing, planned
+
+    out = str(arguments.out.resolve()) if arguments.out else None
+    settings = load_settings(arguments.profile, seed=arguments.seed, out_dir=out)
+    if not arguments.list:
+        measure(settings, arguments.only, arguments.processes)
+    for run in planned(settings, arguments.only):
+        print(f"{run.name}: {', '.join(f'no {part}' for part in missing(run)) or 'there'}")
+    return 0
+
+
 def run_size(arguments: argparse.Namespace) -> int:
     """ssacl size."""
     from ..evaluation.size import RESULTS, measure_size

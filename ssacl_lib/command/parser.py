@@ -89,6 +89,11 @@ Trains the profile with patches of 12 and of 8 pixels, each from a start of its 
 both on validation studies: findings, masked maps under several numbers of masks and widths of smoothing, images per second.
 Writes data/results/size.csv. About an hour on two cores, most of it the start and the training with small patches. Killed
 and started again, it goes on where it was."""
+ABLATION = """\
+Trains every compared method and every variant of SS-ACL alike (same studies, same start, same number of images), scores each on
+test patients that no choice was made on, and leaves what every study scored in data/results/comparison/PROFILE, from which
+notebook 05 makes its tables. About six hours of one core with the profile cpu, half of it with --processes 2. Stopped and started
+again it goes on, also inside of a training. Trained weights stay below runs/comparison."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
@@ -249,6 +254,16 @@ def _studies(command) -> None:
     size = command("size", "run_size", "how small should a patch be?", SIZE)
     size.add_argument("--profile", default="cpu", help="whose recipe (default cpu)")
     size.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/size.csv)")
+
+    ablation = command("ablation", "run_ablation", "train and score the compared methods and the ablation", ABLATION)
+    ablation.add_argument("--profile", default="cpu", help="whose recipe and studies (default cpu)")
+    ablation.add_argument("--seed", type=int, default=0, help="first training seed, and that of the training studies")
+    ablation.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this method only; may be repeated"
+    )
+    ablation.add_argument("--processes", type=int, default=1, help="so many side by side, one thread each (default 1)")
+    ablation.add_argument("--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)")
+    ablation.add_argument("--list", action="store_true", help="only say what is there and what is missing")
 
     spread = command("spread", "run_spread", "measure how far runs of the same recipe lie apart", SPREAD)
     spread.add_argument("--profile", default="cpu", help="whose runs (default cpu)")

@@ -101,13 +101,20 @@ def wanted_terms(settings: Settings) -> tuple[str, ...]:
 
 
 def pretrain(
-    settings: Settings, out: Path, studies=None, validation=None, progress: bool = True, stop_after: int | None = None
+    settings: Settings,
+    out: Path,
+    studies=None,
+    validation=None,
+    progress: bool = True,
+    stop_after: int | None = None,
+    kind: type[SSACLNetwork] = SSACLNetwork,
 ) -> TrainingResult:
     """Train SS-ACL for `settings.training.images` images and write the model to `out`.
 
     Started by torchrun, all processes train one model; `out` must be a folder that all of them see. Resumes from
     `out/checkpoint.safetensors` if there is one. studies, validation default to the profile's data set; stop_after (steps)
-    ends early and leaves the checkpoint, as a kill would.
+    ends early and leaves the checkpoint, as a kill would. kind: the class of the network, with losses of its own where a
+    compared method is trained (baselines/).
     Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work.
     """
     accelerator = meet_processes(settings)
@@ -116,9 +123,9 @@ def pretrain(
         studies = load_training(settings, "train") if studies is None else studies
         validation = load_training(settings, "validation") if validation is None else validation
         out.mkdir(parents=True, exist_ok=True)
-    origin = origin_of(settings, studies)
+    origin = origin_of(settings, studies, kind)
     seen, history, sums = read_progress(out / "checkpoint.safetensors", origin)
-    model = build_network(settings, train_tokenizer(list(studies.reports))).to(device)
+    model = build_network(settings, train_tokenizer(list(studies.reports)), kind).to(device)
     size = global_size(settings, len(studies), world_size())
     left = max(0, math.ceil((t.images - seen) / size / t.accumulation)) * t.accumulation
     batches = TrainingBatches(settings, studies, model.processor, left, start=seen)
@@ -168,13 +175,14 @@ def pretrain(
     return TrainingResult(out, frame)
 
 
-def origin_of(settings: Settings, studies) -> dict:
+def origin_of(settings: Settings, studies, kind: type[SSACLNetwork] = SSACLNetwork) -> dict:
     """What decides a run: its settings by name, its studies, the weights that it starts from, and the code."""
     told = decides_training(settings)
     texts = [list(studies.reports), np.asarray(studies.labels).tolist()]
     folder = getattr(studies, "folder", None)  # its name says what prepared studies are made of
     told["the studies"] = sha256_json([texts, folder.name if folder else None])
     told["the start"] = start_fingerprint(settings)
+    told["the network"] = f"{kind.__name__} {code_behind(kind.__module__)}"
     told["the code"] = code_behind(__name__)
     return told
 

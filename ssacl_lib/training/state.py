@@ -125,7 +125,7 @@ def save_whole(model: SSACLNetwork, out: Path, history: pd.DataFrame) -> None:
     weights = get_model_state_dict(model, options=WHOLE)
     with first_alone():
         if not rank():
-            whole = SSACLNetwork(model.config)
+            whole = type(model)(model.config)
             whole.load_state_dict(weights)
             whole.processor = model.processor
             save_model(whole, out)
