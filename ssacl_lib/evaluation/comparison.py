@@ -5,7 +5,8 @@ SS-ACL's passes over an image counts once), half as many as the rebuild's own mo
 PATIENTS, a seed that no choice was made on: each run opens that split once. Nothing is tuned per method.
 
 A run leaves `run.json` (settings, seconds, code) and one Parquet per part with what every study scored, in
-`data/results/comparison/PROFILE/METHOD/seed0/` (committed); tables are made from these files alone. Trained weights stay below `runs/comparison`. Killed and started again it goes on: run by run, part by part, and inside a training.
+`data/results/comparison/PROFILE/METHOD/seed0/` (committed); tables are made from these files alone. Trained weights stay below
+`runs/comparison`. Killed and started again it goes on: run by run, part by part, and inside a training.
 Several processes may work at once; each takes the next run that nobody works on.
 """
 
@@ -308,7 +309,12 @@ def score_leaves(run: Run, model, studies: Sequence) -> pd.DataFrame:
 def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
     """As `score_leaves`, for a head that looks (SS-ACL+) fitted on this encoder; on films as they are and moved."""
     shared = SimpleNamespace(settings=run.settings, runs=runs_folder(run.settings) / "shared")
-    fit_look(model, load_training(run.settings, "train"), looking.atlas_of(shared), run.seed)
+    try:
+        atlas = looking.atlas_of(shared)
+    except ValueError as error:
+        print(f"{run.name}: no head that looks: {error}")
+        return pd.DataFrame(columns=["study", "films", *NODE_SCORES, "map"])
+    fit_look(model, load_training(run.settings, "train"), atlas, run.seed)
     moved = looking.MovedStudies(studies, PATIENTS)
     frames = [
         looking.score_looks(run.name, model, films, seen)
