@@ -26,9 +26,9 @@ class Method:
     """One row of the comparison.
 
     says: what it is, in half a sentence. group: of GROUPS; a central one is trained with several seeds. changes: settings that
-    differ from the profile's, by dotted name. kind: the network in training; scored with: the class that answers. parts: what it
-    is asked, of PARTS. variant: under which prompts it writes its reports (evaluation/prompting.py). ours: a variant of
-    SS-ACL, so never its "best rival". trained: False for what is there before any training. pairs: makes the training studies.
+    differ from the profile's, by dotted name. kind: the network in training. parts: what it is asked, of PARTS. variant: under
+    which prompts it writes its reports (evaluation/prompting.py). ours: a variant of SS-ACL, so never its "best rival".
+    annotated: it needs boxes or masks. trained: False for what is there before any training. pairs: makes the training studies.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Method:
     parts: tuple[str, ...] = (FINDINGS, PHRASES, LEAVES)
     variant: str = "with prompts"
     ours: bool = False
+    annotated: bool = False
     trained: bool = True
     pairs: Callable | None = None
 

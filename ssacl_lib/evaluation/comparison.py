@@ -151,6 +151,7 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) ->
     command += [word for name in only for word in ("--only", name)]
     command += ["--out", str(settings.figures)] if settings.out_dir else []
     others = [subprocess.Popen(command) for _ in range(processes - 1)]
+    write_references(settings)
     try:
         before = torch.get_num_threads()
         threads.apply(1, settings.deterministic)
@@ -223,6 +224,16 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     small = {name: np.float32 for name, kind in frame.dtypes.items() if kind == np.float64}
     with atomic_write(path, "wb") as handle:
         frame.astype(small).to_parquet(handle, index=False, compression="zstd")
+
+
+def write_references(settings: Settings) -> None:
+    """What the reports are compared with, once for all runs: study, reference, labels (14 codes)."""
+    path, studies = results_folder(settings) / "references.parquet", test_studies(settings)
+    labels = [np.asarray(study.labels, np.int8) for study in studies]
+    columns = {"study": [study.study_id for study in studies], "reference": [study.report for study in studies]}
+    frame = pd.DataFrame({**columns, "labels": labels})
+    if not path.is_file() or not pd.read_parquet(path)["reference"].equals(frame["reference"]):
+        write_parquet(path, frame)
 
 
 def test_studies(settings: Settings) -> list:

@@ -23,7 +23,8 @@ def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFra
         run: has `.tables`, a folder, `.record(path)` and `.settings`.
         frame: long form, one row per number: any columns, then method, metric, value, low, high, n, seed; its intervals are
             over studies, and here those of rows that were trained in this rebuild become intervals over studies and runs
-            (`with_runs`). A number that could not be computed is NaN in value, low and high; the caption says why.
+            (`with_runs`), unless the frame brings a column `runs`. A number that could not be computed is NaN in value, low
+            and high; the caption says why.
         name: file name without ending.
         caption: opens with the message of the table.
 
@@ -33,7 +34,8 @@ def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFra
     Raises:
         ValueError: columns or caption missing, an estimate without interval, n or seed, or two rows for one number.
     """
-    table = with_runs(_checked(frame, name), name, run.settings)
+    checked = _checked(frame, name)
+    table = checked if "runs" in frame else with_runs(checked, name, run.settings)
     table = table[[*(column for column in table if column not in WRITTEN), *WRITTEN]]
     if not caption.strip():
         raise ValueError(f"table {name!r} has no caption, expected a sentence that opens with its message")

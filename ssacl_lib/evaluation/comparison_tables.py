@@ -1,0 +1,281 @@
+"""From the Parquets of `ssacl ablation` to tables: every method's numbers, and SS-ACL's margins over its best rival.
+
+All methods are scored on the same studies, and the same seed draws the same studies for all: one matrix says how often each
+study is drawn, every number is computed under each draw, and a difference or a ratio of two methods is taken draw by draw, so
+it is paired. A method with several training seeds is their mean; its interval is that over studies and, in squares, what k
+trainings say of another one: t_(k-1) s / sqrt(k), s their standard deviation. With one seed that part is unknown, and the column
+`runs` says 1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import paths
+from ..baselines.registry import FINDINGS, LEAVES, METHODS, PHRASES, PLUS, REPORTS, SSACL, Method
+from ..metrics.clinical import positive_labels
+from ..metrics.intervals import percentile_interval, resampled_counts, sums_by_group, weighted_auc
+from ..metrics.lexical import bleu_counts, bleu_of_counts, score_reports
+from ..record.sources import code_behind, sha256_file
+from ..record.spread import student_quantile
+from ..settings import Settings
+from .comparison import PATIENTS, Run, missing, planned, results_folder
+from .reports import _NoMeteor as NoMeteor
+from .results import cached
+
+COLUMNS = ("group", "part", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed", "file")
+KEY = ["part", "detail", "metric"]
+
+LEXICAL = ("bleu4", "rouge_l", "cider")
+CLINICAL = {"micro_f1_positive": "micro_f1_13", "micro_f1_uncertain_positive": "micro_f1_13_uncertain_as_positive"}
+GROUNDING = ("cnr", "miou", "pointing")
+MAP_NAMES = {"": "similarity map", "_masked": "masked map"}
+"""Ending of a margin's name -> the kind of map. The paper does not say how its maps are made; both are stated."""
+
+PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
+"""The paper's claims over the best other method (abstract), relative: cited, not measured here."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Numbers of one method under the data as they are (first column) and under every draw of studies.
+
+    draws: (part, detail, metric) -> [seeds, 1 + resamples]. n: the same keys -> number of studies. files: part -> file.
+    """
+
+    method: Method
+    draws: dict[tuple[str, str, str], np.ndarray]
+    n: dict[tuple[str, str, str], int]
+    files: dict[str, str]
+
+
+def scored_runs(settings: Settings) -> list[Run]:
+    """The runs that are there, in the order of METHODS and seeds."""
+    there = [run for run in planned(settings) if not missing(run)]
+    order = [method.name for method in METHODS]
+    return sorted(there, key=lambda run: (order.index(run.method.name), run.seed))
+
+
+def all_scores(settings: Settings) -> list[Scores]:
+    """`Scores` of every method that has a finished run."""
+    runs = scored_runs(settings)
+    found = []
+    for method in METHODS:
+        members = [run for run in runs if run.method == method]
+        if members:
+            found.append(scores_of(method, members, settings))
+    return found
+
+
+def scores_of(method: Method, runs: list[Run], settings: Settings) -> Scores:
+    """Collect the seeds of a method; their draws are of the same studies."""
+    draws: dict = {}
+    n: dict = {}
+    for run in runs:
+        for part in method.parts:
+            frame = resampled(run, part, settings)
+            for key, row in frame.groupby(KEY, sort=False):
+                draws.setdefault(key, []).append(np.array(row["draws"].iloc[0]))
+                n[key] = int(row["n"].iloc[0])
+    folder = runs[0].folder.parent
+    files = {part: _shown(folder / "seed*" / f"{part}.parquet") for part in method.parts}
+    return Scores(method, {key: np.stack(rows) for key, rows in draws.items()}, n, files)
+
+
+def _shown(path: Path) -> str:
+    """A path as a table shows it: from the repository's root where it lies there."""
+    return path.relative_to(paths.ROOT).as_posix() if path.is_relative_to(paths.ROOT) else path.as_posix()
+
+
+def resampled(run: Run, part: str, settings: Settings) -> pd.DataFrame:
+    """One row per number of a run's part: part, detail, metric, n, draws [1 + resamples]; cached."""
+    path = run.folder / f"{part}.parquet"
+    resamples = settings.evaluation.bootstrap
+    key = {"file": sha256_file(path), "bootstrap": resamples, "code": code_behind(__name__)}
+    if part == REPORTS:
+        key["references"] = sha256_file(results_folder(settings) / "references.parquet")
+
+    def compute() -> pd.DataFrame:
+        frame = pd.read_parquet(path)
+        rows = [
+            {"part": part, "detail": detail, "metric": metric, "n": n, "draws": list(map(float, draws))}
+            for detail, metric, n, draws in NUMBERS[part](frame, resamples, settings)
+        ]
+        return pd.DataFrame(rows, columns=["part", "detail", "metric", "n", "draws"])
+
+    return cached(settings.runs / "evaluation", f"{part} of {run.method.slug} seed {run.seed}", key, compute)
+
+
+def weights(studies: int, resamples: int) -> np.ndarray:
+    """How often each study counts: [1 + resamples, studies], the first row once each; the same for every method."""
+    return np.vstack([np.ones(studies), resampled_counts(studies, resamples, PATIENTS)])
+
+
+def finding_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
+    """Mean over the findings of the AUC."""
+    wide = frame.pivot(index="study", columns="finding", values=["probability", "present"]).sort_index()
+    scores, present = (wide[name].to_numpy(float) for name in ("probability", "present"))
+    drawn = weights(len(wide), resamples)
+    areas = np.array([weighted_auc(s, p > 0.5, drawn) for s, p in zip(scores.T, present.T, strict=True)])
+    yield "mean of findings", "auc", len(wide), np.nanmean(areas, axis=0)
+
+
+def phrase_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
+    """Means over phrases per map: scores of the own phrase, of the other side, and own minus a swapped phrase."""
+    for kind, of_kind in frame.groupby("map", sort=False):
+        wide = of_kind.pivot_table(
+            index=["study", "finding", "phrase"], columns="control", values=list(GROUNDING), sort=True
+        )
+        columns = {metric: wide[metric]["own"] for metric in GROUNDING}
+        if "swapped phrase" in wide["cnr"]:
+            columns["cnr_own_minus_swapped"] = wide["cnr"]["own"] - wide["cnr"]["swapped phrase"]
+        if "swapped side" in wide["pointing"]:
+            sided = wide["pointing"]["swapped side"].notna()
+            columns["pointing_sided"] = wide["pointing"]["own"].where(sided)
+            columns["pointing_swapped_side"] = wide["pointing"]["swapped side"]
+        yield from _means(f"{kind} map", pd.DataFrame(columns), wide.index.get_level_values("study"), resamples)
+
+
+def leaf_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
+    """Means over studies of the means over leaves, per kind of film."""
+    for films, of_films in frame.sort_values("study").groupby("films", sort=True):
+        columns = of_films[["pointing", "cnr"]]
+        yield from _means(f"films {films}", columns, of_films["study"], resamples)
+
+
+def _means(detail: str, columns: pd.DataFrame, studies, resamples: int):
+    sums, numbers = sums_by_group(columns.to_numpy(float), list(studies))
+    drawn = weights(len(sums), resamples)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        draws = (drawn @ sums) / (drawn @ numbers)
+    for place, metric in enumerate(columns):
+        yield detail, metric, int(numbers[:, place].sum()), draws[:, place]
+
+
+def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
+    """Lexical metrics on our tokens, and micro F1 of 13 and 14 observations in both conventions."""
+    told = pd.read_parquet(results_folder(settings) / "references.parquet").set_index("study")
+    frame = frame.sort_values("study")
+    told = told.loc[frame["study"]]
+    texts = list(frame["generated"]), list(told["reference"])
+    drawn = weights(len(frame), resamples)
+    detail, count = "reports", len(frame)
+    yield detail, "bleu4", count, bleu_of_counts(drawn @ bleu_counts(*texts))[:, 3]
+    per_study = score_reports(*texts, meteor=NoMeteor()).per_study
+    for metric in ("rouge_l", "cider"):
+        yield detail, metric, count, drawn @ per_study[metric].to_numpy(float) / count
+    for ending, wide in (("", False), ("_uncertain_as_positive", True)):
+        said = positive_labels(np.stack(frame["generated_labels"]), wide)
+        true = positive_labels(np.stack(told["labels"]), wide)
+        for name, first in (("micro_f1_13", 1), ("micro_f1_14", 0)):
+            counts = [(said & true)[:, first:].sum(1), said[:, first:].sum(1) + true[:, first:].sum(1)]
+            hits, both = (drawn @ np.stack(counts, axis=1).astype(float)).T
+            yield detail, name + ending, count, 2 * hits / np.maximum(both, 1)
+
+
+NUMBERS: dict[str, Callable] = {
+    FINDINGS: finding_numbers,
+    PHRASES: phrase_numbers,
+    LEAVES: leaf_numbers,
+    PLUS: leaf_numbers,
+    REPORTS: report_numbers,
+}
+
+
+def interval(draws: np.ndarray) -> tuple[float, float, float]:
+    """Mean over seeds with its interval over studies and seeds: draws [seeds, 1 + resamples]; see the module's text."""
+    mean = draws.mean(0)
+    value, low, high = percentile_interval(float(mean[0]), mean[1:])
+    if len(draws) > 1:
+        seeds = student_quantile(len(draws)) * draws[:, 0].std(ddof=1) / np.sqrt(len(draws))
+        low, high = value - np.hypot(value - low, seeds), value + np.hypot(high - value, seeds)
+    return value, float(low), float(high)
+
+
+def comparison_table(scores: list[Scores]) -> pd.DataFrame:
+    """Every number of every method: the columns of COLUMNS; `runs` counts training seeds."""
+    rows = []
+    for own in scores:
+        for (part, detail, metric), draws in own.draws.items():
+            value, low, high = interval(draws)
+            rows.append(
+                {
+                    "group": own.method.group,
+                    "part": part,
+                    "detail": detail,
+                    "method": own.method.name,
+                    "metric": metric,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "n": own.n[part, detail, metric],
+                    "runs": len(draws),
+                    "seed": PATIENTS,
+                    "file": own.files[part],
+                }
+            )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def margins(scores: list[Scores]) -> pd.DataFrame:
+    """Relative margin of SS-ACL over its best rival, per claim and metric, as fractions.
+
+    Columns: claim, metric, margin, low, high, method, best_baseline, n, seeds. The best rival is the best method on the same
+    studies that is no variant of SS-ACL (chosen after the fact, which is in its favour). lexical, mean_relative: mean of the
+    relative margins of BLEU-4, ROUGE-L and CIDEr, each over its own best rival. Intervals over studies are paired; those of seeds
+    are of the margin, seed by seed where both have as many.
+    """
+    own = next((entry for entry in scores if entry.method.name == SSACL), None)
+    rows: list[dict] = []
+    if own is None:
+        return pd.DataFrame(
+            columns=["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"]
+        )
+
+    def add(claim: str, name: str, keys: list[tuple[str, str, str]]) -> None:
+        found = [best_rival(scores, key) for key in keys]
+        if not all(key in own.draws for key in keys) or not all(found):
+            return
+        parts = [relative(own.draws[key], rival.draws[key]) for key, rival in zip(keys, found, strict=True)]
+        draws = np.mean(parts, axis=0)
+        value, low, high = interval(draws)
+        names = list(dict.fromkeys(rival.method.name for rival in found))
+        rows.append(
+            {
+                "claim": claim,
+                "metric": name,
+                "margin": value,
+                "low": low,
+                "high": high,
+                "method": SSACL,
+                "best_baseline": "; ".join(names),
+                "n": own.n[keys[0]],
+                "seeds": len(draws),
+            }
+        )
+
+    add("lexical", "mean_relative", [(REPORTS, "reports", metric) for metric in LEXICAL])
+    for metric in LEXICAL:
+        add("lexical", metric, [(REPORTS, "reports", metric)])
+    for name, metric in CLINICAL.items():
+        add("clinical", name, [(REPORTS, "reports", metric)])
+    for ending, detail in MAP_NAMES.items():
+        for metric in GROUNDING:
+            add("grounding", metric + ending, [(PHRASES, detail, metric)])
+    return pd.DataFrame(rows)
+
+
+def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None:
+    """The method with the highest number that is annotation-free and no variant of SS-ACL; None where there is none."""
+    rivals = [entry for entry in scores if key in entry.draws and not entry.method.ours and not entry.method.annotated]
+    return max(rivals, key=lambda entry: entry.draws[key][:, 0].mean(), default=None)
+
+
+def relative(own: np.ndarray, rival: np.ndarray) -> np.ndarray:
+    """own / rival - 1 per draw: [seeds, 1 + resamples]; rivals of other seeds are averaged where the numbers differ."""
+    rival = rival if len(rival) == len(own) else np.broadcast_to(rival.mean(0), own.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (own - rival) / np.abs(rival)
