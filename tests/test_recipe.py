@@ -28,7 +28,7 @@ def test_only_variants_that_differ_count():
         "no start" not in smoke and "temperature 0.03" not in smoke
     )  # smoke has neither start nor another temperature
     assert smoke["linear patch stem, no start"] == {"model.stem": "patch"} and plain.model.stem != "patch"
-    assert "linear patch stem, no start" not in recipe.variants("gpu")
+    assert "linear patch stem, no start" not in recipe.variants("paper")
     assert all(len(changes) == 1 for name, changes in smoke.items() if name != PLAIN)
 
 

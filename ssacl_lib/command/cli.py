@@ -4,14 +4,14 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
 
 from .. import paths
 from ..settings import Settings, load_settings
-from .parser import build_parser
+from .parser import MAE_ONLY, build_parser
 
 QUIET = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 """Variables that keep the libraries' own progress bars (of loading a file) away from ours."""
@@ -148,10 +148,24 @@ def run_pretrain(arguments: argparse.Namespace) -> int:
 
 
 def run_pretrain_mae(arguments: argparse.Namespace) -> int:
-    """ssacl pretrain-mae and ssacl pretrain-start: the two differ in their terms only."""
-    settings = _settings(arguments, **{**arguments.fixed, **dict(parse_override(text) for text in arguments.set)})
+    """ssacl pretrain-mae."""
+    return _make_start(arguments, lambda settings: MAE_ONLY)
+
+
+def run_pretrain_start(arguments: argparse.Namespace) -> int:
+    """ssacl pretrain-start."""
+    from ..training.checkpoints import start_changes
+
+    return _make_start(arguments, start_changes)
+
+
+def _make_start(arguments: argparse.Namespace, changes: Callable[[Settings], dict]) -> int:
+    """Make a start by the settings that `changes` names, and by those of --set before them."""
     from ..training.checkpoints import make_start
 
+    given = dict(parse_override(text) for text in arguments.set)
+    settings = _settings(arguments, **given)
+    settings = settings.changed(**{**changes(settings), **given})
     folder = make_start(settings, arguments.out, _retype(arguments.name, arguments))
     print(f"encoder: {folder}; train from it with --set model.encoder_weights={folder}")
     return 0

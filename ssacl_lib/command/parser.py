@@ -52,7 +52,8 @@ encoder is a start for `ssacl pretrain` (setting model.encoder_weights)."""
 PRETRAIN_START = """\
 The same loop with two terms alone: the global contrast, and the findings that the labeler reads in the training reports
 (ours, not the paper's; no annotation is used). A start for small budgets: a training that names it takes the encoder alone;
-the text encoder lies beside it, so that the start itself can be measured on phrases."""
+the text encoder lies beside it, so that the start itself can be measured on phrases. It sees 4,000 batches, of the profile's
+size, unless --set training.images says otherwise; a profile that names a start below runs/ makes it so where it is missing."""
 
 CONVERT_RELEASE = """\
 Reads the authors' checkpoint (the file that their training saves; nothing in it is executed), renames every tensor, and
@@ -101,12 +102,6 @@ models stay under runs/recipe. Killed and started again, it goes on where it was
 
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
 MAE_ONLY["model.encoder_weights"] = None
-START = {
-    **{f"training.loss_weights.{name}": 0.0 for name in LossWeights.model_fields},
-    "model.encoder_weights": None,
-    "training.loss_weights.report_labels": 1.0,
-    "training.loss_weights.global_contrastive": 1.0,
-}
 
 DATASETS = "phantom (default), or another data set of data/README.md"
 
@@ -191,7 +186,7 @@ def _training(command) -> None:
     pretrain.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
     mae = command("pretrain-mae", "run_pretrain_mae", "train a masked autoencoder as a start", PRETRAIN_MAE)
     start = command(
-        "pretrain-start", "run_pretrain_mae", "train an encoder as a start, by report labels", PRETRAIN_START
+        "pretrain-start", "run_pretrain_start", "train an encoder as a start, by report labels", PRETRAIN_START
     )
     plus = command("plus", "run_plus", "give a checkpoint a head that looks (SS-ACL+)", PLUS)
     plus.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
@@ -199,8 +194,6 @@ def _training(command) -> None:
     plus.add_argument("--seed", type=int, default=0, help="of studies, poses and the head (default 0)")
     plus.add_argument("--half", action="store_true", help="write the weights in half precision: half the file")
     plus.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
-    mae.set_defaults(fixed=MAE_ONLY)
-    start.set_defaults(fixed=START)
     for added in (pretrain, mae, start):
         added.add_argument("--profile", default="cpu", help="where the settings come from (default cpu)")
         added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the checkpoint")

@@ -25,6 +25,7 @@ from ..record.sources import (
     sha256_json,
 )
 from ..record.spread import spread_file
+from ..record.starts import made_here, to_be_made
 from ..settings import Settings
 from ..threads import SAME_KERNELS
 from .links import move_notebook
@@ -100,9 +101,12 @@ def select_stages(only: Sequence[str]) -> list[Stage]:
 
 # ---- keys
 def _inputs(settings: Settings) -> dict[str, str]:
-    """Hashes of what comes from outside of the library: what is shipped beside it, and the data that the user brings."""
+    """Hashes of what comes from outside of the library: what is shipped beside it, and the data that the user brings.
+
+    A start below runs/ is none: a stage makes it from the settings.
+    """
     inputs = {"shipped checkpoints": folder_fingerprint(paths.CHECKPOINTS)}
-    if settings.model.encoder_weights:
+    if settings.model.encoder_weights and not made_here(settings.model.encoder_weights):
         inputs["start checkpoint"] = folder_fingerprint(paths.ROOT / settings.model.encoder_weights)
     if (data := outside_data(settings)) is not None:
         inputs["data"] = data
@@ -138,6 +142,7 @@ def is_done(stage: Stage, settings: Settings) -> bool:
     return (
         read_json(_note(stage, settings)).get("key") == stage_key(stage, settings) == recorded.get("key")
         and all((settings.runs / name).exists() for name in stage.keeps)
+        and not (stage.keeps and to_be_made(settings.model.encoder_weights))
         and not any(line.startswith(f"{stage.name}:") for line in output_problems(settings.figures))
     )
 

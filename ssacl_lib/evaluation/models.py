@@ -2,7 +2,8 @@
 
 untrained   the same architecture with random weights, and a head fitted on its random features like everybody's
 start       the encoder from which this run trains on (settings.model.encoder_weights) and the text side that it learnt
-            with, with a head of its own: what was there before the five losses. Left out where training starts at random
+            with, with a head of its own: what was there before the five losses. Left out where training starts at random,
+            and where a notebook is opened before the start is made
 this run    trained by notebook 02 in this rebuild
 shipped     the checkpoint that comes with the repository; left out where it is missing or takes another image size
 
@@ -25,6 +26,7 @@ from ..model.start import load_text_side, start_tokenizer
 from ..record.kept import keep, made_from
 from ..record.manifest import REBUILD_VARIABLE, require_stage
 from ..record.sources import sha256_json
+from ..record.starts import to_be_made
 from ..settings import Settings, load_settings
 from ..training import checkpoints
 from ..training.head import fit_head
@@ -37,8 +39,9 @@ STAGE = "02_pretraining"
 def pretrained(run) -> TrainingResult:
     """The model of this run, pretrained by its settings and with a fitted head; one that is there already is read.
 
-    run: has `.settings` and `.runs`. A training that was killed goes on.
+    run: has `.settings` and `.runs`. A training that was killed goes on. A start below runs/ that is not there is made first.
     """
+    checkpoints.ensure_start(run.settings)
     parts = checkpoints.made_from(run.settings)
     folder = _found(run, "model", parts) or keep(
         Path(run.runs) / "model", parts, lambda out: checkpoints.make_checkpoint(run.settings, out)
@@ -64,7 +67,7 @@ def evaluation_models(run, heads: bool = True) -> dict:
     trained = load_model(folder, device)
     words = trained.processor.language_tokenizer if settings.model.text_weights else trained.processor.text_tokenizer
     models = {"untrained": untrained_model(run, words, device, heads)}
-    if settings.model.encoder_weights:
+    if settings.model.encoder_weights and not to_be_made(settings.model.encoder_weights):
         models[START] = start_model(run, words, device, heads)
     models["this run"] = trained
     shipped = shipped_checkpoint(settings)
@@ -154,6 +157,8 @@ def small_model(run) -> Path:
             "data.validation_studies": min(data.validation_studies, few.data.validation_studies),
         }
     )
+    if to_be_made(small.model.encoder_weights):  # longer than all the rest
+        small = small.changed(**{"model.encoder_weights": None})
     parts = checkpoints.made_from(small)
     return keep(Path(run.runs) / "small_model", parts, lambda out: checkpoints.make_checkpoint(small, out))
 

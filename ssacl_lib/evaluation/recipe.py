@@ -17,12 +17,12 @@ import torch
 from .. import paths
 from ..datasets.registry import load_evaluation, load_training, source_for
 from ..model.build import load_model
-from ..model.start import local_folder
 from ..record.manifest import atomic_write, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind, sha256_file, sha256_json
+from ..record.starts import local_folder
 from ..settings import LossWeights, Settings, load_settings, without_off
 from ..training.batches import TrainingBatches
-from ..training.checkpoints import make_checkpoint, make_start
+from ..training.checkpoints import ensure_start, make_checkpoint, make_start
 from .findings import evaluate_findings, finding_table
 from .grounding import MAPS, evaluate_phrases, phrase_table
 from .inputs import device_of
@@ -72,6 +72,7 @@ def measure_recipe(
     for name in only:
         if name not in known:
             raise ValueError(f"no variant {name!r} of the profile {profile}; there are: {'; '.join(known)}")
+    ensure_start(load_settings(profile))
     if start := load_settings(profile).model.encoder_weights:
         local_folder(start)
     for name in only or known:

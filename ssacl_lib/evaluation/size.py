@@ -20,8 +20,8 @@ from ..datasets.registry import load_evaluation
 from ..model.build import load_model
 from ..model.maps import masked_embeddings, random_keeps, to_image, visibility_effect
 from ..record.manifest import atomic_write, read_json
-from ..settings import Settings, settings_of
-from ..training.checkpoints import make_checkpoint, make_start
+from ..settings import Settings
+from ..training.checkpoints import make_checkpoint
 from .findings import auc_rows, probabilities_of, reference_of
 from .grounding import score_map
 from .inputs import device_of, pixels_of
@@ -39,7 +39,7 @@ COLUMNS = ("patch", "images", "about", "masks", "smoothing", "finding", "control
 def measure_size(settings: Settings, patches: Sequence[int] = PATCHES, out: Path | None = None) -> pd.DataFrame:
     """Make the starts and the models that are not there, score them, and write the table (default `data/results/size.csv`).
 
-    settings: a profile's, whose start says how starts are made. Killed and started again, it goes on where it was.
+    settings: a profile's. Killed and started again, it goes on where it was.
     Columns: patch (pixels), images (of the training after the start), about ("findings" | "masked maps" | "speed"), masks (K),
     smoothing (pixels), finding, control, method, metric, value, low, high, n, seed.
     """
@@ -58,19 +58,8 @@ def size_settings(settings: Settings, patch: int) -> Settings:
     return settings.changed(**{"model.patch_size": patch, "model.encoder_weights": start})
 
 
-def start_of(settings: Settings, shipped: str) -> None:
-    """Make the start of the settings as the shipped one was made, unless it is there."""
-    folder = paths.ROOT / str(settings.model.encoder_weights)
-    if (folder / "encoder.safetensors").is_file():
-        return
-    told = read_json(paths.ROOT / shipped / "manifest.json")["settings"]
-    like = settings_of(told).changed(**{"model.patch_size": settings.model.patch_size})
-    make_start(like, folder, "ssacl size")
-
-
 def scored(settings: Settings) -> pd.DataFrame:
-    """Train by the settings (or find what was trained) and score on validation studies."""
-    start_of(settings, "data/checkpoints/start-cpu")
+    """Train by the settings, from a start that is made like the shipped one (or find both), and score on validation studies."""
     folder = paths.RUNS / "size" / f"model-{settings.model.patch_size}-{settings.training.images}"
     make_checkpoint(settings, folder, "ssacl size")
     model = load_model(folder, device_of(settings))

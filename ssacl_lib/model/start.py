@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, ViTMAEModel
 from transformers.utils import logging
 
 from .. import paths
+from ..record.starts import local_folder
 from ..settings import Settings
 from .config import SSACLConfig
 from .language import load_pretrained_language, pretrained_language_config
@@ -159,23 +160,6 @@ def _fitting(wanted: dict, source: dict, name: str, sizes: str) -> dict[str, tor
             f"check model.{sizes} and data.image_size"
         )
     return {key: source[key].to(tensor.dtype) for key, tensor in wanted.items()}
-
-
-def local_folder(name_or_path: str) -> Path | None:
-    """The folder behind a path (seen from here or from the repository's root), or None for the name of a hub model.
-
-    Raises:
-        FileNotFoundError: it reads like a path, and there is no such folder.
-    """
-    for folder in (Path(name_or_path), paths.ROOT / name_or_path):
-        if folder.is_dir():
-            return folder.resolve()
-    if name_or_path.startswith((".", "/", "data/")):
-        raise FileNotFoundError(
-            f"{name_or_path}: no such folder; make a start with `ssacl pretrain-start --profile cpu --out "
-            f"{name_or_path}`, or set model.encoder_weights to null for random weights"
-        )
-    return None
 
 
 def mae_encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from .. import paths
 from ..evaluation.models import shipped_checkpoint
 from ..plots.pretraining import TERMS
 from ..record.manifest import read_json
+from ..record.starts import local_folder
 from ..settings import Settings
 from .grounding_words import listed
 
@@ -61,7 +61,8 @@ def start_words(settings: Settings, findings: pd.DataFrame) -> Markdown:
     name = settings.model.encoder_weights
     if not name:
         return Markdown("This profile trains from random weights.")
-    told = read_json(paths.ROOT / name / "manifest.json").get("settings", {}).get("training", {})
+    folder = local_folder(name)
+    told = read_json(folder / "manifest.json").get("settings", {}).get("training", {}) if folder else {}
     words = f"This profile does not train from scratch: it goes on from the encoder `{name}`"
     if told:
         labels = (

