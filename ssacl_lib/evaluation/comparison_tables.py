@@ -21,7 +21,7 @@ from ..metrics.intervals import percentile_interval, resampled_counts, sums_by_g
 from ..metrics.lexical import bleu_counts, bleu_of_counts, score_reports
 from ..record.sources import code_behind, sha256_file
 from ..record.spread import student_quantile
-from ..settings import Settings
+from ..settings import Settings, load_settings
 from .comparison import PATIENTS, Run, missing, planned, results_folder
 from .reports import _NoMeteor as NoMeteor
 from .results import cached
@@ -59,27 +59,27 @@ def scored_runs(settings: Settings) -> list[Run]:
     return sorted(there, key=lambda run: (order.index(run.method.name), run.seed))
 
 
-def all_scores(settings: Settings) -> list[Scores]:
-    """`Scores` of every method that has a finished run."""
+def all_scores(settings: Settings, cache: Path) -> list[Scores]:
+    """`Scores` of every method that has a finished run, in the order of METHODS; cache: a folder for the draws."""
     runs = scored_runs(settings)
     found = []
     for method in METHODS:
         members = [run for run in runs if run.method == method]
         if members:
-            found.append(scores_of(method, members, settings))
+            found.append(scores_of(method, members, cache))
     return found
 
 
-def scores_of(method: Method, runs: list[Run], settings: Settings) -> Scores:
+def scores_of(method: Method, runs: list[Run], cache: Path) -> Scores:
     """Collect the seeds of a method; their draws are of the same studies."""
     draws: dict = {}
     n: dict = {}
     for run in runs:
         for part in method.parts:
-            frame = resampled(run, part, settings)
-            for key, row in frame.groupby(KEY, sort=False):
-                draws.setdefault(key, []).append(np.array(row["draws"].iloc[0]))
-                n[key] = int(row["n"].iloc[0])
+            for row in resampled(run, part, cache).to_dict("records"):
+                key = (row["part"], row["detail"], row["metric"])
+                draws.setdefault(key, []).append(np.array(row["draws"]))
+                n[key] = int(row["n"])
     folder = runs[0].folder.parent
     files = {part: _shown(folder / "seed*" / f"{part}.parquet") for part in method.parts}
     return Scores(method, {key: np.stack(rows) for key, rows in draws.items()}, n, files)
@@ -90,23 +90,21 @@ def _shown(path: Path) -> str:
     return path.relative_to(paths.ROOT).as_posix() if path.is_relative_to(paths.ROOT) else path.as_posix()
 
 
-def resampled(run: Run, part: str, settings: Settings) -> pd.DataFrame:
-    """One row per number of a run's part: part, detail, metric, n, draws [1 + resamples]; cached."""
-    path = run.folder / f"{part}.parquet"
-    resamples = settings.evaluation.bootstrap
+def resampled(run: Run, part: str, cache: Path) -> pd.DataFrame:
+    """One row per number of a run's part: part, detail, metric, n, draws [1 + resamples]; cached in a folder."""
+    path, resamples = run.folder / f"{part}.parquet", run.settings.evaluation.bootstrap
     key = {"file": sha256_file(path), "bootstrap": resamples, "code": code_behind(__name__)}
     if part == REPORTS:
-        key["references"] = sha256_file(results_folder(settings) / "references.parquet")
+        key["references"] = sha256_file(results_folder(run.settings) / "references.parquet")
 
     def compute() -> pd.DataFrame:
-        frame = pd.read_parquet(path)
         rows = [
             {"part": part, "detail": detail, "metric": metric, "n": n, "draws": list(map(float, draws))}
-            for detail, metric, n, draws in NUMBERS[part](frame, resamples, settings)
+            for detail, metric, n, draws in NUMBERS[part](pd.read_parquet(path), resamples, run.settings)
         ]
         return pd.DataFrame(rows, columns=["part", "detail", "metric", "n", "draws"])
 
-    return cached(settings.runs / "evaluation", f"{part} of {run.method.slug} seed {run.seed}", key, compute)
+    return cached(cache, f"{part} of {run.method.slug} seed {run.seed}", key, compute)
 
 
 def weights(studies: int, resamples: int) -> np.ndarray:
@@ -279,3 +277,94 @@ def relative(own: np.ndarray, rival: np.ndarray) -> np.ndarray:
     rival = rival if len(rival) == len(own) else np.broadcast_to(rival.mean(0), own.shape)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (own - rival) / np.abs(rival)
+
+
+def ablation_table(scores: list[Scores]) -> pd.DataFrame:
+    """Every variant of SS-ACL minus SS-ACL, on the same studies: part, detail, method, metric, value, low, high, n, runs, seed.
+
+    SS-ACL is the mean of its k seeds and the variant one run. The interval asks whether the variant could be one more run of
+    SS-ACL: over studies (paired, draw by draw) and, in squares, t_(k-1) s sqrt(1 + 1/k) of SS-ACL's own seeds. `runs` is k;
+    where k is 1 the interval knows the studies alone.
+    """
+    own = next((entry for entry in scores if entry.method.name == SSACL), None)
+    rows = []
+    for entry in scores if own else ():
+        if not entry.method.ours or entry is own:
+            continue
+        for key in entry.draws.keys() & own.draws.keys():
+            value, low, high = beside(entry.draws[key], own.draws[key])
+            about = {**dict(zip(KEY, key, strict=True)), "method": entry.method.name}
+            told = {"value": value, "low": low, "high": high, "n": own.n[key], "runs": len(own.draws[key])}
+            rows.append({**about, **told, "seed": PATIENTS})
+    columns = ["part", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed"]
+    order = [method.name for method in METHODS]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.sort_values(
+        ["method", *KEY], key=lambda c: c.map(order.index) if c.name == "method" else c, ignore_index=True
+    )
+
+
+def beside(other: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:
+    """One more run minus the mean of k runs, with the interval of `ablation_table`: draws [1, .] and [k, .]."""
+    draws = other[0] - own.mean(0)
+    value, low, high = percentile_interval(float(draws[0]), draws[1:])
+    if len(own) > 1:
+        seeds = student_quantile(len(own)) * own[:, 0].std(ddof=1) * np.sqrt(1 + 1 / len(own))
+        low, high = value - np.hypot(value - low, seeds), value + np.hypot(high - value, seeds)
+    return value, float(low), float(high)
+
+
+def floors(scores: list[Scores]) -> pd.DataFrame:
+    """Are the rivals alive? Differences that must lie above 0: method, floor, metric, value, low, high, n, runs."""
+    by_name = {entry.method.name: entry for entry in scores}
+    rows = []
+    for method, floor, key in FLOORS:
+        if method in by_name and floor in by_name and key in by_name[method].draws and key in by_name[floor].draws:
+            other, own = by_name[method].draws[key], by_name[floor].draws[key]
+            value, low, high = interval(other - own.mean(0))
+            about = {
+                "method": method,
+                "floor": floor,
+                "metric": key[2],
+                "n": by_name[method].n[key],
+                "runs": len(other),
+            }
+            rows.append({**about, "value": value, "low": low, "high": high, "seed": PATIENTS})
+    columns = ["floor", "method", "metric", "value", "low", "high", "n", "runs", "seed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+AUC = (FINDINGS, "mean of findings", "auc")
+F1 = (REPORTS, "reports", "micro_f1_13")
+FLOORS = (
+    ("contrast only", "untrained", AUC),
+    ("contrast only", "untrained", (PHRASES, "masked map", "pointing")),
+    ("MaCo-like", "untrained", AUC),
+    ("contrast only, no start", "untrained", AUC),
+    ("R2Gen-like", "constant report", F1),
+    ("PromptMRG-like", "constant report", F1),
+    ("R2Gen-like", "constant report", (REPORTS, "reports", "bleu4")),
+)
+"""(method, what it must beat, by which number)."""
+
+
+def shown_settings(settings: Settings) -> Settings:
+    """The settings whose runs a notebook shows: its own where there are any, else those of `cpu`, which are committed."""
+    if any((results_folder(settings) / method.slug).is_dir() for method in METHODS):
+        return settings
+    return load_settings("cpu", **{"evaluation.bootstrap": settings.evaluation.bootstrap})
+
+
+def learning_curves(settings: Settings) -> pd.DataFrame:
+    """Losses of all first seeds on validation studies: method, images, term, value."""
+    frames = []
+    for run in scored_runs(settings):
+        path = run.folder / "history.parquet"
+        if run.seed == settings.seed and path.is_file():
+            history = pd.read_parquet(path)
+            frames.append(
+                history[history["split"] == "validation"].assign(method=run.method.name, group=run.method.group)
+            )
+    return (
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "images", "term", "value"])
+    )
