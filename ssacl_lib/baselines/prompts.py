@@ -1,6 +1,7 @@
 """Report writers whose decoder is not told of anatomy: what the leaf prompts have to beat, trained as SS-ACL is.
 
     R2Gen-like       an encoder and a decoder: no leaf, no entity text, patches alone
+    R2GenGPT-like    the same behind a frozen encoder that a contrast with reports has trained (here: the start)
     PromptMRG-like   findings as an entity text, but no leaf; the encoder also learns the findings that the labeler read
 
 What is simplified: no memory module, and the decoder is SS-ACL's.
@@ -36,6 +37,16 @@ class PatchesAlone(LeavesClosed):
         """The named terms of SS-ACL, without prompts."""
         bare = replace(batch, prompt_ids=batch.prompt_ids[:, :0], prompt_mask=batch.prompt_mask[:, :0])
         return super().forward(bare, mask_ratio, mixing, terms)
+
+
+class FrozenEncoder(PatchesAlone):
+    """The decoder alone learns, behind an encoder that stays as it was."""
+
+    def passes(self, batch: Batch, keep: torch.Tensor, mask_ratio: float, wanted: set[str]):
+        """As in SS-ACL, without gradient and with the statistics of the start."""
+        self.encoder.eval()
+        with torch.no_grad():
+            return super().passes(batch, keep, mask_ratio, wanted)
 
 
 class LeavesWithoutText(SSACLNetwork):

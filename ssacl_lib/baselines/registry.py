@@ -12,11 +12,12 @@ from ..model.network import TERMS, SSACLNetwork
 from ..model.ssacl import SSACLModel
 from ..settings import LossWeights
 from .contrast import ContrastNetwork, LocalContrastNetwork
-from .prompts import LeavesClosed, LeavesWithoutText, PatchesAlone
+from .prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from .wrong_anatomy import FlatGraph, NonsenseNames, OwnNames, SeenQueries, ShuffledNames, ShuffledPairs
 
 CENTRAL, COMPARED, ABLATION = "central", "compared", "ablation"
 GROUPS = (CENTRAL, COMPARED, ABLATION)
+TRAINED, BEFORE, ANOTHER = "trained", "before training", "another way"
 FINDINGS, PHRASES, LEAVES, PLUS, REPORTS = PARTS = ("findings", "phrases", "leaves", "plus", "reports")
 """What a trained method is scored on; see evaluation/ablation.py."""
 
@@ -28,7 +29,8 @@ class Method:
     says: what it is, in half a sentence. group: of GROUPS; a central one is trained with several seeds. changes: settings that
     differ from the profile's, by dotted name. kind: the network in training. parts: what it is asked, of PARTS. variant: under
     which prompts it writes its reports (evaluation/prompting.py). ours: a variant of SS-ACL, so never its "best rival".
-    annotated: it needs boxes or masks. trained: False for what is there before any training. pairs: makes the training studies.
+    annotated: it needs boxes or masks. made: TRAINED, BEFORE any training, or in ANOTHER way, each in its own module.
+    pairs: makes the training studies of some others.
     """
 
     name: str
@@ -40,7 +42,7 @@ class Method:
     variant: str = "with prompts"
     ours: bool = False
     annotated: bool = False
-    trained: bool = True
+    made: str = TRAINED
     pairs: Callable | None = None
 
     @property
@@ -86,8 +88,14 @@ METHODS = (
     Method("GLoRIA-like", "words against patches beside the contrast", COMPARED, only(global_contrastive=1),
            LocalContrastNetwork, POINTS),
     Method("masked autoencoder", "masked pixels alone", COMPARED, only(image_reconstruction=1), parts=(FINDINGS,)),
-    Method("untrained", "random weights", COMPARED, NO_START, parts=(FINDINGS, PHRASES, LEAVES, PLUS), trained=False),
-    Method("start", "what was there before the compared losses", COMPARED, parts=LOOKS, trained=False),
+    Method("untrained", "random weights", COMPARED, NO_START, parts=(FINDINGS, PHRASES, LEAVES, PLUS), made=BEFORE),
+    Method("start", "what was there before the compared losses", COMPARED, parts=LOOKS, made=BEFORE),
+    Method("centre prior", "a bump in the middle of the film, for both kinds of map", COMPARED, parts=(PHRASES,), made=ANOTHER),
+    Method("R2GenGPT-like", "a decoder behind the frozen start", COMPARED, only(report_generation=1), FrozenEncoder, (REPORTS,),
+           "without prompts"),
+    Method("constant report", "the best single training report for everybody", COMPARED, parts=(REPORTS,), made=ANOTHER),
+    Method("SS-ACL, oracle findings", "prompts from the reference's findings", COMPARED, parts=(REPORTS,), ours=True,
+           annotated=True, made=ANOTHER),
     Method("SS-ACL, leaves without entity text", "2 x 2 of the prompts", COMPARED, {}, LeavesWithoutText, (REPORTS,),
            "leaves only", ours=True),
     Method("SS-ACL, entity text without leaves", "2 x 2 of the prompts", COMPARED, {}, LeavesClosed, (REPORTS,),
@@ -139,7 +147,7 @@ def method_of(name: str) -> Method:
     Raises:
         ValueError: none of that name.
     """
-    found = next((method for method in METHODS if name in (method.name, method.slug)), None)
+    found = next((method for method in METHODS if name.lower() in (method.name.lower(), method.slug)), None)
     if found is None:
         raise ValueError(f"no method {name!r}; there are: {'; '.join(method.name for method in METHODS)}")
     return found

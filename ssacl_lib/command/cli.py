@@ -213,7 +213,8 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 
 def run_ablation(arguments: argparse.Namespace) -> int:
     """ssacl ablation."""
-    from ..evaluation.comparison import measure, missing, planned
+    from ..evaluation.comparison import measure
+    from ..evaluation.comparison_run import missing, planned
 
     out = str(arguments.out.resolve()) if arguments.out else None
     settings = load_settings(arguments.profile, seed=arguments.seed, out_dir=out)

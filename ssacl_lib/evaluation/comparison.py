@@ -16,121 +16,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import torch
 
-from .. import inference, paths, threads
-from ..baselines.registry import CENTRAL, FINDINGS, LEAVES, METHODS, PHRASES, PLUS, REPORTS, Method, method_of
-from ..datasets.registry import load_evaluation, load_training
-from ..model.start import build_network, load_network, load_text_side, start_tokenizer
-from ..observations import FINDINGS as OBSERVED
-from ..record.kept import keep
+from .. import threads
+from ..baselines.registry import ANOTHER
+from ..datasets.registry import load_evaluation
 from ..record.manifest import atomic_write, device_name, package_versions, portable_settings, read_json, write_json
-from ..record.sources import code_behind, sha256_json
+from ..record.sources import code_behind
 from ..settings import Settings
-from ..text.labeler import label_array
-from ..text.tokenizer import train_tokenizer
-from ..training import checkpoints
-from ..training.head import fit_head
-from ..training.look import fit_look
-from ..training.loop import pretrain, save_model, untrained
-from . import anatomy_grounding, looking
-from .findings import probabilities_of, reference_of
-from .grounding import MAPS, score_jobs
-from .inputs import device_of
-from .prompting import prefix_of
-from .targets import collect_targets
-
-PATIENTS = 2
-"""Seed of the test patients, on whom nothing was chosen."""
-
-SEEDS = 3
-"""Training seeds of a central method; the others have one."""
-
-SHARE = 2
-"""A run sees the rebuild's number of images divided by this."""
-
-NODE_SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
-CHUNK = 64
-
-
-@dataclass(frozen=True)
-class Run:
-    """One method with one training seed. settings: the profile's."""
-
-    method: Method
-    seed: int
-    settings: Settings
-
-    @property
-    def name(self) -> str:
-        """As a person says it."""
-        return f"{self.method.name}, seed {self.seed}"
-
-    @property
-    def place(self) -> str:
-        """Its folder below those of results and of weights."""
-        return f"{self.method.slug}/seed{self.seed}"
-
-    @property
-    def folder(self) -> Path:
-        """Where its results go."""
-        return results_folder(self.settings) / self.place
-
-    @property
-    def weights(self) -> Path:
-        """Where its weights go."""
-        return runs_folder(self.settings) / self.place
-
-    @cached_property
-    def training(self) -> Settings:
-        """The settings of its training: one thread, so that two runs can go side by side."""
-        images = max(1, self.settings.training.images // SHARE)
-        budget = {"training.images": images, "training.warmup_images": self.settings.training.warmup_images // SHARE}
-        return self.settings.changed(**{**budget, "seed": self.seed, "threads": 1, **self.method.changes})
-
-    @property
-    def recipe(self) -> str:
-        """Hash of all that decides the run but the code: results of another recipe are made again."""
-        network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"
-        told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
-        return sha256_json([told, network, self.method.parts, self.method.variant, PATIENTS, SHARE])
-
-
-def results_folder(settings: Settings) -> Path:
-    """Where the results of a profile's runs lie: below data/results, or in an explicit out_dir."""
-    return (settings.figures if settings.out_dir else paths.DATA / "results") / "comparison" / settings.profile
-
-
-def runs_folder(settings: Settings) -> Path:
-    """Where their weights lie."""
-    return (settings.figures / "runs" if settings.out_dir else paths.RUNS) / "comparison" / settings.profile
-
-
-def planned(settings: Settings, only: Sequence[str] = ()) -> list[Run]:
-    """All runs, first seed of all methods first; only: names of methods.
-
-    Raises:
-        ValueError: no method of that name.
-    """
-    methods = [method_of(name) for name in only] or list(METHODS)
-    seeds = {method.name: SEEDS if method.group == CENTRAL else 1 for method in methods}
-    return [
-        Run(method, settings.seed + k, settings) for k in range(SEEDS) for method in methods if k < seeds[method.name]
-    ]
-
-
-def missing(run: Run) -> list[str]:
-    """The parts that are not there, by this recipe."""
-    told = read_json(run.folder / "run.json")
-    done = told.get("parts", {}) if told.get("recipe") == run.recipe else {}
-    return [part for part in run.method.parts if part not in done or not (run.folder / f"{part}.parquet").is_file()]
+from .comparison_run import PATIENTS, Run, missing, planned, results_folder
+from .comparison_scores import OTHERS, SCORES, trained
 
 
 def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) -> list[Run]:
@@ -184,7 +83,7 @@ def claimed(folder: Path) -> Iterator[bool]:
 def make(run: Run) -> None:
     """Train a run (or find what was trained) and score its missing parts."""
     started = time.perf_counter()
-    model, history = trained(run)
+    model, history = (None, None) if run.method.made == ANOTHER else trained(run)
     told = read_json(run.folder / "run.json")
     if told.get("recipe") != run.recipe:
         told = {"recipe": run.recipe, "parts": {}}
@@ -195,7 +94,8 @@ def make(run: Run) -> None:
     studies = test_studies(run.settings)
     for part in missing(run):
         begun = time.perf_counter()
-        write_parquet(run.folder / f"{part}.parquet", SCORES[part](run, model, studies))
+        frame = SCORES[part](run, model, studies) if model else OTHERS[run.method.name](run, studies)
+        write_parquet(run.folder / f"{part}.parquet", frame)
         told["parts"][part] = {"code": code_behind(__name__), "seconds": round(time.perf_counter() - begun)}
         write_json(run.folder / "run.json", told)
     print(f"{run.name}: done in {time.perf_counter() - started:.0f} s", flush=True)
@@ -245,123 +145,3 @@ def test_studies(settings: Settings) -> list:
 
 
 _STUDIES: dict[Settings, list] = {}
-
-
-def trained(run: Run):
-    """The model of a run with its head, and its loss curves (None where nothing was trained)."""
-    settings, device = run.training, device_of(run.settings)
-    parts = {
-        **checkpoints.made_from(settings),
-        "the studies": checkpoints.made_from(run.settings)["the studies"],
-        "the network": sha256_json([run.method.name, code_behind(run.method.kind.__module__)]),
-    }
-
-    def fit(out: Path) -> None:
-        studies, validation = load_training(run.settings, "train"), load_training(run.settings, "validation")
-        begun = time.perf_counter()
-        if run.method.trained:
-            pairs = run.method.pairs or (lambda own, seed: own)
-            pretrain(
-                settings, out, pairs(studies, 2 * run.seed), pairs(validation, 2 * run.seed + 1), kind=run.method.kind
-            )
-        else:
-            save_model(before_training(run, studies), out)
-        write_json(out / "manifest.json", {"seconds": round(time.perf_counter() - begun)})
-        model = load_network(out, str(device), run.method.answers)
-        save_model(fit_head(model, studies, validation, run.seed).cpu(), out)
-        (out / "checkpoint.safetensors").unlink(missing_ok=True)
-
-    folder = keep(run.weights / "model", parts, fit)
-    history = folder / "history.csv"
-    return load_network(folder, str(device), run.method.answers), pd.read_csv(history) if history.is_file() else None
-
-
-def before_training(run: Run, studies):
-    """A model with random weights, or one that knows what the start holds and nothing else."""
-    tokenizer = train_tokenizer(list(studies.reports))
-    start = run.training.model.encoder_weights
-    if start is None:
-        return untrained(run.training, studies, tokenizer)
-    own = start_tokenizer(start)
-    model = build_network(run.training, own or tokenizer)
-    if own is not None:
-        load_text_side(model, start)
-    return model
-
-
-# ---- what is scored: (run, model, studies) -> one row per study and question
-def score_findings(run: Run, model, studies: Sequence) -> pd.DataFrame:
-    """study, finding, present, probability."""
-    index = pd.MultiIndex.from_product([[study.study_id for study in studies], OBSERVED], names=["study", "finding"])
-    present = reference_of(studies)[1].ravel()
-    values = {"present": present, "probability": probabilities_of(model, studies).ravel()}
-    return pd.DataFrame(values, index).reset_index()
-
-
-def score_phrases(run: Run, model, studies: Sequence) -> pd.DataFrame:
-    """study, finding, phrase, map, control, cnr, miou, pointing; both maps, own phrase and the two swaps."""
-    by_study: dict[int, list] = {}
-    for target in collect_targets(studies, run.settings.seed):
-        by_study.setdefault(target.study, []).append(target)
-    jobs = [(studies[number].image, members, number) for number, members in by_study.items()]
-    scoring = run.training.changed(seed=run.settings.seed)
-    rows = [row for kind in MAPS for row in score_jobs(model, kind, f"{run.name}: {kind} maps", scoring, jobs)]
-    frame = pd.DataFrame(rows)
-    frame["study"] = [studies[number].study_id for number in frame["study"]]
-    return frame[["study", "finding", "phrase", "map", "control", "cnr", "miou", "pointing"]]
-
-
-def score_leaves(run: Run, model, studies: Sequence) -> pd.DataFrame:
-    """study, films, map ("attention"), and the means over the 25 leaves."""
-    frame = anatomy_grounding.score_model(run.name, model, studies)
-    return leaf_means(frame).assign(map="attention")
-
-
-def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
-    """As `score_leaves`, for a head that looks (SS-ACL+) fitted on this encoder; on films as they are and moved."""
-    shared = SimpleNamespace(settings=run.settings, runs=runs_folder(run.settings) / "shared")
-    try:
-        atlas = looking.atlas_of(shared)
-    except ValueError as error:
-        print(f"{run.name}: no head that looks: {error}")
-        return pd.DataFrame(columns=["study", "films", *NODE_SCORES, "map"])
-    fit_look(model, load_training(run.settings, "train"), atlas, run.seed)
-    moved = looking.MovedStudies(studies, PATIENTS)
-    frames = [
-        looking.score_looks(run.name, model, films, seen)
-        for films, seen in ((anatomy_grounding.AS_THEY_ARE, studies), (anatomy_grounding.MOVED, moved))
-    ]
-    frame = pd.concat(frames, ignore_index=True)
-    return leaf_means(frame[frame["method"] == looking.plus(run.name)]).assign(map="plus")
-
-
-def leaf_means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over the leaves of each study and kind of film."""
-    leaves = frame[frame["node"].isin(anatomy_grounding.default_graph().leaves)]
-    return leaves.groupby(["study", "films"], sort=False)[NODE_SCORES].mean().reset_index()
-
-
-def score_reports(run: Run, model, studies: Sequence) -> pd.DataFrame:
-    """study, generated, generated_labels (14 codes): reports under the method's prompts, from its own head's findings."""
-    findings = inference.positive_findings(model, probabilities_of(model, studies))
-    prefix, texts = prefix_of(run.method.variant, studies, findings), []
-    for start in range(0, len(studies), CHUNK):
-        texts += prefix.write(model, slice(start, min(start + CHUNK, len(studies))))
-    return report_frame(studies, texts)
-
-
-def report_frame(studies: Sequence, texts: Sequence[str]) -> pd.DataFrame:
-    """The rows of `score_reports`."""
-    labels = list(label_array(list(texts)))
-    return pd.DataFrame(
-        {"study": [study.study_id for study in studies], "generated": list(texts), "generated_labels": labels}
-    )
-
-
-SCORES = {
-    FINDINGS: score_findings,
-    PHRASES: score_phrases,
-    LEAVES: score_leaves,
-    PLUS: score_plus,
-    REPORTS: score_reports,
-}

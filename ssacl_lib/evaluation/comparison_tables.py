@@ -22,7 +22,7 @@ from ..metrics.lexical import bleu_counts, bleu_of_counts, score_reports
 from ..record.sources import code_behind, sha256_file
 from ..record.spread import student_quantile
 from ..settings import Settings, load_settings
-from .comparison import PATIENTS, Run, missing, planned, results_folder
+from .comparison_run import PATIENTS, Run, missing, planned, results_folder
 from .reports import _NoMeteor as NoMeteor
 from .results import cached
 

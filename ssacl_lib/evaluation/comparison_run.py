@@ -1,0 +1,94 @@
+"""One run of the comparison (a method with a training seed): its settings, its folders, and what of it is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .. import paths
+from ..baselines.registry import CENTRAL, METHODS, Method, method_of
+from ..record.manifest import read_json
+from ..record.sources import sha256_json
+from ..settings import Settings
+
+PATIENTS = 2
+"""Seed of the test patients, on whom nothing was chosen."""
+
+SEEDS = 3
+"""Training seeds of a central method; the others have one."""
+
+SHARE = 2
+"""A run sees the rebuild's number of images divided by this."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method with one training seed. settings: the profile's."""
+
+    method: Method
+    seed: int
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """As a person says it."""
+        return f"{self.method.name}, seed {self.seed}"
+
+    @property
+    def place(self) -> str:
+        """Its folder below those of results and of weights."""
+        return f"{self.method.slug}/seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its results go."""
+        return results_folder(self.settings) / self.place
+
+    @property
+    def weights(self) -> Path:
+        """Where its weights go."""
+        return runs_folder(self.settings) / self.place
+
+    @cached_property
+    def training(self) -> Settings:
+        """The settings of its training: one thread, so that two runs can go side by side."""
+        images = max(1, self.settings.training.images // SHARE)
+        budget = {"training.images": images, "training.warmup_images": self.settings.training.warmup_images // SHARE}
+        return self.settings.changed(**{**budget, "seed": self.seed, "threads": 1, **self.method.changes})
+
+    @property
+    def recipe(self) -> str:
+        """Hash of all that decides the run but the code: results of another recipe are made again."""
+        network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"
+        told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
+        return sha256_json([told, network, self.method.parts, self.method.variant, PATIENTS, SHARE])
+
+
+def results_folder(settings: Settings) -> Path:
+    """Where the results of a profile's runs lie: below data/results, or in an explicit out_dir."""
+    return (settings.figures if settings.out_dir else paths.DATA / "results") / "comparison" / settings.profile
+
+
+def runs_folder(settings: Settings) -> Path:
+    """Where their weights lie."""
+    return (settings.figures / "runs" if settings.out_dir else paths.RUNS) / "comparison" / settings.profile
+
+
+def planned(settings: Settings, only: Sequence[str] = ()) -> list[Run]:
+    """All runs, first seed of all methods first; only: names of methods.
+
+    Raises:
+        ValueError: no method of that name.
+    """
+    methods = [method_of(name) for name in only] or list(METHODS)
+    seeds = {method.name: SEEDS if method.group == CENTRAL else 1 for method in methods}
+    return [
+        Run(method, settings.seed + k, settings) for k in range(SEEDS) for method in methods if k < seeds[method.name]
+    ]
+
+
+def missing(run: Run) -> list[str]:
+    """The parts that are not there, by this recipe."""
+    told = read_json(run.folder / "run.json")
+    done = told.get("parts", {}) if told.get("recipe") == run.recipe else {}
+    return [part for part in run.method.parts if part not in done or not (run.folder / f"{part}.parquet").is_file()]

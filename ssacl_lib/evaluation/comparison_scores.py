@@ -1,0 +1,188 @@
+"""Train a run of the comparison, and ask it: one function per part, (run, model, studies) -> one row per study and question."""
+
+import time
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pandas as pd
+
+from .. import inference
+from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, SSACL, TRAINED, method_of
+from ..datasets.registry import load_training
+from ..model.start import build_network, load_network, load_text_side, start_tokenizer
+from ..observations import FINDINGS as OBSERVED
+from ..record.kept import keep
+from ..record.manifest import write_json
+from ..record.sources import code_behind, sha256_json
+from ..text.entities import positives
+from ..text.labeler import label_array
+from ..text.tokenizer import train_tokenizer
+from ..training import checkpoints
+from ..training.head import fit_head
+from ..training.look import fit_look
+from ..training.loop import pretrain, save_model, untrained
+from . import anatomy_grounding, looking
+from .comparison_run import PATIENTS, Run, runs_folder
+from .findings import probabilities_of, reference_of
+from .grounding import MAPS, score_jobs, score_prior
+from .inputs import device_of
+from .prompting import prefix_of
+from .reports import constant_report
+from .targets import collect_targets
+
+PHRASE_COLUMNS = ["study", "finding", "phrase", "map", "control", "cnr", "miou", "pointing"]
+NODE_SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
+CHUNK = 64
+
+
+def trained(run: Run):
+    """The model of a run with its head, and its loss curves (None where nothing was trained)."""
+    settings, device = run.training, device_of(run.settings)
+    parts = {
+        **checkpoints.made_from(settings),
+        "the studies": checkpoints.made_from(run.settings)["the studies"],
+        "the network": sha256_json([run.method.name, code_behind(run.method.kind.__module__)]),
+    }
+
+    def fit(out: Path) -> None:
+        studies, validation = load_training(run.settings, "train"), load_training(run.settings, "validation")
+        begun = time.perf_counter()
+        if run.method.made == TRAINED:
+            pairs = run.method.pairs or (lambda own, seed: own)
+            pretrain(
+                settings, out, pairs(studies, 2 * run.seed), pairs(validation, 2 * run.seed + 1), kind=run.method.kind
+            )
+        else:
+            save_model(before_training(run, studies), out)
+        write_json(out / "manifest.json", {"seconds": round(time.perf_counter() - begun)})
+        model = load_network(out, str(device), run.method.answers)
+        save_model(fit_head(model, studies, validation, run.seed).cpu(), out)
+        (out / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    folder = keep(run.weights / "model", parts, fit)
+    history = folder / "history.csv"
+    return load_network(folder, str(device), run.method.answers), pd.read_csv(history) if history.is_file() else None
+
+
+def before_training(run: Run, studies):
+    """A model with random weights, or one that knows what the start holds and nothing else."""
+    tokenizer = train_tokenizer(list(studies.reports))
+    start = run.training.model.encoder_weights
+    if start is None:
+        return untrained(run.training, studies, tokenizer)
+    own = start_tokenizer(start)
+    model = build_network(run.training, own or tokenizer)
+    if own is not None:
+        load_text_side(model, start)
+    return model
+
+
+# ---- what is scored: (run, model, studies) -> one row per study and question
+def score_findings(run: Run, model, studies: Sequence) -> pd.DataFrame:
+    """study, finding, present, probability."""
+    index = pd.MultiIndex.from_product([[study.study_id for study in studies], OBSERVED], names=["study", "finding"])
+    present = reference_of(studies)[1].ravel()
+    values = {"present": present, "probability": probabilities_of(model, studies).ravel()}
+    return pd.DataFrame(values, index).reset_index()
+
+
+def score_phrases(run: Run, model, studies: Sequence) -> pd.DataFrame:
+    """study, finding, phrase, map, control, cnr, miou, pointing; both maps, own phrase and the two swaps."""
+    by_study: dict[int, list] = {}
+    for target in collect_targets(studies, run.settings.seed):
+        by_study.setdefault(target.study, []).append(target)
+    jobs = [(studies[number].image, members, number) for number, members in by_study.items()]
+    scoring = run.training.changed(seed=run.settings.seed)
+    rows = [row for kind in MAPS for row in score_jobs(model, kind, f"{run.name}: {kind} maps", scoring, jobs)]
+    frame = pd.DataFrame(rows)
+    frame["study"] = [studies[number].study_id for number in frame["study"]]
+    return frame[PHRASE_COLUMNS]
+
+
+def score_leaves(run: Run, model, studies: Sequence) -> pd.DataFrame:
+    """study, films, map ("attention"), and the means over the 25 leaves."""
+    frame = anatomy_grounding.score_model(run.name, model, studies)
+    return leaf_means(frame).assign(map="attention")
+
+
+def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
+    """As `score_leaves`, for a head that looks (SS-ACL+) fitted on this encoder; on films as they are and moved."""
+    shared = SimpleNamespace(settings=run.settings, runs=runs_folder(run.settings) / "shared")
+    try:
+        atlas = looking.atlas_of(shared)
+    except ValueError as error:
+        print(f"{run.name}: no head that looks: {error}")
+        return pd.DataFrame(columns=["study", "films", *NODE_SCORES, "map"])
+    fit_look(model, load_training(run.settings, "train"), atlas, run.seed)
+    moved = looking.MovedStudies(studies, PATIENTS)
+    frames = [
+        looking.score_looks(run.name, model, films, seen)
+        for films, seen in ((anatomy_grounding.AS_THEY_ARE, studies), (anatomy_grounding.MOVED, moved))
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    return leaf_means(frame[frame["method"] == looking.plus(run.name)]).assign(map="plus")
+
+
+def leaf_means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over the leaves of each study and kind of film."""
+    leaves = frame[frame["node"].isin(anatomy_grounding.default_graph().leaves)]
+    return leaves.groupby(["study", "films"], sort=False)[NODE_SCORES].mean().reset_index()
+
+
+def score_reports(run: Run, model, studies: Sequence) -> pd.DataFrame:
+    """study, generated, generated_labels (14 codes): reports under the method's prompts, from its own head's findings."""
+    findings = inference.positive_findings(model, probabilities_of(model, studies))
+    return written(model, run.method.variant, studies, findings)
+
+
+def written(model, variant: str, studies: Sequence, findings: Sequence) -> pd.DataFrame:
+    """Reports under a variant's prompts made of these findings."""
+    prefix, texts = prefix_of(variant, studies, findings), []
+    for start in range(0, len(studies), CHUNK):
+        texts += prefix.write(model, slice(start, min(start + CHUNK, len(studies))))
+    return report_frame(studies, texts)
+
+
+def report_frame(studies: Sequence, texts: Sequence[str]) -> pd.DataFrame:
+    """The rows of `score_reports`."""
+    labels = list(label_array(list(texts)))
+    return pd.DataFrame(
+        {"study": [study.study_id for study in studies], "generated": list(texts), "generated_labels": labels}
+    )
+
+
+SCORES = {
+    FINDINGS: score_findings,
+    PHRASES: score_phrases,
+    LEAVES: score_leaves,
+    PLUS: score_plus,
+    REPORTS: score_reports,
+}
+
+
+# ---- methods that no network of ours answers: (run, studies) -> the rows of their one part
+def centre_prior_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
+    """The centre prior's own phrases, once for each kind of map that it stands beside."""
+    frame = score_prior(collect_targets(studies, run.settings.seed), studies, run.settings)
+    frame = frame[frame["control"] == "own"]
+    return pd.concat([frame.assign(map=kind) for kind in MAPS], ignore_index=True)[PHRASE_COLUMNS]
+
+
+def constant_reports(run: Run, studies: Sequence) -> pd.DataFrame:
+    """The training report with the best micro F1 on validation, for everybody."""
+    train, validation = load_training(run.settings, "train"), load_training(run.settings, "validation")
+    return report_frame(studies, [constant_report(train, validation)] * len(studies))
+
+
+def oracle_reports(run: Run, studies: Sequence) -> pd.DataFrame:
+    """SS-ACL's reports where the prompts say the findings of the reference."""
+    model, _ = trained(Run(method_of(SSACL), run.seed, run.settings))
+    uncertain = run.settings.inference.uncertain_as_positive
+    return written(model, run.method.variant, studies, [positives(study.labels, uncertain) for study in studies])
+
+
+OTHERS = {
+    "centre prior": centre_prior_phrases,
+    "constant report": constant_reports,
+    "SS-ACL, oracle findings": oracle_reports,
+}
