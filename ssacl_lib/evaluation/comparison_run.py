@@ -57,6 +57,11 @@ class Run:
         return self.settings.changed(**{**budget, "seed": self.seed, "threads": 1, **self.method.changes})
 
     @property
+    def told(self) -> dict:
+        """Its `run.json`; empty where it is not there."""
+        return read_json(self.folder / "run.json")
+
+    @property
     def recipe(self) -> str:
         """Hash of all that decides the run but the code: results of another recipe are made again."""
         network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"

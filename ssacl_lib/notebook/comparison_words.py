@@ -1,0 +1,169 @@
+"""What the tables of notebook 05 say, as sentences: every number and every verdict is read from the table at hand."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from ..baselines.registry import METHODS, SSACL
+from ..evaluation.comparison_run import missing, planned
+from ..evaluation.comparison_tables import PAPER
+from ..plots.comparison import CELLS, MARGIN_NAMES
+from ..settings import Settings
+
+HEADLINES = {
+    "lexical": ("mean_relative",),
+    "clinical": ("micro_f1_positive", "micro_f1_uncertain_positive"),
+    "grounding": ("cnr", "cnr_masked"),
+}
+"""Claim -> the margins that answer it: grounding for each kind of map."""
+
+WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
+
+
+def percent(row) -> str:
+    """A margin in per cent with its interval."""
+    return f"{100 * row.margin:+.0f} % [{100 * row.low:+.0f}, {100 * row.high:+.0f}]"
+
+
+def verdict(row, claimed: float) -> str:
+    """What an interval says of a claimed relative margin."""
+    if row.low > claimed:
+        return "holds"
+    if row.low > 0:
+        return "holds in sign; its size is not told apart" if row.high >= claimed else "holds in sign, not in size"
+    return "is not shown" if row.high > 0 else "is refuted: the rival is better"
+
+
+def claim_words(margins: pd.DataFrame) -> Markdown:
+    """One line per claim of the paper and answer."""
+    lines = []
+    for claim, metrics in HEADLINES.items():
+        for row in margins[margins["claim"].eq(claim) & margins["metric"].isin(metrics)].itertuples():
+            lines.append(
+                f"- **{claim}** (the paper claims {100 * PAPER[claim]:+.0f} %), {MARGIN_NAMES[row.metric]}: {percent(row)} over "
+                f"{row.best_baseline} (n {row.n}, seeds {row.seeds}): the claim **{verdict(row, PAPER[claim])}**."
+            )
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def claims_message(margins: pd.DataFrame) -> str:
+    """One sentence for a caption: how many of the answers above are above zero."""
+    rows = [row for claim, metrics in HEADLINES.items()
+            for row in margins[margins["claim"].eq(claim) & margins["metric"].isin(metrics)].itertuples()]  # fmt: skip
+    if not rows:
+        return "Nothing was compared yet."
+    above = [f"{row.claim} ({MARGIN_NAMES[row.metric]})" for row in rows if row.low > 0]
+    told = "; ".join(above) or "none"
+    return f"Of the {len(rows)} headline margins of SS-ACL over its best rival, so many lie above zero: {len(above)} ({told})."
+
+
+def floor_words(floors: pd.DataFrame) -> Markdown:
+    """Which rivals beat their floor."""
+    lines = [
+        f"- {row.method} minus {row.floor}, {row.metric.replace('_', ' ')}: {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}], "
+        + ("alive" if row.low > 0 else "**not above its floor**")
+        for row in floors.itertuples()
+    ]
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def _cell(row) -> str:
+    titles = {(part, detail, metric): title.replace("\n", " ") for part, detail, metric, title in CELLS}
+    return f"{titles[row.part, row.detail, row.metric]} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+
+
+def shown_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the ablation table that its figure shows."""
+    wanted = {(part, detail, metric) for part, detail, metric, _ in CELLS}
+    keys = zip(table["part"], table["detail"], table["metric"], strict=True)
+    return table[[key in wanted for key in keys]]
+
+
+def ablation_words(table: pd.DataFrame) -> Markdown:
+    """Per variant, what lies outside of what one more run of SS-ACL would give."""
+    lines, still = [], []
+    ablation = {method.name for method in METHODS if method.group == "ablation"}
+    table = shown_cells(table)
+    for method, rows in table[table["method"].isin(ablation)].groupby("method", sort=False):
+        apart = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+        if len(apart):
+            lines.append(f"- **{method}**: {'; '.join(_cell(row) for row in apart.itertuples())}.")
+        else:
+            still.append(str(method))
+    if still:
+        lines.append(f"- No number can be told from SS-ACL's in: {', '.join(still)}.")
+    return Markdown("\n".join(lines) or "*No variant was trained yet.*")
+
+
+def ablation_message(table: pd.DataFrame) -> str:
+    """One sentence: in how many cells a variant can be told from SS-ACL."""
+    table = shown_cells(table)
+    if not len(table):
+        return "No variant was trained yet."
+    apart = ((table["low"] > 0) | (table["high"] < 0)).sum()
+    return f"In {apart} of {len(table)} cells a variant can be told from one more run of SS-ACL."
+
+
+def anatomy_words(table: pd.DataFrame) -> Markdown:
+    """Does the anatomy graph do something? The four wrong anatomies, leaf maps and phrases."""
+    lines = []
+    table = shown_cells(table)
+    for method in WRONG_ANATOMY:
+        rows = table[(table["method"] == method)]
+        if not len(rows):
+            continue
+        apart = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+        worse = apart[apart["value"] < 0]
+        told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing gets worse beyond the noise of runs"
+        lines.append(f"- {method}: {told}.")
+    if lines:
+        lines.append("- Where nothing gets worse, the right anatomy did nothing that these numbers can see.")
+    return Markdown("\n".join(lines) or "*No wrong anatomy was trained yet.*")
+
+
+def looks_message(table: pd.DataFrame) -> str:
+    """One sentence: the head of SS-ACL+ on SS-ACL's encoder against the best other encoder, on moved films."""
+    rows = table[(table["part"] == "plus") & (table["metric"] == "pointing") & (table["detail"] == "films moved")]
+    own, others = rows[rows["method"] == SSACL], rows[~rows["method"].str.startswith(SSACL)]
+    if not len(own) or not len(others):
+        return "No head that looks was fitted yet."
+    own, best = own.iloc[0], others.sort_values("value").iloc[-1]
+    told = "no more than" if own["value"] <= best["high"] else "more than"
+    return (
+        f"Words and moved films bring {told} the same on other encoders: pointing {own['value']:.3f} "
+        f"[{own['low']:.3f}, {own['high']:.3f}] on SS-ACL's, {best['value']:.3f} [{best['low']:.3f}, {best['high']:.3f}] on that "
+        f"of “{best['method']}”."
+    )
+
+
+def state_words(settings: Settings) -> Markdown:
+    """How many of the planned runs are there."""
+    runs = planned(settings)
+    there = [run for run in runs if not missing(run)]
+    absent = [run.name for run in runs if missing(run)]
+    words = f"{len(there)} of {len(runs)} runs of the profile `{settings.profile}` are there"
+    if absent:
+        words += f"; `make ablation` goes on with {absent[0]}" + (f" and {len(absent) - 1} more" if absent[1:] else "")
+    return Markdown(words + ".")
+
+
+def methods_table(settings: Settings) -> pd.DataFrame:
+    """What is compared: method, what it is, group, annotations, seeds that are there, images seen, minutes of training."""
+    rows = []
+    for method in METHODS:
+        runs = [run for run in planned(settings) if run.method == method]
+        there = [run for run in runs if not missing(run)]
+        told = [run.told for run in there]
+        seconds = [note["seconds"] for note in told if note.get("seconds")]
+        images = next((note["images"] for note in told if note.get("images")), None)
+        rows.append(
+            {
+                "method": method.name,
+                "what it is": method.says,
+                "group": method.group,
+                "annotations": "yes" if method.annotated else "no",
+                "seeds": f"{len(there)} of {len(runs)}",
+                "images seen": images,
+                "minutes": round(sum(seconds) / len(seconds) / 60, 1) if seconds else None,
+            }
+        )
+    return pd.DataFrame(rows)
