@@ -61,6 +61,9 @@ def scored_runs(settings: Settings) -> list[Run]:
 
 def all_scores(settings: Settings, cache: Path) -> list[Scores]:
     """`Scores` of every method that has a finished run, in the order of METHODS; cache: a folder for the draws."""
+    if settings.dataset != "phantom":
+        print("methods are compared on the phantom; this data set has no runs of its own")
+        return []
     runs = scored_runs(settings)
     found = []
     for method in METHODS:
@@ -350,21 +353,20 @@ FLOORS = (
 
 def shown_settings(settings: Settings) -> Settings:
     """The settings whose runs a notebook shows: its own where there are any, else those of `cpu`, which are committed."""
-    if any((results_folder(settings) / method.slug).is_dir() for method in METHODS):
+    own = any((results_folder(settings) / method.slug).is_dir() for method in METHODS)
+    if own or settings.dataset != "phantom":
         return settings
     return load_settings("cpu", **{"evaluation.bootstrap": settings.evaluation.bootstrap})
 
 
 def learning_curves(settings: Settings) -> pd.DataFrame:
-    """Losses of all first seeds on validation studies: method, images, term, value."""
+    """Losses of all first seeds on training films: method, images, term, value."""
     frames = []
     for run in scored_runs(settings):
         path = run.folder / "history.parquet"
         if run.seed == settings.seed and path.is_file():
             history = pd.read_parquet(path)
-            frames.append(
-                history[history["split"] == "validation"].assign(method=run.method.name, group=run.method.group)
-            )
+            frames.append(history[history["split"] == "train"].assign(method=run.method.name, group=run.method.group))
     return (
         pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "images", "term", "value"])
     )

@@ -75,7 +75,7 @@ def shown_cells(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the ablation table that its figure shows."""
     wanted = {(part, detail, metric) for part, detail, metric, _ in CELLS}
     keys = zip(table["part"], table["detail"], table["metric"], strict=True)
-    return table[[key in wanted for key in keys]]
+    return table.loc[[key in wanted for key in keys]]
 
 
 def ablation_words(table: pd.DataFrame) -> Markdown:

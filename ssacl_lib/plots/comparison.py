@@ -36,6 +36,19 @@ CELLS = (
     ("reports", "reports", "micro_f1_13", "reports\nmicro F1"),
 )
 
+PALETTE = (
+    style.GREEN,
+    style.BLUE,
+    style.ORANGE,
+    style.RED,
+    style.PURPLE,
+    style.BROWN,
+    style.PINK,
+    style.SKY,
+    style.GREY,
+)
+"""Of the learning curves, in the order of the methods."""
+
 LONGEST = 2.5
 """Margins beyond this are drawn at the edge (a ratio to a rival near zero has no end)."""
 
@@ -97,7 +110,7 @@ def ablation(table: pd.DataFrame) -> Figure | str:
     table: of `comparison_tables.ablation_table`. A number in bold lies outside of what one more run of SS-ACL would give.
     """
     wanted = [(part, detail, metric) for part, detail, metric, _ in CELLS]
-    table = table[[key in wanted for key in zip(table["part"], table["detail"], table["metric"], strict=True)]]
+    table = table.loc[[key in wanted for key in zip(table["part"], table["detail"], table["metric"], strict=True)]]
     if not len(table):
         return NOTHING
     order = list(dict.fromkeys(table["method"]))
@@ -150,24 +163,23 @@ def looks(table: pd.DataFrame) -> Figure | str:
 
 
 def curves(history: pd.DataFrame) -> Figure | str:
-    """Validation losses of all compared methods over the images seen, a panel per term."""
+    """Losses of all compared methods over the images seen, a panel per term; dashed: without a start."""
     history = history[(history["term"] != "total") & (history["group"] != "ablation")] if len(history) else history
     if not len(history):
         return NOTHING
-    terms = list(dict.fromkeys(history["term"]))
-    figure = style.new_figure(style.DOUBLE, 92)
+    terms, names = list(dict.fromkeys(history["term"])), list(dict.fromkeys(history["method"]))
+    figure = style.new_figure(style.DOUBLE, 100)
     axes = np.ravel(figure.subplots(2, -(-len(terms) // 2)))
+    lines = {}
     for ax, term in zip(axes, terms, strict=False):
         for method, part in history[history["term"] == term].groupby("method", sort=False):
-            dashed = "--" if "no start" in method else "-"
-            ax.plot(part["images"] / 1000, part["value"], dashed, marker=".", markersize=3, linewidth=0.9,
-                    color=style.method_colour(method.removesuffix(", no start")), label=method)  # fmt: skip
+            base = str(method).removesuffix(", no start")
+            colour = PALETTE[names.index(base) % len(PALETTE)] if base in names else style.INK
+            dashes = "--" if base != method else "-"
+            (lines[method],) = ax.plot(part["images"] / 1000, part["value"], dashes, linewidth=0.9, color=colour)
         ax.set_title(term.replace("_", " "), fontsize=6.5)
         ax.set_xlabel("images seen (thousands)", fontsize=6)
     for ax in axes[len(terms) :]:
         ax.set_visible(False)
-    handles = dict(zip(*reversed([list(x) for x in zip(*[
-        (h, label) for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)], strict=True)]),
-        strict=True))  # fmt: skip
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=5.5)
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, fontsize=5.5)
     return figure

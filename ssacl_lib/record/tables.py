@@ -1,5 +1,6 @@
 """One door for every number: a table in long form as CSV and Markdown, refused where an estimate lacks its interval."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +48,28 @@ def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFra
     for path in (csv, markdown):
         run.record(path)
     return table
+
+
+def write_named_table(run, frame: pd.DataFrame, name: str, caption: str, numbers: Sequence[str]) -> pd.DataFrame:
+    """`write_table` for a table whose columns have names of their own, such as margins beside low and high.
+
+    numbers: the columns of the estimate and its two limits.
+
+    Raises:
+        ValueError: an estimate without its interval, or limits that are crossed.
+    """
+    value, low, high = numbers
+    bare = frame[frame[value].notna() & (frame[[low, high]].isna().any(axis=1) | (frame[low] > frame[high]))]
+    if len(bare):
+        raise ValueError(f"table {name!r}, row {bare.index[0]}: an estimate needs its interval, found {_row(bare)}")
+    csv, markdown = Path(run.tables) / f"{name}.csv", Path(run.tables) / f"{name}.md"
+    with atomic_write(csv) as handle:
+        frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
+    with atomic_write(markdown) as handle:
+        handle.write(f"{' '.join(caption.split())}\n\n{to_markdown(frame)}\n")
+    for path in (csv, markdown):
+        run.record(path)
+    return frame
 
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:

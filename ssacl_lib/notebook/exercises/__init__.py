@@ -2,6 +2,7 @@
 
 from IPython.display import Markdown
 
+from .comparison import HALF_WIDTH, RELATIVE_MARGIN
 from .exercise import Exercise, Verdict
 from .graph import OPEN_LEAVES, RESTORE
 from .grounding import CNR, FOLLOW, VISIBILITY_EFFECT
@@ -10,7 +11,7 @@ from .reports import ASSERTS_EFFUSION, MICRO_F1
 from .speed import SPEEDUP
 
 ALL = (RESTORE, OPEN_LEAVES, MASKED_ERROR, CONTRAST, CONSISTENCY_TARGET, ASSERTS_EFFUSION, MICRO_F1, CNR,
-       VISIBILITY_EFFECT, FOLLOW, SPEEDUP)  # fmt: skip
+       VISIBILITY_EFFECT, FOLLOW, RELATIVE_MARGIN, HALF_WIDTH, SPEEDUP)  # fmt: skip
 EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in ALL}
 """Name -> exercise, in the order of the notebooks."""
 
@@ -24,6 +25,8 @@ check_micro_f1 = MICRO_F1.check
 check_cnr = CNR.check
 check_visibility_effect = VISIBILITY_EFFECT.check
 check_follow = FOLLOW.check
+check_relative_margin = RELATIVE_MARGIN.check
+check_half_width = HALF_WIDTH.check
 check_speedup = SPEEDUP.check
 
 __all__ = ["ALL", "EXERCISES", "Exercise", "Verdict", "hint", *(f"check_{name}" for name in EXERCISES)]
