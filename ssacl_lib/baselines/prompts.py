@@ -28,15 +28,19 @@ class LeavesClosed(SSACLNetwork):
         return super().forward(replace(batch, leaf_open=torch.zeros_like(batch.leaf_open)), mask_ratio, mixing, terms)
 
 
-class PatchesAlone(LeavesClosed):
-    """The decoder sees the patches alone: no leaf and no entity text."""
+class LeavesWithoutText(SSACLNetwork):
+    """The leaves are opened as in SS-ACL, but no entity text is ever given."""
 
     def forward(
         self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1, terms: tuple[str, ...] = TERMS
     ) -> dict[str, torch.Tensor]:
-        """The named terms of SS-ACL, without prompts."""
+        """The named terms of SS-ACL, without entity text."""
         bare = replace(batch, prompt_ids=batch.prompt_ids[:, :0], prompt_mask=batch.prompt_mask[:, :0])
         return super().forward(bare, mask_ratio, mixing, terms)
+
+
+class PatchesAlone(LeavesWithoutText, LeavesClosed):
+    """The decoder sees the patches alone: no leaf and no entity text."""
 
 
 class FrozenEncoder(PatchesAlone):
@@ -47,14 +51,3 @@ class FrozenEncoder(PatchesAlone):
         self.encoder.eval()
         with torch.no_grad():
             return super().passes(batch, keep, mask_ratio, wanted)
-
-
-class LeavesWithoutText(SSACLNetwork):
-    """The leaves are opened as in SS-ACL, but no entity text is ever given."""
-
-    def forward(
-        self, batch: Batch, mask_ratio: float = 0.5, mixing: float = 0.1, terms: tuple[str, ...] = TERMS
-    ) -> dict[str, torch.Tensor]:
-        """The named terms of SS-ACL, without entity text."""
-        bare = replace(batch, prompt_ids=batch.prompt_ids[:, :0], prompt_mask=batch.prompt_mask[:, :0])
-        return super().forward(bare, mask_ratio, mixing, terms)

@@ -27,7 +27,7 @@ PAPER = (
     ("Table: report generation (MIMIC-CXR)", "03_report_generation", "tables/report_generation"),
     ("Table: phrase grounding (MS-CXR)", "04_grounding_evaluation", "tables/phrase_grounding"),
     ("Tables: classification, segmentation, retrieval", None, ""),
-    ("Table: ablation", None, ""),
+    ("Table: ablation", "05_ablation", "tables/ablation"),
 )
 """What the paper shows, the notebook that rebuilds it (None: not yet), and a part of the output's name."""
 
@@ -90,7 +90,11 @@ def _cell_of(notebook: Path, stem: str) -> str:
     """The id of the cell that saves a figure or table of this name."""
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
-        if cell["cell_type"] == "code" and f'"{stem}"' in source and re.search("save_figure|write_table", source):
+        if (
+            cell["cell_type"] == "code"
+            and f'"{stem}"' in source
+            and re.search("save_figure|write_table|write_if_rows", source)
+        ):
             return f", cell `{cell['id']}`"
     return ""
 

@@ -42,7 +42,8 @@ class Stage:
     """One notebook: the stages that it needs, the outputs that it must make, and what it shows in a line.
 
     makes: paths below the folder of results. keeps: paths below the runs folder that later stages read; they know themselves
-    what they were made from (`record/kept.py`), so a plot that changed is drawn again without training again.
+    what they were made from (`record/kept.py`), so a plot that changed is drawn again without training again. reads: committed
+    results below data/results that it shows (patterns), which other commands made.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Stage:
     makes: tuple[str, ...]
     keeps: tuple[str, ...]
     shows: str
+    reads: tuple[str, ...] = ()
 
     @property
     def notebook(self) -> Path:
@@ -70,11 +72,17 @@ STAGES = (
         "03_report_generation", ("02_pretraining",),
         ("tables/finding_classification.csv", "tables/report_generation.csv"), (),
         "anatomy inference, reports with and without prompts, lexical and clinical scores, case study",
+        ("sight.parquet", "labeler.csv"),
     ),
     Stage(
         "04_grounding_evaluation", ("02_pretraining",),
         ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (),
         "phrases and anatomies against exact masks, both kinds of map, controls, case grid",
+    ),
+    Stage(
+        "05_ablation", (), (), (),
+        "the paper's three claims against rivals of equal budget, every part of the method taken away or made wrong",
+        ("comparison/**/*.parquet", "comparison/**/run.json"),
     ),
     Stage(
         "07_speed", (), ("fig71_ratios.png", "fig73_curves.png"), (),
@@ -118,6 +126,16 @@ def _runs_of(settings: Settings) -> str:
     return sha256_file(spread_file(settings)) if spread_file(settings).is_file() else "absent"
 
 
+def _results_of(stage: Stage) -> dict[str, str]:
+    """Of the committed results that a stage reads, by path."""
+    folder = paths.DATA / "results"
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for pattern in stage.reads
+        for path in sorted(folder.glob(pattern))
+    }
+
+
 def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
     """The parts of a stage's key by name, each a hash, so that a difference can say what changed."""
     by_name = {other.name: other for other in STAGES}
@@ -126,7 +144,7 @@ def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
         "the notebook": notebook_fingerprint(stage.notebook),
         "the library": files_fingerprint(notebook_modules(stage.notebook)),
         "the settings": sha256_json(settings.deciding()),
-        "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings)}),
+        "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings), **_results_of(stage)}),
         "an earlier stage": sha256_json(needs),
     }
 

@@ -189,7 +189,7 @@ def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:
     """A table by (about, method, metric); an absent one has no rows."""
     if table is None:
         table = pd.DataFrame(columns=["method", "metric", "value", "low", "high", "n"])
-    table = table.dropna(subset="value")
+    table = table.rename(columns={"margin": "value"}).dropna(subset="value")
     return table.assign(about=about_of(table)).set_index(KEYS)
 
 

@@ -94,7 +94,7 @@ def make(run: Run) -> None:
     studies = test_studies(run.settings)
     for part in missing(run):
         begun = time.perf_counter()
-        frame = SCORES[part](run, model, studies) if model else OTHERS[run.method.name](run, studies)
+        frame = SCORES[part](run, model, studies) if model else OTHERS[run.method.name][part](run, studies)
         write_parquet(run.folder / f"{part}.parquet", frame)
         told["parts"][part] = {"code": code_behind(__name__), "seconds": round(time.perf_counter() - begun)}
         write_json(run.folder / "run.json", told)

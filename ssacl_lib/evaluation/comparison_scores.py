@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
+from safetensors.torch import load_file
 
 from .. import inference
+from ..baselines.detector import ANNOTATED, Detector, fit_detector
+from ..baselines.nearest_report import nearest_reports
+from ..baselines.regions import fit_region_writer, leaf_cover
 from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, SSACL, TRAINED, method_of
-from ..datasets.registry import load_training
+from ..datasets.registry import load_evaluation, load_training
 from ..model.start import build_network, load_network, load_text_side, start_tokenizer
 from ..observations import FINDINGS as OBSERVED
 from ..record.kept import keep
@@ -22,10 +27,11 @@ from ..training import checkpoints
 from ..training.head import fit_head
 from ..training.look import fit_look
 from ..training.loop import pretrain, save_model, untrained
+from ..training.state import write_tensors
 from . import anatomy_grounding, looking
 from .comparison_run import PATIENTS, Run, runs_folder
 from .findings import probabilities_of, reference_of
-from .grounding import MAPS, score_jobs, score_prior
+from .grounding import MAPS, score_jobs, score_map, score_prior
 from .inputs import device_of
 from .prompting import prefix_of
 from .reports import constant_report
@@ -81,9 +87,13 @@ def before_training(run: Run, studies):
 # ---- what is scored: (run, model, studies) -> one row per study and question
 def score_findings(run: Run, model, studies: Sequence) -> pd.DataFrame:
     """study, finding, present, probability."""
+    return finding_frame(studies, probabilities_of(model, studies))
+
+
+def finding_frame(studies: Sequence, probabilities: np.ndarray) -> pd.DataFrame:
+    """The rows of `score_findings` of probabilities [n, 13]."""
     index = pd.MultiIndex.from_product([[study.study_id for study in studies], OBSERVED], names=["study", "finding"])
-    present = reference_of(studies)[1].ravel()
-    values = {"present": present, "probability": probabilities_of(model, studies).ravel()}
+    values = {"present": reference_of(studies)[1].ravel(), "probability": np.asarray(probabilities, float).ravel()}
     return pd.DataFrame(values, index).reset_index()
 
 
@@ -182,8 +192,73 @@ def oracle_reports(run: Run, studies: Sequence) -> pd.DataFrame:
     return written(model, run.method.variant, studies, [positives(study.labels, uncertain) for study in studies])
 
 
+def nearest(run: Run, studies: Sequence) -> pd.DataFrame:
+    """The report of the training film that the start finds nearest."""
+    train = load_training(run.settings, "train")
+    films = np.stack([study.image for study in studies])
+    return report_frame(studies, nearest_reports(start_of(run, train), train, films))
+
+
+def start_of(run: Run, studies):
+    """The model from which the compared methods begin; studies: training view."""
+    return before_training(run, studies).to(device_of(run.settings)).eval()
+
+
+def detector_of(run: Run) -> Detector:
+    """The detector, taught on the masks of training patients and kept below the run's weights."""
+    train = load_training(run.settings, "train")
+    parts = {"the recipe": run.recipe, "the studies": train.folder.name, "the code": code_behind(Detector.__module__)}
+
+    def fit(out: Path) -> None:
+        annotated = load_evaluation(run.settings, "train", limit=ANNOTATED)
+        write_tensors(
+            out / "detector.safetensors", fit_detector(start_of(run, train), annotated, run.training).state_dict()
+        )
+
+    folder = keep(run.weights / "detector", parts, fit)
+    detector = Detector(start_of(run, train))
+    detector.load_state_dict(load_file(folder / "detector.safetensors"))
+    return detector.eval()
+
+
+def detector_findings(run: Run, studies: Sequence) -> pd.DataFrame:
+    """As `score_findings`."""
+    return finding_frame(studies, detector_of(run).probabilities(np.stack([study.image for study in studies])))
+
+
+def detector_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
+    """The map of a phrase's finding, once for each kind of map that it stands beside; it reads no phrase, so none is swapped."""
+    maps = detector_of(run).maps(np.stack([study.image for study in studies]))
+    rows = [
+        {
+            "study": studies[target.study].study_id,
+            "finding": target.finding,
+            "phrase": target.phrase,
+            "control": "own",
+            **score_map(maps[target.study, OBSERVED.index(target.finding)], target.mask, target.film),
+        }
+        for target in collect_targets(studies, run.settings.seed)
+    ]
+    frame = pd.DataFrame(rows)
+    return pd.concat([frame.assign(map=kind) for kind in MAPS], ignore_index=True)[PHRASE_COLUMNS]
+
+
+def region_reports(run: Run, studies: Sequence) -> pd.DataFrame:
+    """Reports written from each film's own regions."""
+    train = load_training(run.settings, "train")
+    model = start_of(run, train)
+    annotated = load_evaluation(run.settings, "train", limit=ANNOTATED)
+    writer = fit_region_writer(model, train, leaf_cover(annotated, model.config.grid), run.training)
+    films = np.stack([study.image for study in studies])
+    return report_frame(studies, writer.reports(films, leaf_cover(studies, model.config.grid)))
+
+
 OTHERS = {
-    "centre prior": centre_prior_phrases,
-    "constant report": constant_reports,
-    "SS-ACL, oracle findings": oracle_reports,
+    "centre prior": {PHRASES: centre_prior_phrases},
+    "constant report": {REPORTS: constant_reports},
+    "SS-ACL, oracle findings": {REPORTS: oracle_reports},
+    "nearest training report": {REPORTS: nearest},
+    "detector": {FINDINGS: detector_findings, PHRASES: detector_phrases},
+    "RGRG-like": {REPORTS: region_reports},
 }
+"""Method -> part -> what answers it."""
