@@ -36,6 +36,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
     "command",
     [
         "rebuild",
+        "explain",
         "report",
         "ground",
         "data",

@@ -66,6 +66,13 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
     return int(bool(lines))
 
 
+def run_explain(arguments: argparse.Namespace) -> int:
+    """ssacl explain."""
+    from .explain import explain
+
+    return int(not explain(arguments.table, arguments.row))
+
+
 def require_checkpoint(weights: Path | None) -> None:
     """Raises FileNotFoundError where no model is named and none is shipped."""
     if weights is None and not paths.SHIPPED_CHECKPOINT.is_dir():

@@ -12,6 +12,7 @@ SS-ACL companion: chest X-ray reports with visual evidence, learnt from images a
   ssacl rebuild --profile gpu --only 02    one notebook, at the size for one GPU
   ssacl rebuild --check                    is anything older than what it was made from?
   ssacl rebuild --verify                   does it agree with the committed results, row by row?
+  ssacl explain TABLE.csv --row 3          where does this number come from?
   ssacl report film.png                    findings, report and evidence of an image
   ssacl report films/ --out results        the same of a folder, as a table; goes on where it was stopped
   ssacl ground film.dcm "left effusion"    where on the image is this phrase?
@@ -30,6 +31,13 @@ something outside, 2 something to mend before it can start.
 
 On one machine (the same processor kernels and number of threads) a rebuild gives the same numbers to the bit. Elsewhere training
 amplifies the last bit, and the rows of "this run" agree within the spread of several runs (`ssacl spread`); --verify tells."""
+EXPLAIN = """\
+Says of a table in figures/PROFILE/tables, or of one of its rows: what it says, the commands that make it, the settings, the
+training seeds, the number of studies, the files behind it with their SHA-256. Then makes the rows again from these files (no
+model is loaded) and says whether they agree to the six digits written, or by how much they differ. Files of the comparison,
+of sight and of the labeler are committed; the others are there after a rebuild.
+  ssacl explain figures/cpu/tables/margins.csv --row 0
+Exit codes: 0 agrees, or can't be made again here; 1 differs; 2 no such table or row."""
 REPORT = """\
 Image files: prints findings, anatomies and report of each, and writes NAME_report.json and NAME_report.png (the image with
 its evidence) to --out. Takes PNG, JPEG and DICOM.
@@ -125,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run, name=name)
         return added
 
-    for add in (_rebuild, _images, _data, _training, _release, _bench, _studies, _readme):
+    for add in (_rebuild, _explain, _images, _data, _training, _release, _bench, _studies, _readme):
         add(command)
     return parser
 
@@ -151,6 +159,13 @@ def _rebuild(command) -> None:
         metavar="DIR",
         help="only compare the tables with those of the last commit, or of a folder",
     )
+
+
+def _explain(command) -> None:
+    """`ssacl explain`."""
+    explain = command("explain", "run_explain", "where a row of a table comes from; is it still right?", EXPLAIN)
+    explain.add_argument("table", type=Path, metavar="TABLE.csv")
+    explain.add_argument("--row", type=int, metavar="N", help="this row, counted from 0 (default: the whole table)")
 
 
 def _images(command) -> None:
