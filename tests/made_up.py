@@ -5,7 +5,9 @@ import pandas as pd
 
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES, REPORTS
 from ssacl_lib.datasets.phantom import report_of
-from ssacl_lib.evaluation.comparison import NODE_SCORES, planned, results_folder, write_parquet
+from ssacl_lib.evaluation.comparison import write_parquet
+from ssacl_lib.evaluation.comparison_run import planned, results_folder
+from ssacl_lib.evaluation.comparison_scores import NODE_SCORES
 from ssacl_lib.observations import FINDINGS as OBSERVED
 from ssacl_lib.phantom import draw_signs
 from ssacl_lib.record.manifest import write_json

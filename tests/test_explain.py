@@ -11,13 +11,13 @@ from ssacl_lib import paths
 from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
-from ssacl_lib.evaluation.comparison import results_folder
-from ssacl_lib.evaluation.comparison_tables import all_scores, comparison_table, margins
+from ssacl_lib.evaluation.comparison_run import results_folder
+from ssacl_lib.evaluation.comparison_tables import ablation_table, all_scores, comparison_table, margins
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.record.manifest import portable_settings, write_json
 from ssacl_lib.record.sources import sha256_file
 from ssacl_lib.record.spread import COLUMNS, about_of, recipe_of
-from ssacl_lib.record.tables import write_table
+from ssacl_lib.record.tables import write_named_table, write_table
 from ssacl_lib.settings import load_settings
 
 SEEDS = {"SS-ACL": 2, "MaCo-like": 2, "R2Gen-like": 1, "without L_ar": 1}
@@ -29,9 +29,10 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     settings = load_settings("smoke", out_dir=str(out))
     write_runs(settings, SEEDS)
-    scores = all_scores(settings)
+    scores = all_scores(settings, settings.runs / "evaluation")
     write_table(place(settings), comparison_table(scores), "comparison", "A message.")
-    margins(scores).to_csv(out / "tables" / "margins.csv", index=False, float_format="%.6g")
+    write_table(place(settings), ablation_table(scores), "ablation", "A message.")
+    write_named_table(place(settings), margins(scores), "margins", "A message.", ("margin", "low", "high"))
     write_json(out / "manifest.json", {"settings": portable_settings(settings)})
     return settings
 
@@ -46,15 +47,15 @@ def explain(capsys, settings, name: str, *words: str) -> tuple[int, str]:
     return code, out + err
 
 
-@pytest.mark.parametrize("name", ["comparison", "margins"])
+@pytest.mark.parametrize("name", ["comparison", "margins", "ablation"])
 def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsys, folder, name):
     code, said = explain(capsys, folder, name)
     table = pd.read_csv(folder.figures / "tables" / f"{name}.csv")
     assert code == 0 and f"agrees to the six digits written in all {len(table)} rows" in said, said
-    row = int(table.index[table["method"] == "SS-ACL"][-1])
+    row = int(table.index[table["method"] == ("without L_ar" if name == "ablation" else "SS-ACL")][-1])
     code, said = explain(capsys, folder, name, "--row", str(row))
     assert code == 0 and "agrees to the six digits written\n" in said and "training seeds 0, 1" in said
-    assert "ssacl ablation --profile smoke" in said and "--only ss-acl" in said
+    assert "ssacl ablation --profile smoke" in said and " --only ss-acl" in said
     part = table.get("part", pd.Series("phrases", table.index))[row]
     path = results_folder(folder) / "ss-acl" / "seed1" / f"{part}.parquet"
     assert sha256_file(path)[:12] in said

@@ -13,11 +13,12 @@ import pandas as pd
 
 from .. import paths
 from ..baselines.registry import method_of
-from ..evaluation.comparison import planned
+from ..evaluation.comparison_run import planned
+from ..evaluation.comparison_tables import shown_settings
 from ..record.manifest import read_json
 from ..record.sources import sha256_file
 from ..record.spread import read_runs
-from ..record.tables import estimate, write_table
+from ..record.tables import estimate, write_named_table, write_table
 from ..settings import Settings, settings_of
 from .origins import ORIGINS, methods_of
 
@@ -55,8 +56,8 @@ def explain(path: Path, row: int | None = None) -> bool:
     say("says", [says(rows.iloc[0])] if row is not None else says_table(table))
     say("made by", origin.commands(settings, rows))
     say("settings", [f"profile {settings.profile}, data set {settings.dataset}, seed {settings.seed}", *changes])
-    if path.stem in ("comparison", "margins"):
-        say("methods", [method_words(settings, name) for name in methods_of(rows)])
+    if path.stem in ("comparison", "margins", "ablation"):
+        say("methods", [method_words(shown_settings(settings), name) for name in methods_of(rows)])
     elif (rows.get("runs", pd.Series(dtype=str)).replace("", "1").astype(int) > 1).any():
         runs = read_runs(settings)[["seed", "threads"]].drop_duplicates().itertuples(index=False)
         told = ", ".join(f"{seed} ({threads} threads)" for seed, threads in runs)
@@ -153,7 +154,7 @@ def again(name: str, settings: Settings, frame: pd.DataFrame) -> pd.DataFrame:
         if "value" in frame:
             write_table(place, frame, name, "Recomputed.")
         else:
-            frame.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+            write_named_table(place, frame, name, "Recomputed.", ("margin", "low", "high"))
         return pd.read_csv(Path(folder) / f"{name}.csv", dtype=str, keep_default_na=False)
 
 

@@ -29,8 +29,15 @@ from ..evaluation import (
     reports as written,
     sight,
 )
-from ..evaluation.comparison import planned, results_folder
-from ..evaluation.comparison_tables import comparison_table, margins, scored_runs, scores_of
+from ..evaluation.comparison_run import planned, results_folder
+from ..evaluation.comparison_tables import (
+    ablation_table,
+    comparison_table,
+    margins,
+    scored_runs,
+    scores_of,
+    shown_settings,
+)
 from ..evaluation.results import long_table
 from ..record.spread import spread_file
 from ..settings import Settings
@@ -170,19 +177,20 @@ def saved(number: str, names: Callable[[pd.Series], list[str]], table: Callable 
 
 
 # ---- the comparison
-def ablation(settings: Settings, rows: pd.DataFrame) -> list[str]:
+def runs_and_notebook(settings: Settings, rows: pd.DataFrame) -> list[str]:
     """The runs of the methods that the rows name, and the notebook."""
+    settings, own = shown_settings(settings), settings
     place = f" --out {settings.figures}" if settings.out_dir else ""
-    told = f"ssacl ablation --profile {settings.profile}{place}"
     slugs = [method_of(name).slug for name in methods_of(rows)]
     only = "".join(f" --only {slug}" for slug in slugs) if len(slugs) <= 3 else ""
-    return [told + only, f"ssacl rebuild {_options(settings)} --only 05"]
+    return [f"ssacl ablation --profile {settings.profile}{place}{only}", f"ssacl rebuild {_options(own)} --only 05"]
 
 
 def methods_of(rows: pd.DataFrame) -> list[str]:
-    """Names of the methods in rows of comparison or margins."""
+    """Names of the methods in rows of comparison, margins or ablation."""
     named = [*rows["method"], *(name for text in rows.get("best_baseline", []) for name in str(text).split("; "))]
-    return list(dict.fromkeys(named))
+    ablation = "group" not in rows and "detail" in rows  # whose rows are differences to SS-ACL
+    return list(dict.fromkeys(name for name in [*named, *[SSACL] * ablation] if name))
 
 
 def run_files(settings: Settings, method: str, part: str, least: int) -> list[Path]:
@@ -199,15 +207,21 @@ def comparison_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     return files + _references(settings, list(rows["part"]))
 
 
+def ablation_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """One run of each variant, and those of SS-ACL, which the column `runs` counts."""
+    own = rows.assign(method=SSACL)
+    return list(dict.fromkeys(comparison_files(settings, own) + comparison_files(settings, rows.assign(runs="1"))))
+
+
 def margin_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     """The runs of SS-ACL and of all that can be its best rival."""
-    parts, seeds = margin_parts(rows), int(rows["seeds"].astype(int).max())
+    parts, named, seeds = margin_parts(rows), methods_of(rows), int(rows["seeds"].astype(int).max())
     files = [
         path
         for method in rivals()
         for part in parts
         if part in method_of(method).parts
-        for path in run_files(settings, method, part, seeds if method == SSACL else int(method in methods_of(rows)))
+        for path in run_files(settings, method, part, seeds if method == SSACL else int(method in named))
     ]
     return files + _references(settings, parts)
 
@@ -228,13 +242,22 @@ def _references(settings: Settings, parts: list[str]) -> list[Path]:
 
 def _scores(settings: Settings, methods: list[str], parts: list[str]) -> list:
     """`comparison_tables.all_scores` of some methods and parts."""
-    found, runs = [], scored_runs(settings)
+    found, runs = [], scored_runs(shown_settings(settings))
     for method in METHODS:
         members = [run for run in runs if run.method == method and method.name in methods]
         asked = tuple(part for part in method.parts if part in parts)
         if members and asked:
-            found.append(scores_of(replace(method, parts=asked), members, settings))
+            found.append(scores_of(replace(method, parts=asked), members, settings.runs / "evaluation"))
     return found
+
+
+def compared(files: Callable, table: Callable, methods: Callable, parts: Callable) -> Origin:
+    """A table of notebook 05: a function of the scores of some methods in some parts."""
+    return Origin(
+        runs_and_notebook,
+        lambda settings, rows: files(shown_settings(settings), rows),
+        lambda settings, files, rows: table(_scores(settings, methods(rows), parts(rows))),
+    )
 
 
 ORIGINS = {
@@ -258,14 +281,9 @@ ORIGINS = {
     "anatomy_grounding": saved("04", anatomy_files, anatomy_grounding.anatomy_table),
     "faithfulness": saved("04", lambda row: [f"faithfulness {row['method']}"], faithfulness.faithfulness_table),
     "film_grounding": saved("04", film_files, films.film_table),
-    "comparison": Origin(
-        ablation,
-        comparison_files,
-        lambda settings, files, rows: comparison_table(_scores(settings, list(rows["method"]), list(rows["part"]))),
-    ),
-    "margins": Origin(
-        ablation, margin_files, lambda settings, files, rows: margins(_scores(settings, rivals(), margin_parts(rows)))
-    ),
+    "comparison": compared(comparison_files, comparison_table, methods_of, lambda rows: list(rows["part"])),
+    "margins": compared(margin_files, margins, lambda rows: rivals(), margin_parts),
+    "ablation": compared(ablation_files, ablation_table, methods_of, lambda rows: list(rows["part"])),
     "speed": Origin(lambda settings, rows: [f"ssacl bench --profile {settings.profile}"]),
     "fresh_patients": Origin(lambda settings, rows: [f"ssacl confirm --seed {settings.seed}"]),
 }
