@@ -3,13 +3,14 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines.text_template import text_templates
-from ssacl_lib.evaluation import looking
+from ssacl_lib.evaluation import anatomy_grounding, looking
 from ssacl_lib.metrics import grounding
 from ssacl_lib.model import look
 from ssacl_lib.model.build import build_model
@@ -214,3 +215,18 @@ def test_a_notebook_opened_by_hand_fits_no_head_and_prepares_no_films(model, mon
     run = SimpleNamespace(settings=load_settings("cpu", out_dir=str(tmp_path.parent / "rebuilt")), runs=tmp_path)
     with pytest.raises(AssertionError, match="asked for"):
         looking.with_look(run, {"bare": bare, "looks": model})
+
+
+def test_ss_acl_is_the_mean_of_the_trained_models_study_by_study():
+    """Priors and untrained models are not in it; a lone model is its own mean; maps that look are apart."""
+    rows = [
+        {"study": study, "node": "trachea", "method": method, "films": "as they are", **dict.fromkeys(anatomy_grounding.SCORES, value)}
+        for study, method, value in (
+            ("a", "this run", 0.2), ("a", "shipped", 0.6), ("b", "this run", 0.0), ("b", "shipped", 1.0),
+            ("a", "untrained", 0.9), ("a", "shipped+", 0.7), ("a", "centre prior", 0.1),
+        )
+    ]  # fmt: skip
+    attention, looks = anatomy_grounding.pooled(pd.DataFrame(rows))
+    assert dict(zip(attention["study"], attention["pointing"], strict=True)) == pytest.approx({"a": 0.4, "b": 0.5})
+    assert set(attention["method"]) == {"SS-ACL"} and set(looks["method"]) == {"SS-ACL+"}
+    assert list(looks["cnr"]) == [0.7]

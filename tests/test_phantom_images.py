@@ -12,7 +12,7 @@ from scipy import ndimage
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.observations import FINDINGS
-from ssacl_lib.phantom import Sign, ct, draw_signs, organ_maps, render, xray
+from ssacl_lib.phantom import Sign, ct, draw_signs, frozen, organ_maps, render, xray
 from ssacl_lib.phantom.body import draw_patient, pose_body
 from ssacl_lib.phantom.film_statistics import real_films, statistics
 from ssacl_lib.phantom.findings import lung_regions
@@ -50,6 +50,10 @@ def test_a_patient_does_not_depend_on_the_batch_or_the_order(maps, batch):
     assert np.array_equal(alone.images[0], mixed.images[1])
     assert np.array_equal(alone.images[0], batch.images[5]) and alone.signs[0] == batch.signs[5]
     assert np.array_equal(alone.node_masks[0], batch.node_masks[5])
+
+
+def test_the_phantom_is_frozen_while_methods_are_compared():
+    assert frozen.sample_hash() == frozen.FROZEN, "films, masks, truth or reports changed: see phantom/frozen.py"
 
 
 def test_masks_do_not_change_the_film(maps, batch):

@@ -29,6 +29,9 @@ PRIOR, CHANCE = "centre prior", "chance"
 AS_THEY_ARE, MOVED = "as they are", "moved"
 """Values of the column `films`."""
 
+TOGETHER, POOLED = ("this run", "shipped"), "SS-ACL"
+"""The trained models, and what their mean is called."""
+
 SCORES = ["pointing", "cnr", "area", "entropy", "similarity_across_patients"]
 COLUMNS = ["study", "node", "method", "films", *SCORES]
 CHUNK = 32
@@ -130,13 +133,25 @@ def score_priors(studies: Sequence) -> pd.DataFrame:
     return scored.reindex(columns=COLUMNS).astype(dict.fromkeys(SCORES, float))
 
 
+def pooled(per_node: pd.DataFrame) -> list[pd.DataFrame]:
+    """Rows of POOLED and, of maps that look, POOLED+: mean over TOGETHER, per study, node and kind of film."""
+    frames = []
+    for ending in ("", "+"):
+        rows = per_node[per_node["method"].isin([name + ending for name in TOGETHER])]
+        if len(rows):
+            means = rows.groupby(["study", "node", "films"], sort=False)[SCORES].mean().reset_index()
+            frames.append(means.assign(method=POOLED + ending)[COLUMNS])
+    return frames
+
+
 def anatomy_table(per_node: pd.DataFrame, settings) -> pd.DataFrame:
     """The table anatomy_grounding: node, films, method, metric, value, low, high, n (studies), seed.
 
-    films: "as they are" | "moved" (evaluation/looking.py). node: a name of the graph, "mean of leaves" or "mean of parents"
-    (every node counts once per study).
+    films: "as they are" | "moved" (evaluation/looking.py). SS-ACL and SS-ACL+: of the trained models together (`pooled`). node: a
+    name of the graph, "mean of leaves" or "mean of parents" (every node counts once per study).
     """
     graph, rows = default_graph(), []
+    per_node = pd.concat([per_node, *pooled(per_node)], ignore_index=True)
     for (method, films), group in per_node.groupby(["method", "films"], sort=False):
         about = {"films": films, "method": method}
         for name, members in (("mean of leaves", graph.leaves), ("mean of parents", graph.parents)):

@@ -25,6 +25,7 @@ import torch
 from .. import threads
 from ..baselines.registry import ANOTHER
 from ..datasets.registry import load_evaluation
+from ..phantom.frozen import VERSION
 from ..record.manifest import atomic_write, device_name, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind
 from ..settings import Settings
@@ -113,6 +114,7 @@ def about(run: Run) -> dict:
         "settings": portable_settings(run.training),
         "command": f"ssacl ablation --profile {run.settings.profile} --only {run.method.slug!r}",
         "patients": PATIENTS,
+        "phantom": VERSION,
         "seconds": note.get("seconds"),
         "kernels": f"{torch.backends.cpu.get_cpu_capability()}, {device_name()}",
         "versions": package_versions(),

@@ -38,7 +38,7 @@ from ..record.sources import code_behind, sha256_json
 from ..training.look import fit_look
 from ..training.state import write_tensors
 from ..training.words_atlas import WordsAtlas, words_atlas
-from .anatomy_grounding import AS_THEY_ARE, CHANCE, CHUNK, COLUMNS, MOVED, PRIOR, node_scores
+from .anatomy_grounding import AS_THEY_ARE, CHANCE, CHUNK, COLUMNS, MOVED, POOLED, PRIOR, node_scores
 from .inputs import pixels_of, test_studies, weights_hash
 from .results import cached, results_key
 
@@ -248,7 +248,7 @@ def _frame(rows: list[pd.DataFrame], films: str) -> pd.DataFrame:
 
 def attention_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the table anatomy_grounding that tell of the prompts' attention on films as they are, and the two priors."""
-    others = (WORDS, SHUFFLED, TEMPLATE, MEAN_MASK)
+    others = (WORDS, SHUFFLED, TEMPLATE, MEAN_MASK, POOLED)
     looks = table["method"].str.endswith("+") | table["method"].isin(others) | table["method"].str.startswith("oracle")
     return table[(table["films"] == AS_THEY_ARE) & ~looks]
 

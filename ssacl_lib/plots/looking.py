@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..anatomy import default_graph
+from ..evaluation.anatomy_grounding import POOLED
 from ..evaluation.looking import LeafCase, looking_order
 from . import style
 from .anatomy import branch
@@ -23,6 +24,7 @@ def looking(table: pd.DataFrame, method: str) -> Figure | str:
     table: node, films, method, metric, value, low, high. method: whose leaves are drawn, such as "shipped+".
     """
     means = table[(table["node"] == "mean of leaves") & table["metric"].isin(["pointing", "cnr"])]
+    means = means[~means["method"].isin([POOLED, f"{POOLED}+"])]  # its models stand there one by one
     if method not in set(means["method"]):
         return NO_REGIONS
     order = looking_order(means["method"])
