@@ -66,7 +66,7 @@ class Run:
         """Hash of all that decides the run but the code: results of another recipe are made again."""
         network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"
         told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
-        return sha256_json([told, network, self.method.parts, self.method.variant, PATIENTS, SHARE])
+        return sha256_json([told, network, self.method.variant, PATIENTS, SHARE])
 
 
 def results_folder(settings: Settings) -> Path:

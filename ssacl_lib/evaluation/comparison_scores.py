@@ -98,7 +98,10 @@ def finding_frame(studies: Sequence, probabilities: np.ndarray) -> pd.DataFrame:
 
 
 def score_phrases(run: Run, model, studies: Sequence) -> pd.DataFrame:
-    """study, finding, phrase, map, control, cnr, miou, pointing; both maps, own phrase and the two swaps."""
+    """study, finding, phrase, map, control, cnr, miou, pointing; both maps, own phrase and the two swaps.
+
+    evidence: the masked map of an own phrase, one number per patch, 0 to 255 from its lowest to its highest; else None.
+    """
     by_study: dict[int, list] = {}
     for target in collect_targets(studies, run.settings.seed):
         by_study.setdefault(target.study, []).append(target)
@@ -107,7 +110,17 @@ def score_phrases(run: Run, model, studies: Sequence) -> pd.DataFrame:
     rows = [row for kind in MAPS for row in score_jobs(model, kind, f"{run.name}: {kind} maps", scoring, jobs)]
     frame = pd.DataFrame(rows)
     frame["study"] = [studies[number].study_id for number in frame["study"]]
-    return frame[PHRASE_COLUMNS]
+    frame["evidence"] = [
+        levels(told) if kind == "masked" and told is not None else None
+        for kind, told in zip(frame["map"], frame["evidence"], strict=True)
+    ]
+    return frame[[*PHRASE_COLUMNS, "evidence"]]
+
+
+def levels(evidence: np.ndarray) -> np.ndarray:
+    """A map as uint8, from its lowest to its highest value."""
+    low, high = evidence.min(), evidence.max()
+    return np.round(255 * (evidence - low) / max(high - low, 1e-12)).astype(np.uint8)
 
 
 def score_leaves(run: Run, model, studies: Sequence) -> pd.DataFrame:

@@ -339,6 +339,7 @@ def floors(scores: list[Scores]) -> pd.DataFrame:
 
 AUC = (FINDINGS, "mean of findings", "auc")
 F1 = (REPORTS, "reports", "micro_f1_13")
+MASKED_CNR = (PHRASES, "masked map", "cnr")
 FLOORS = (
     ("contrast only", "untrained", AUC),
     ("contrast only", "untrained", (PHRASES, "masked map", "pointing")),
