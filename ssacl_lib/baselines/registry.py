@@ -12,6 +12,7 @@ from ..model.network import TERMS, SSACLNetwork
 from ..model.ssacl import SSACLModel
 from ..settings import LossWeights
 from .contrast import ContrastNetwork, LocalContrastNetwork
+from .looking_prompts import LookingPrompts
 from .prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from .wrong_anatomy import FlatGraph, NonsenseNames, OwnNames, SeenQueries, ShuffledNames, ShuffledPairs
 
@@ -139,6 +140,8 @@ METHODS = (
            parts=(FINDINGS, PHRASES, LEAVES, REPORTS), ours=True),
     Method("sides exchanged as negatives", "ours: the same sentence with the other side must fit less", ABLATION,
            {"training.loss_weights.side_exchange": 1.0}, ours=True),
+    Method("looking prompts from the start", "ours: leaf prompts bring what lies where words place the leaf", ABLATION,
+           {}, LookingPrompts, ALL, ours=True),
     Method("report labels as a term", "ours: the findings that the labeler read, as PromptMRG-like learns them", ABLATION,
            {"training.loss_weights.report_labels": 1.0}, parts=ALL, ours=True),
     Method("sides and report labels", "ours: both terms", ABLATION,

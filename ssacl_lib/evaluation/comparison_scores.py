@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from .. import inference
 from ..baselines.detector import ANNOTATED, Detector, fit_detector
+from ..baselines.looking_prompts import LookingPrompts
 from ..baselines.nearest_report import nearest_reports
 from ..baselines.regions import fit_region_writer, leaf_cover
 from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, SSACL, TRAINED, method_of
@@ -28,6 +29,7 @@ from ..training.head import fit_head
 from ..training.look import fit_look
 from ..training.loop import pretrain, save_model, untrained
 from ..training.state import write_tensors
+from ..training.words_atlas import WordsAtlas
 from . import anatomy_grounding, looking
 from .comparison_run import PATIENTS, Run, runs_folder
 from .findings import probabilities_of, reference_of
@@ -52,6 +54,8 @@ def trained(run: Run):
     }
 
     def fit(out: Path) -> None:
+        if run.method.kind is LookingPrompts:
+            LookingPrompts.words = atlas_of(run).maps
         studies, validation = load_training(run.settings, "train"), load_training(run.settings, "validation")
         begun = time.perf_counter()
         if run.method.made == TRAINED:
@@ -131,9 +135,8 @@ def score_leaves(run: Run, model, studies: Sequence) -> pd.DataFrame:
 
 def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
     """As `score_leaves`, for a head that looks (SS-ACL+) fitted on this encoder; on films as they are and moved."""
-    shared = SimpleNamespace(settings=run.settings, runs=runs_folder(run.settings) / "shared")
     try:
-        atlas = looking.atlas_of(shared)
+        atlas = atlas_of(run)
     except ValueError as error:
         print(f"{run.name}: no head that looks: {error}")
         return pd.DataFrame(columns=["study", "films", *NODE_SCORES, "map"])
@@ -145,6 +148,11 @@ def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
     ]
     frame = pd.concat(frames, ignore_index=True)
     return leaf_means(frame[frame["method"] == looking.plus(run.name)]).assign(map="plus")
+
+
+def atlas_of(run: Run) -> WordsAtlas:
+    """The atlas of words of the training studies, one for all runs."""
+    return looking.atlas_of(SimpleNamespace(settings=run.settings, runs=runs_folder(run.settings) / "shared"))
 
 
 def leaf_means(frame: pd.DataFrame) -> pd.DataFrame:
