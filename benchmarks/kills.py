@@ -2,11 +2,12 @@
 
     python benchmarks/kills.py [--kills 20] [--seed 0] [--only pretraining ...] [--out data/results/kills.csv]
 
-Four works at the profile smoke: preparing studies, pretraining, a rebuild (notebook 02), reports of a folder of films. Each is
-first run through once, which gives its outputs and its time T. Then it is started, killed (SIGKILL, with all its children)
-after a time drawn from U(0, T), started again on what lies there, killed again, and so on; a run that ends before its time is
-compared and the next one begins from nothing. The last run of all ends undisturbed and is compared, too.
-Written: a row per work with kills, ends that were compared, and ends that differed.
+Five works at the profile smoke: preparing studies, pretraining, a rebuild (notebook 02), reports of a folder of films, and some
+compared methods (`ssacl ablation`). Each is first run through once, which gives its outputs and its time T. Then it is started,
+killed (SIGKILL, with all its children) after a time drawn from U(0, T), started again on what lies there, killed again, and so
+on; a run that ends before its time is compared and the next one begins from nothing. The last run of all ends undisturbed and
+is compared, too.
+Written: a row per work with kills, ends that were compared, and ends that differed; rows of works that were not run stay.
 """
 
 import argparse
@@ -33,6 +34,9 @@ from ssacl_lib.record.manifest import atomic_write, read_json
 from ssacl_lib.settings import load_settings
 
 FILMS = 96
+METHODS = ("SS-ACL", "contrast only", "start", "flat graph")
+"""Central ones with their three seeds, one without any training, and one whose network is its own."""
+
 PREPARE = """
 from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.settings import load_settings
@@ -70,8 +74,15 @@ def _reports(folder: Path) -> str:
     return _digest([sorted(lines, key=json.dumps), (folder / "reports.csv").read_text(encoding="utf-8")])
 
 
+def _parquets(folder: Path) -> str:
+    """The rows of every Parquet, in order."""
+    found = sorted(folder.rglob("*.parquet"))
+    frames = [pd.read_parquet(path).to_json(orient="split", double_precision=15) for path in found]
+    return _digest(list(zip([path.relative_to(folder).as_posix() for path in found], frames, strict=True)))
+
+
 def works(films: Path) -> tuple[Work, ...]:
-    """The four works; `films` is a folder of pictures."""
+    """The five works; `films` is a folder of pictures."""
     command = ["-m", "ssacl_lib"]
     return (
         Work("preparing studies", lambda _: ["-c", PREPARE], lambda out: _files(out / "cache" / "studies", "*.arrow")),
@@ -90,6 +101,12 @@ def works(films: Path) -> tuple[Work, ...]:
             "reports of a folder",
             lambda out: [*command, "report", str(films), "--out", str(out / "reports")],
             lambda out: _reports(out / "reports"),
+        ),
+        Work(
+            "ablation",
+            lambda out: [*command, "ablation", "--profile", "smoke", "--out", str(out / "runs"),
+                         *(word for name in METHODS for word in ("--only", name))],
+            lambda out: _parquets(out / "runs" / "comparison"),
         ),
     )  # fmt: skip
 
@@ -175,9 +192,12 @@ def main() -> int:
                 rows.append({**row, "seed": arguments.seed})
                 print(row)
     table = pd.DataFrame(rows)
+    if arguments.out.is_file():
+        before = pd.read_csv(arguments.out)
+        table = pd.concat([before[~before["work"].isin(table["work"])], table], ignore_index=True)
     with atomic_write(arguments.out) as handle:
         table.to_csv(handle, index=False, lineterminator="\n")
-    return int(table["ends that differed"].sum() > 0)
+    return int(any(row["ends that differed"] for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""`ssacl ablation` interrupted in a training and between two parts: started again, it gives the same and repeats nothing."""
+
+import pandas as pd
+import pytest
+from small import SMALL
+
+from ssacl_lib.baselines.registry import FINDINGS, PHRASES
+from ssacl_lib.evaluation import comparison_run, comparison_scores
+from ssacl_lib.evaluation.comparison import claimed, measure
+from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
+from ssacl_lib.settings import load_settings
+from ssacl_lib.training import loop
+
+ONLY = ("SS-ACL", "contrast only", "start", "flat graph", "constant report")
+STUDIES = {"data.train_studies": 24, "data.validation_studies": 8, "data.test_studies": 10}
+
+
+class Killed(Exception):
+    """What stands for a kill."""
+
+
+@pytest.fixture
+def settings(fake_phantom, monkeypatch):
+    """Two folders for the same small runs, one seed each."""
+    monkeypatch.setattr(comparison_run, "SEEDS", 1)
+    few = {"inference.evidence_masks": 4, "inference.max_new_tokens": 12}
+    return lambda out: load_settings("smoke", **SMALL, **STUDIES, **few, out_dir=str(out))
+
+
+def frames(settings) -> dict[str, pd.DataFrame]:
+    folder = results_folder(settings)
+    return {path.relative_to(folder).as_posix(): pd.read_parquet(path) for path in sorted(folder.rglob("*.parquet"))}
+
+
+def times(settings) -> dict[str, int]:
+    return {path.as_posix(): path.stat().st_mtime_ns for path in results_folder(settings).rglob("*.parquet")}
+
+
+def start(monkeypatch, settings, training: int | None = None, part: str | None = None) -> int:
+    """Start the runs; they die in a step of training of that number, or at the first scoring of a part. Steps begun."""
+    honest, steps = loop.train_step, []
+
+    def step(*arguments):
+        steps.append(arguments)
+        if len(steps) == training:
+            raise Killed
+        return honest(*arguments)
+
+    def dies(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", step)
+        if part:
+            patch.setitem(comparison_scores.SCORES, part, dies)
+        if training or part:
+            with pytest.raises(Killed):
+                measure(settings, ONLY)
+        else:
+            assert len(measure(settings, ONLY)) == len(ONLY)
+    return len(steps)
+
+
+def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settings, tmp_path, monkeypatch):
+    whole, cut = settings(tmp_path / "whole"), settings(tmp_path / "cut")
+    assert start(monkeypatch, whole) == 9  # three trainings of 12 images, 4 a step
+    wanted = frames(whole)
+    there = {"ss-acl/seed0/reports.parquet", "flat-graph/seed0/leaves.parquet", "constant-report/seed0/reports.parquet"}
+    assert {"references.parquet", "start/seed0/plus.parquet", *there} <= set(wanted)
+
+    first = planned(cut, ONLY)[0]
+    start(monkeypatch, cut, training=3)  # a step after the checkpoint of the first training
+    assert missing(first) == list(first.method.parts) and not list(first.folder.glob("*"))
+    assert start(monkeypatch, cut, part=PHRASES) == 1  # it goes on, and dies between two parts
+    assert missing(first) == [part for part in first.method.parts if part != FINDINGS]
+    finished = times(cut)
+    assert start(monkeypatch, cut, training=5) == 5  # in the next but one training, before its first checkpoint
+    assert not missing(first)
+    finished |= times(cut)
+    assert start(monkeypatch, cut) == 3
+    after = times(cut)
+    assert {name: after[name] for name in finished} == finished, "what was done is not made again"
+    found = frames(cut)
+    assert found.keys() == wanted.keys()
+    for name, frame in wanted.items():
+        pd.testing.assert_frame_equal(found[name], frame, check_exact=True, obj=name)
+    start_again = times(cut)
+    assert start(monkeypatch, cut) == 0 and times(cut) == start_again
+
+
+def test_a_run_belongs_to_one_process(tmp_path):
+    with claimed(tmp_path / "run") as ours, claimed(tmp_path / "run") as theirs:
+        assert ours and not theirs
+    with claimed(tmp_path / "run") as again:
+        assert again

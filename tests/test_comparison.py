@@ -1,0 +1,321 @@
+"""Compared methods: the registry holds together, numbers and margins are those by hand, only what should change is changed."""
+
+from types import FunctionType, SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made_up import STUDIES, write_runs
+from sklearn.metrics import roc_auc_score
+from small import SMALL, View
+from torch.nn import functional as F
+
+from ssacl_lib.anatomy import default_graph
+from ssacl_lib.baselines import contrast, registry, wrong_anatomy
+from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
+from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
+from ssacl_lib.evaluation import comparison_tables as tables
+from ssacl_lib.evaluation.comparison_run import Run, planned
+from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
+from ssacl_lib.evaluation.prompting import CELLS
+from ssacl_lib.metrics.clinical import clinical_intervals
+from ssacl_lib.model.network import SSACLNetwork
+from ssacl_lib.model.ssacl import SSACLModel
+from ssacl_lib.model.start import build_network
+from ssacl_lib.settings import load_settings
+from ssacl_lib.text.tokenizer import train_tokenizer
+from ssacl_lib.training.batches import TrainingBatches
+
+NAMES = [
+    f"{side} pleural effusion. Heart is {size}." for side in ("Left", "Right", "No") for size in ("large", "normal")
+]
+
+
+# ---- the registry
+def test_names_and_folders_are_unique_and_what_is_asked_is_known():
+    for told in ([method.name for method in METHODS], [method.slug for method in METHODS]):
+        assert len(set(told)) == len(told)
+    for method in METHODS:
+        assert method.group in GROUPS and method.variant in CELLS, method.name
+        assert method.parts and set(method.parts) <= set(PARTS) == set(SCORES), method.name
+        assert method_of(method.slug) is method_of(method.name) is method
+        if method.made == registry.ANOTHER:
+            assert set(OTHERS[method.name]) == set(method.parts)
+    with pytest.raises(ValueError, match="no method 'SSACL'"):
+        method_of("SSACL")
+
+
+@pytest.mark.parametrize("profile", ["cpu", "smoke"])
+def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(profile):
+    settings = load_settings(profile)
+    runs = planned(settings)
+    assert {run.training.training.images for run in runs} == {settings.training.images // 2}
+    assert all(run.training.data == settings.data for run in runs)
+    assert [run.seed for run in runs if run.method.name == SSACL] == [0, 1, 2]
+    recipes = [run.recipe for run in runs if run.method.made == registry.TRAINED]
+    assert profile != "cpu" or len(set(recipes)) == len(recipes), "two methods that are the same"
+
+
+ASKED = {name for name, value in vars(SSACLNetwork).items() if isinstance(value, FunctionType | property)} - {
+    "forward", "passes", "generation_loss", "side_exchange", "recompute_activations"
+}  # fmt: skip
+"""What a network answers, beside its losses."""
+
+
+def test_what_changes_answers_is_there_when_they_are_asked():
+    """A network whose losses alone differ answers as SSACLModel; any other is asked itself."""
+    for method in METHODS:
+        ours = [kind for kind in method.kind.__mro__ if kind.__module__.startswith("ssacl_lib.baselines")]
+        changed = {name for kind in ours for name in vars(kind)}
+        assert issubclass(method.answers, SSACLModel)
+        assert method.answers is method.kind or not changed & ASKED, method.name
+
+
+# ---- numbers
+def test_an_interval_over_studies_and_seeds_by_hand():
+    draws = np.random.default_rng(0).normal(0.5, 0.1, (3, 501))
+    value, low, high = tables.interval(draws)
+    mean = draws.mean(0)
+    inner = np.percentile(mean[1:], [2.5, 97.5])
+    seeds = 4.302653 * draws[:, 0].std(ddof=1) / 3**0.5  # Student's distribution with 2 degrees of freedom
+    by_hand = [mean[0], mean[0] - np.hypot(mean[0] - inner[0], seeds), mean[0] + np.hypot(inner[1] - mean[0], seeds)]
+    assert [value, low, high] == pytest.approx(by_hand, rel=1e-6)
+    assert tables.interval(draws[:1])[1:] == pytest.approx(np.percentile(draws[0, 1:], [2.5, 97.5]))
+
+
+def test_numbers_are_those_of_pandas_and_scikit_learn(tmp_path):
+    settings = load_settings("smoke", out_dir=str(tmp_path))
+    write_runs(settings, {SSACL: 1})
+    run = Run(method_of(SSACL), 0, settings)
+    table = tables.comparison_table(tables.all_scores(settings, tmp_path / "cache"))
+    found = table.set_index(["part", "detail", "metric"])["value"]
+    parts = {part: pd.read_parquet(run.folder / f"{part}.parquet") for part in run.method.parts}
+    of_finding = parts["findings"].groupby("finding")
+    areas = [roc_auc_score(group["present"], group["probability"]) for _, group in of_finding]
+    assert found["findings", "mean of findings", "auc"] == pytest.approx(np.mean(areas))
+    phrases = parts["phrases"].set_index(["map", "control"])
+    own, other = (phrases.loc[("masked", control)] for control in ("own", "swapped phrase"))
+    assert found["phrases", "masked map", "cnr"] == pytest.approx(own["cnr"].mean())
+    assert found["phrases", "masked map", "cnr_own_minus_swapped"] == pytest.approx(
+        own["cnr"].mean() - other["cnr"].mean()
+    )
+    side = phrases.loc[("similarity", "swapped side")]["pointing"].mean()
+    assert found["phrases", "similarity map", "pointing_swapped_side"] == pytest.approx(side)
+    moved = parts["leaves"].set_index("films").loc["moved"]
+    assert found["leaves", "films moved", "pointing"] == pytest.approx(moved["pointing"].mean())
+    references = pd.read_parquet(tmp_path / "comparison" / "smoke" / "references.parquet")
+    labels = np.stack(parts["reports"]["generated_labels"]), np.stack(references["labels"])
+    for ending, wide in (("", False), ("_uncertain_as_positive", True)):
+        clinical = clinical_intervals(*labels, wide, 10, 0)
+        for name in ("micro_f1_13", "micro_f1_14"):
+            assert found["reports", "reports", name + ending] == pytest.approx(clinical[name].value)
+    assert (table["n"] == STUDIES).all() and (table["low"] <= table["high"]).all()
+
+
+KEYS = [(REPORTS, "reports", metric) for metric in (*tables.LEXICAL, *tables.CLINICAL.values())]
+KEYS += [(PHRASES, kind, metric) for kind in tables.MAP_NAMES.values() for metric in tables.GROUNDING]
+
+
+def scored(method: Method, factor: float, seeds: int = 2) -> tables.Scores:
+    """Scores of a method that are a multiple of what draws of studies give."""
+    draws = 1 + np.random.default_rng(3).random((1, 101)) + 0.1 * np.arange(seeds)[:, None]
+    return tables.Scores(method, dict.fromkeys(KEYS, factor * draws), dict.fromkeys(KEYS, 30), {})
+
+
+def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
+    own = scored(method_of(SSACL), 1.0)
+    equal = tables.margins([own, scored(method_of("MaCo-like"), 1.0), scored(method_of("contrast only"), 0.5)])
+    assert len(equal) == 1 + 3 + 2 + 6 and (equal["best_baseline"] == "MaCo-like").all()
+    assert np.allclose(equal[["margin", "low", "high"]], 0, atol=1e-12), "the same number in every draw and seed"
+    others = [
+        scored(method_of("without L_ar"), 3.0),
+        scored(method_of("detector"), 2.0),
+        scored(method_of("SS-ACL, oracle findings"), 2.0),
+        scored(method_of("GLoRIA-like"), 0.8, seeds=1),
+        scored(method_of("MaCo-like"), 0.5),
+    ]
+    table = tables.margins([own, *others])
+    assert (table["best_baseline"] == "GLoRIA-like").all() and (table["method"] == SSACL).all()
+    assert (table["seeds"] == 2).all() and (table["n"] == 30).all()
+    one = tables.margins([scored(method_of(SSACL), 1.0, seeds=1), *others])
+    assert np.allclose(one[["margin", "low", "high"]], 1 / 0.8 - 1), (
+        "a ratio that is the same in every draw has no width"
+    )
+    paired = tables.margins([own, scored(method_of("MaCo-like"), 0.5)])
+    assert np.allclose(paired[["margin", "low", "high"]], 1.0), "seed by seed where both have as many"
+    assert not len(tables.margins(others))
+
+
+# ---- a changed anatomy
+@pytest.fixture(scope="module")
+def settings():
+    return load_settings("smoke", **{**SMALL, "model.dropout": 0.0, "model.text_pooling": "mean"})
+
+
+@pytest.fixture(scope="module")
+def build(settings):
+    """Networks of any class with the weights of one and the same."""
+    tokenizer = train_tokenizer(NAMES + [" ".join(default_graph().nodes)])
+    plain = build_network(settings, tokenizer, SSACLModel).eval()
+    torch.nn.init.normal_(plain.text.bert.embeddings.word_embeddings.weight)  # so that names differ before any training
+
+    def make(kind):
+        model = build_network(settings, tokenizer, kind).eval()
+        assert all(
+            value.any() for name, value in model.named_parameters() if name.endswith(("cls_token", "mask_token"))
+        )
+        model.load_state_dict(plain.state_dict())
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def batch(settings, build):
+    films = np.random.default_rng(0).integers(0, 255, (len(NAMES), 32, 32), dtype=np.uint8)
+    batches = TrainingBatches(settings, View(NAMES, films), build(SSACLModel).processor, 8, place=(0, 1))
+    return next(
+        batch for batch in (batches[k] for k in range(8)) if batch.prompt_ids.shape[1] and batch.leaf_open.any()
+    )
+
+
+def places(names) -> list[int]:
+    return [default_graph().index(name) for name in names]
+
+
+LEAVES, PARENTS = places(default_graph().leaves), places(default_graph().parents)
+
+
+@torch.no_grad()
+def test_shuffled_names_exchange_all_leaves_and_are_asked_where_the_name_stands(build, pixels):
+    order = wrong_anatomy.shuffled_order()
+    assert sorted(order) == list(range(25)) and (order != np.arange(25)).all()
+    plain, shuffled = build(SSACLModel), build(wrong_anatomy.ShuffledNames)
+    before, after = plain.default_queries(), shuffled.default_queries()
+    assert torch.allclose(after[LEAVES], before[LEAVES][order], atol=1e-6)
+    assert not torch.allclose(after[PARENTS], before[PARENTS], atol=1e-3), "parents are restored from other names"
+    at_places = SSACLModel.leaf_attention(shuffled, pixels)
+    own, asked = plain.leaf_attention(pixels), shuffled.leaf_attention(pixels)
+    assert torch.allclose(asked, own, atol=1e-6), "a leaf is asked by its name"
+    assert torch.allclose(at_places, own[:, order], atol=1e-6) and not torch.allclose(at_places, own, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_flat_graph_has_parents_that_are_all_the_mean_of_all_leaves(build):
+    plain, flat = build(SSACLModel), build(wrong_anatomy.FlatGraph)
+    before, after = plain.default_queries(), flat.default_queries()
+    assert torch.allclose(after[LEAVES], before[LEAVES], atol=1e-6)
+    assert torch.allclose(after[PARENTS], before[LEAVES].mean(0).expand(7, -1), atol=1e-6)
+    nodes = torch.randn(2, 32, plain.config.width, generator=torch.Generator().manual_seed(1))
+    pictures = flat.decoder.restored_parents(nodes)
+    leaves = nodes[:, LEAVES]
+    by_hand = flat.decoder.read_first(torch.cat([leaves.mean(1, keepdim=True), leaves], 1))
+    assert torch.allclose(pictures, by_hand[:, None].expand_as(pictures), atol=1e-6)
+    assert pictures.shape == plain.decoder.restored_parents(nodes).shape
+    changed = nodes.clone()
+    changed[:, PARENTS] = 0
+    assert torch.equal(flat.decoder.restored_parents(changed), pictures), "no parent is read"
+    assert not torch.allclose(plain.decoder.restored_parents(changed), plain.decoder.restored_parents(nodes))
+
+
+@torch.no_grad()
+def test_own_names_and_nonsense_read_other_texts(build):
+    plain, own, nonsense = (build(kind) for kind in (SSACLModel, wrong_anatomy.OwnNames, wrong_anatomy.NonsenseNames))
+    before, after = plain.default_queries(), own.default_queries()
+    assert torch.allclose(after[LEAVES], before[LEAVES], atol=1e-5)
+    names = own.name_to_query(own.text(*own.processor.text(list(default_graph().parents), own.config.cls_before_names)))
+    assert torch.allclose(after[PARENTS], names, atol=1e-5) and not torch.allclose(names, before[PARENTS], atol=1e-3)
+    invented = wrong_anatomy.nonsense_names()
+    words = {word for name in invented for word in name.split()}
+    assert len(set(invented)) == 25 and not words & set(" ".join([*default_graph().nodes, *NAMES]).lower().split())
+    read = nonsense.default_queries()
+    assert torch.equal(read, nonsense.prompt_queries(*plain.processor.text(["heart"]))), (
+        "what the batch brings is not read"
+    )
+    assert not torch.allclose(read[LEAVES], before[LEAVES], atol=1e-3)
+
+
+@torch.no_grad()
+def test_patches_that_see_queries_change_with_a_name_and_the_faithful_ones_do_not(build, pixels):
+    for kind, sees in ((SSACLModel, False), (wrong_anatomy.SeenQueries, True)):
+        model = build(kind)
+        queries = model.default_queries()
+        renamed = queries.clone()
+        renamed[LEAVES[3]] = -renamed[LEAVES[3]]
+        one, two = model.encoder(pixels, None, queries), model.encoder(pixels, None, renamed)
+        assert torch.allclose(one.patches, two.patches, atol=1e-6) != sees
+        assert torch.allclose(one.cls, two.cls, atol=1e-6) != sees
+        bare = model.encoder(pixels)
+        assert torch.allclose(bare.patches, one.patches, atol=1e-5), "patches are the same whoever asks"
+        assert model.leaf_attention(pixels).sum(-1) == pytest.approx(1, abs=1e-5)
+
+
+def test_shuffled_pairs_keep_films_and_move_reports_with_their_labels():
+    labels = np.arange(6)[:, None] * np.ones((1, 14), np.int8)
+    own = SimpleNamespace(reports=NAMES, labels=labels, images=lambda rows: np.asarray(rows))
+    own = type("Studies", (SimpleNamespace,), {"__len__": lambda self: 6})(**vars(own))
+    pairs = wrong_anatomy.ShuffledPairs(own, 1)
+    assert sorted(pairs.reports) == sorted(NAMES) and pairs.reports != NAMES and len(pairs) == 6
+    assert [NAMES.index(report) for report in pairs.reports] == pairs.labels[:, 0].tolist()
+    assert pairs.images([2, 4]).tolist() == [2, 4]
+
+
+# ---- contrast
+def test_local_similarity_is_the_formula_and_reads_no_padding():
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
+    words = torch.randn(2, 4, 4, generator=generator, dtype=torch.float64)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    found = contrast.local_similarity(patches, words, mask)
+    for film in range(3):
+        for report in range(2):
+            total, count = 0.0, int(mask[report].sum())
+            for word in words[report, :count]:
+                fits = [F.cosine_similarity(word, patch, dim=0) for patch in patches[film]]
+                share = torch.softmax(4 * torch.stack(fits), 0)
+                context = sum(s * patch / patch.norm() for s, patch in zip(share, patches[film], strict=True))
+                total += torch.exp(5 * F.cosine_similarity(word, context, dim=0)) / count
+            assert found[film, report].item() == pytest.approx(torch.log(total).item() / 5, abs=1e-5)
+    other = words.clone()
+    other[1, 2:] = 100.0
+    assert torch.allclose(contrast.local_similarity(patches, other, mask), found)
+
+
+def test_contrast_by_hand_and_its_network(build, batch):
+    similarity, temperature = torch.tensor([[0.9, 0.1], [0.4, 0.6]]), torch.tensor(0.5)
+    rows = [np.log(1 + np.exp((0.1 - 0.9) / 0.5)), np.log(1 + np.exp((0.4 - 0.6) / 0.5))]
+    columns = [np.log(1 + np.exp((0.4 - 0.9) / 0.5)), np.log(1 + np.exp((0.1 - 0.6) / 0.5))]
+    assert contrast.contrast(similarity, temperature).item() == pytest.approx((sum(rows) + sum(columns)) / 4, abs=1e-6)
+    model, local = build(contrast.ContrastNetwork), build(contrast.LocalContrastNetwork)
+    films = F.normalize(model.image_embedding(batch.pixels), dim=-1)
+    reports = F.normalize(model.text(batch.text_ids, batch.text_mask), dim=-1)
+    whole = contrast.contrast(films @ reports.T, model.temperature)
+    assert model(batch)["global_contrastive"].item() == pytest.approx(whole.item(), abs=1e-5)
+    terms = local(batch)
+    assert set(terms) == {"global_contrastive"} and torch.isfinite(terms["global_contrastive"])
+
+
+# ---- prompts
+def test_writers_without_prompts_learn_what_ssacl_learns_on_a_batch_without_them(build, batch):
+    terms = ("report_generation",)
+    closed = {"leaf_open": torch.zeros_like(batch.leaf_open)}
+    bare = {"prompt_ids": batch.prompt_ids[:, :0], "prompt_mask": batch.prompt_mask[:, :0]}
+    plain = build(SSACLModel)
+
+    def loss(model, **changes) -> float:
+        return model(type(batch)(**{**batch.tensors(), **changes}), terms=terms)["report_generation"].item()
+
+    whole = loss(plain)
+    for kind, changes in ((LeavesClosed, closed), (LeavesWithoutText, bare), (PatchesAlone, {**closed, **bare})):
+        found = loss(build(kind))
+        assert found == pytest.approx(loss(plain, **changes), abs=1e-6) and abs(found - whole) > 1e-6, kind
+    frozen = build(FrozenEncoder)
+    frozen(batch, terms=terms)["report_generation"].backward()
+    assert not any(p.grad is not None for p in frozen.encoder.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in frozen.language.parameters())
