@@ -262,7 +262,7 @@ def test_masked_evidence_of_a_blind_model_is_constant_and_of_a_seeing_one_is_whe
     assert 16 <= row < 32 and 32 <= column < 48
 
 
-def test_what_can_not_be_asked_is_said(grounder, tmp_path):
+def test_what_can_not_be_asked_is_said(grounder, tmp_path, monkeypatch):
     for wrong, message in (
         (([["x"]] * 2, "masked"), "3 images and 2 lists"),
         (([["x"]] * 3, "attention"), "expected 'similarity' or 'masked'"),
@@ -281,3 +281,7 @@ def test_what_can_not_be_asked_is_said(grounder, tmp_path):
     )
     with pytest.raises(ValueError, match="AlignModel has no patch tokens"):
         load_clip(str(tmp_path / "cnn"))
+    other = type(grounder.model)
+    monkeypatch.setattr(other, "get_image_features", lambda self, pixel_values: pixel_values[:, 0, 0, :8])
+    with pytest.raises(ValueError, match=f"{other.__name__} has no patch tokens in the space of its texts"):
+        load_clip(grounder.model.name_or_path)  # its pictures' vectors come from elsewhere than its tokens
