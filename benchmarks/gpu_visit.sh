@@ -18,6 +18,7 @@
 #   PYTHON=python3        in pack the interpreter with this library (.venv/bin/python), in setup the machine's own
 #   VERSION=              pack: the machine's Python, as 3.12, where it is another one than that of PYTHON
 #   TORCH=1               pack: 0 leaves torch out, for a machine that has one; setup sees the machine's own packages
+#   SSACL=                step: another command than `PYTHON -m ssacl_lib` for the works, such as bench --only terms --profile gpu
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -31,7 +32,8 @@ if [[ -z ${PYTHON:-} ]]; then
     PYTHON=python3
     if [[ ${1:-} != setup && -x $HERE/.venv/bin/python ]]; then PYTHON=$HERE/.venv/bin/python; fi
 fi
-read -ra SSACL <<<"${SSACL:-$PYTHON -m ssacl_lib}" # what takes the words of a work, as `rebuild --profile gpu --only 02`
+COMMAND=("$PYTHON" -m ssacl_lib)
+if [[ -n ${SSACL:-} ]]; then read -ra COMMAND <<<"$SSACL"; fi
 
 fail() {
     echo "gpu_visit: $*" >&2
@@ -39,7 +41,7 @@ fail() {
 }
 
 pack() {
-    local out torch files
+    local out torch
     mkdir -p "$1" "$HERE/$WHEELS"
     out=$(cd "$1" && pwd)
     cd "$HERE"
@@ -56,11 +58,9 @@ from ssacl_lib.settings import load_settings
 get_ct()
 organ_maps(load_settings(sys.argv[1]).data.image_size)
 PYTHON_CODE
-    files=$(mktemp)
-    { git ls-files && find -L "$WHEELS" data/ct data/organ_maps -type f; } | sort -u >"$files"
     rm -f "$out"/part-*
-    tar --create --dereference --transform 's,^,ssacl/,' --files-from "$files" | split -b "$PART" -d -a 3 - "$out/part-"
-    rm -f "$files"
+    { git ls-files && find -L "$WHEELS" data/ct data/organ_maps -type f; } | sort -u |
+        tar --create --dereference --transform 's,^,ssacl/,' --files-from - | split -b "$PART" -d -a 3 - "$out/part-"
     echo "$(find "$out" -name 'part-*' | wc -l) parts in $out; there: cat part-* | tar -x"
 }
 
@@ -108,7 +108,7 @@ step() {
         echo "[$(($(wc -l <"$STATE/done") + 1))/$total] ${words[*]}: for at most $left s"
         began=$SECONDS code=0
         timeout --foreground --signal=TERM $((left + GRACE)) \
-            timeout --foreground --signal=INT --kill-after=$((2 * GRACE)) "$left" "${SSACL[@]}" "${words[@]}" || code=$?
+            timeout --foreground --signal=INT --kill-after=$((2 * GRACE)) "$left" "${COMMAND[@]}" "${words[@]}" 3<&- || code=$?
         echo "$(date -u +%FT%TZ) $work: $((SECONDS - began)) s, exit $code" >>"$STATE/log"
         case $code in
             0) echo "$work" >>"$STATE/done" ;;
@@ -129,7 +129,9 @@ take() {
     mkdir -p "$1"
     out=$(cd "$1" && pwd)
     cd "$RESULTS"
-    list=$(mktemp) part=$(mktemp)
+    aside=$(mktemp -d)
+    trap 'rm -rf "$aside"' EXIT
+    list=$aside/list part=$aside/part
     rm -f "$out/$PROFILE"-[0-9]*.tar
     for file in "figures/$PROFILE" "runs/visit/$PROFILE"; do
         if [[ -d $file ]]; then find "$file" -type f; fi
@@ -151,7 +153,6 @@ take() {
     done <"$list"
     tar --create --file "$(printf '%s/%s-%02d.tar' "$out" "$PROFILE" "$number")" --files-from "$part"
     echo "$(wc -l <"$list") files in $((number + 1)) tars of $out"
-    rm -f "$list" "$part"
 }
 
 case ${1:-} in
