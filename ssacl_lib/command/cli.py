@@ -260,6 +260,18 @@ def run_sight(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_randomise(arguments: argparse.Namespace) -> int:
+    """ssacl randomise."""
+    require_checkpoint(arguments.weights)
+    from ..evaluation.randomisation import RESULTS, measure_randomisation
+
+    settings = load_settings(arguments.profile, seed=arguments.seed)
+    table = measure_randomisation(settings, arguments.films, arguments.weights, arguments.only, arguments.out)
+    shown = table[table["node"].str.startswith("mean of") & table["metric"].isin(["pointing", "cnr"])]
+    print(shown.to_string(index=False), f"written: {arguments.out or RESULTS}", sep="\n")
+    return 0
+
+
 def run_spread(arguments: argparse.Namespace) -> int:
     """ssacl spread."""
     from ..evaluation.spread import EVALUATIONS, measure_spread

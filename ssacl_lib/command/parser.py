@@ -79,6 +79,12 @@ Trains six language decoders behind the frozen encoder (faithful or looking prom
 open or closed) and lets each write
 the reports of unseen patients with the leaf tokens of the patient and with those of another. Writes every report's labels to
 data/results/sight.parquet, in about ten minutes on two cores. Started again, it goes on with the decoders that are missing."""
+RANDOMISE = """\
+Fits the head of SS-ACL+ anew on the checkpoint's frozen encoder, on phantom films that are moved and disturbed: without
+disturbance, with each family (crops, contrast, noise, ...) alone, with all. Scores every head on phantom patients as they are
+and moved and, with --films, on a folder of real films with boxes of anatomies (data/README.md; lungs, and what else they name).
+Writes data/results/randomisation.csv: of real films numbers only, and without --films their rows stay as they were. Under a
+minute a variant on one core. Killed and started again, it goes on where it was."""
 PLUS = """\
 SS-ACL+ (ours): an atlas of the anatomies is made of training films and of what their reports say lies where, and a head
 learns on moved films how a film is placed, on the frozen encoder. No box or mask is read. The rest of the model stays as it
@@ -250,7 +256,7 @@ def _bench(command) -> None:
 
 
 def _studies(command) -> None:
-    """The commands that measure: `ssacl recipe`, `size`, `spread`, `labeler`, `sight`, `confirm`."""
+    """The commands that measure: `ssacl recipe`, `size`, `spread`, `labeler`, `sight`, `randomise`, `confirm`."""
     recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
     recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
     recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
@@ -297,6 +303,22 @@ def _studies(command) -> None:
     sight.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
     sight.add_argument("--seed", type=int, default=1, help="of the test patients (default 1)")
     sight.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
+
+    randomise = command("randomise", "run_randomise", "what disturbed films bring to SS-ACL+ on real ones", RANDOMISE)
+    randomise.add_argument("--films", type=Path, metavar="DIR", help="folder of real films with region_boxes.csv")
+    randomise.add_argument("--profile", default="cpu", help="whose phantom studies are read (default cpu)")
+    randomise.add_argument("--seed", type=int, default=0, help="of studies, disturbances and heads (default 0)")
+    randomise.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
+    randomise.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this variant only, as none or crops; may be repeated",
+    )
+    randomise.add_argument(
+        "--out", type=Path, metavar="CSV", help="where the rows go (default data/results/randomisation.csv)"
+    )
 
     confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
     confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")
