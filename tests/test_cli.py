@@ -47,6 +47,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
         "readme",
         "spread",
         "labeler",
+        "randomise",
     ],
 )
 def test_help(capsys, command):

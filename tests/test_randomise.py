@@ -16,14 +16,13 @@ from ssacl_lib.model import look
 from ssacl_lib.model.build import load_model
 from ssacl_lib.plots.randomisation import randomisation as figure_of
 from ssacl_lib.settings import load_settings
-from ssacl_lib.training import randomise
-from ssacl_lib.training.look import fit_look
+from ssacl_lib.training import look as fitting, randomise
 from ssacl_lib.training.words_atlas import WordsAtlas
 
 SIZE = 96
 
 
-def some_films(count: int = 6) -> torch.Tensor:
+def some_films(count: int = 10) -> torch.Tensor:
     """Random films of rough texture [count, 1, S, S] in 0..1."""
     rough = torch.rand(count, 1, SIZE // 2, SIZE // 2, generator=torch.Generator().manual_seed(0))
     return torch.nn.functional.interpolate(rough, SIZE, mode="bilinear")
@@ -32,11 +31,11 @@ def some_films(count: int = 6) -> torch.Tensor:
 # ---- families
 @pytest.mark.parametrize("family", randomise.GREYS)
 def test_a_disturbed_film_stays_one_and_depends_on_its_number_alone(family):
-    pictures, numbers = some_films(), [3, 8, 11, 20, 21, 22]
+    pictures, numbers = some_films(), [3, 8, 11, *range(20, 27)]
     found = randomise.disturbed(pictures, numbers, 0, [family])
     assert found.shape == pictures.shape and found.min() >= 0 and found.max() <= 1
     changed = (found - pictures).abs().amax((1, 2, 3)) > 0.01
-    assert changed.sum() >= 3, "most films change (a film may have no border, line or letter)"
+    assert changed.sum() >= 5, "most films change (a film may have no border, line or letter)"
     alone = randomise.disturbed(pictures[2:3], [11], 0, [family])
     assert torch.allclose(alone[0], found[2], atol=1e-6)
     assert not torch.equal(found, randomise.disturbed(pictures, numbers, 1, [family]))
@@ -83,10 +82,17 @@ def test_a_crop_shows_a_part_of_the_film_and_nothing_beyond():
 
 def test_unknown_families_are_named():
     with pytest.raises(ValueError, match="no family of disturbances 'inversion'; there are stretch, crops"):
-        randomise.disturbed(some_films(), range(6), 0, ["inversion"])
+        randomise.disturbed(some_films(), range(10), 0, ["inversion"])
 
 
 # ---- fitting
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Heads that learn for a moment."""
+    for module in (fitting, randomise):
+        monkeypatch.setattr(module, "FEWEST_STEPS", 4)
+
+
 @pytest.fixture(scope="module")
 def looking_checkpoint(tiny_checkpoint, tmp_path_factory):
     """A small checkpoint with a head that looks: its atlas has every node at a place of its own."""
@@ -101,7 +107,7 @@ def looking_checkpoint(tiny_checkpoint, tmp_path_factory):
     return folder
 
 
-def test_without_families_it_is_the_shipped_fitting_to_the_bit_and_with_them_another(looking_checkpoint):
+def test_without_families_it_is_the_shipped_fitting_to_the_bit_and_with_them_another(looking_checkpoint, few_steps):
     model = load_model(looking_checkpoint, "cpu")
     atlas = WordsAtlas(model.look.atlas.clone(), model.look.located.clone(), model.look.located.long())
     size = model.config.image_size
@@ -110,7 +116,7 @@ def test_without_families_it_is_the_shipped_fitting_to_the_bit_and_with_them_ano
     for families in (None, (), ("contrast",), ("crops",)):
         fitted = deepcopy(model)
         if families is None:
-            fit_look(fitted, studies, atlas, 3, progress=False)
+            fitting.fit_look(fitted, studies, atlas, 3, progress=False)
         else:
             randomise.fit_randomised(fitted, studies, atlas, 3, families, progress=False)
         heads.append(fitted.look.state_dict())
@@ -130,9 +136,10 @@ def boxed_folder(film_folder):
 
 
 def test_the_command_scores_real_films_as_the_film_table_does_and_keeps_their_rows(
-    boxed_folder, looking_checkpoint, fake_phantom, monkeypatch, tmp_path, capsys
+    boxed_folder, looking_checkpoint, fake_phantom, few_steps, monkeypatch, tmp_path, capsys
 ):
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(randomisation, "PATIENTS", 8)
     out = tmp_path / "randomisation.csv"
     words = ["randomise", "--profile", "smoke", "--weights", str(looking_checkpoint), "--out", str(out)]
     words += ["--only", "no film", "--only", "crops"]
@@ -146,7 +153,7 @@ def test_the_command_scores_real_films_as_the_film_table_does_and_keeps_their_ro
     assert set(real["n"]) == {12}
 
     # the same numbers as evaluation/films.py gives for the same head
-    settings = load_settings("smoke", dataset="folder", data_root=str(boxed_folder))
+    settings = load_settings("smoke", **{"inference.evidence_masks": 2})
     studies = randomisation.real_films(boxed_folder, settings)
     model = load_model(looking_checkpoint, "cpu")  # its head sees nothing: "no film"
     rows = films.score_model("shipped", model, studies, settings)
