@@ -272,6 +272,22 @@ def run_randomise(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_probe(arguments: argparse.Namespace) -> int:
+    """ssacl probe."""
+    from ..evaluation.probe import measure_probe
+
+    print(f"written: {measure_probe(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
+    return 0
+
+
+def run_one_leaf(arguments: argparse.Namespace) -> int:
+    """ssacl one-leaf."""
+    from ..evaluation.one_leaf import measure_one_leaf
+
+    print(f"written: {measure_one_leaf(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
+    return 0
+
+
 def run_spread(arguments: argparse.Namespace) -> int:
     """ssacl spread."""
     from ..evaluation.spread import EVALUATIONS, measure_spread

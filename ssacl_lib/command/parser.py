@@ -79,6 +79,16 @@ Trains six language decoders behind the frozen encoder (faithful or looking prom
 open or closed) and lets each write
 the reports of unseen patients with the leaf tokens of the patient and with those of another. Writes every report's labels to
 data/results/sight.parquet, in about ten minutes on two cores. Started again, it goes on with the decoders that are missing."""
+PROBE = """\
+Asks linear probes whether a token of the frozen encoder tells of one place in this patient: is there a focal opacity in this
+zone of the lung? Own leaf's token, mirror leaf's, others', and what SS-ACL+ looks at, before and after the encoder's attention.
+The probes learn from masks of training films, which no model sees. Writes their answers on unseen patients to
+data/results/probe.parquet, in half a minute."""
+ONE_LEAF = """\
+Patients with one focal opacity, and reports behind one open leaf: the zone's own, its mirror, one outside of the lungs; and the
+own one on a film without the finding. By the shipped decoder and by six that are trained on behind the frozen encoder, with all
+leaves open or with leaves opened by chance, and kept under runs/sight. Writes what each report says to
+data/results/one_leaf.parquet, in about ten minutes on one core. Started again, it goes on with the decoders that are missing."""
 RANDOMISE = """\
 Fits the head of SS-ACL+ anew on the checkpoint's frozen encoder, on phantom films that are moved and disturbed: without
 disturbance, with each family (crops, contrast, noise, ...) alone, with all. Scores every head on phantom patients as they are
@@ -256,7 +266,7 @@ def _bench(command) -> None:
 
 
 def _studies(command) -> None:
-    """The commands that measure: `ssacl recipe`, `size`, `spread`, `labeler`, `sight`, `randomise`, `confirm`."""
+    """The commands that measure: `ssacl recipe`, `size`, `spread`, `labeler`, `sight`, `probe`, `one-leaf`, `randomise`, `confirm`."""
     recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
     recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
     recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
@@ -300,9 +310,12 @@ def _studies(command) -> None:
     labeler.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/labeler.csv)")
 
     sight = command("sight", "run_sight", "does what the prompts saw reach the report?", SIGHT)
-    sight.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
-    sight.add_argument("--seed", type=int, default=1, help="of the test patients (default 1)")
-    sight.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
+    probe = command("probe", "run_probe", "does a leaf's token tell of its own place?", PROBE)
+    one_leaf = command("one-leaf", "run_one_leaf", "what does a report say behind one open leaf?", ONE_LEAF)
+    for added in (sight, probe, one_leaf):
+        added.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
+        added.add_argument("--seed", type=int, default=1, help="of the test patients (default 1)")
+        added.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
 
     randomise = command("randomise", "run_randomise", "what disturbed films bring to SS-ACL+ on real ones", RANDOMISE)
     randomise.add_argument("--films", type=Path, metavar="DIR", help="folder of real films with region_boxes.csv")
