@@ -80,6 +80,13 @@ def test_a_crop_shows_a_part_of_the_film_and_nothing_beyond():
     assert theta[:, 0, 0].min() >= 1 - randomise.CROP and theta[:, 0, 0].std() > 0.05
 
 
+def test_a_share_leaves_the_other_films_as_they_are():
+    pictures, numbers = some_films(30), range(30)
+    whole, part = (randomise.disturbed(pictures, numbers, 0, ["noise"], share) for share in (1.0, 1 / 3))
+    kept = (part == pictures).flatten(1).all(1)
+    assert 12 < kept.sum() < 28 and torch.equal(part[~kept], whole[~kept])
+
+
 def test_unknown_families_are_named():
     with pytest.raises(ValueError, match="no family of disturbances 'inversion'; there are stretch, crops"):
         randomise.disturbed(some_films(), range(10), 0, ["inversion"])

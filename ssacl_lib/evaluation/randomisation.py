@@ -1,7 +1,7 @@
 """`ssacl randomise`: what does domain randomisation of the moved films bring to SS-ACL+, on real films above all? (ours)
 
 The head that reads how a film lies is fitted anew on the frozen encoder of a checkpoint: without disturbances ("none"), with
-each family of `training/randomise.py` alone, and with all ("all"). Each head is scored on phantom patients of the validation
+each family of `training/randomise.py` alone, and with all. Each head is scored on phantom patients of the validation
 split, as they are and moved, and on a folder of real films with boxes. Beside them "no film": the atlas where it lies on average.
 
 On real films every node of the graph that a folder's boxes name is scored as in `films.py`. Where the lungs are boxed and the
@@ -41,9 +41,20 @@ from .looking import MovedStudies
 from .results import cached, long_table, mean_rows, results_key
 
 RESULTS = paths.DATA / "results" / "randomisation.csv"
-NO_FILM, NONE, ALL = "no film", "none", "all"
-VARIANTS = {NO_FILM: None, NONE: (), **{name: (name,) for name in FAMILIES}, ALL: tuple(FAMILIES)}
-"""Rows of the table -> families of disturbances; None: nothing is fitted, the atlas lies where it lies on average."""
+NO_FILM, NONE, ALL, THIRD = "no film", "none", "all", "all, each in a third"
+VARIANTS = {
+    NO_FILM: None,
+    NONE: (),
+    **{name: (name,) for name in FAMILIES},
+    ALL: tuple(FAMILIES),
+    THIRD: tuple(FAMILIES),
+}
+"""Rows of the table -> families of disturbances; None: nothing is fitted, the atlas lies where it lies on average.
+
+"all" disturbs every film in all ways at once; in "all, each in a third" a family disturbs a third of the films (`SHARES`).
+"""
+
+SHARES = {THIRD: 1 / 3}
 
 AS_IS, MOVED, REAL = "phantom as is", "phantom moved", "real"
 ZONES = tuple(f"{side} {height} lung zone" for side in ("right", "left") for height in ("upper", "mid", "lower"))
@@ -116,19 +127,22 @@ def head_maker(model, origin: str, atlas: WordsAtlas, settings: Settings, fitted
         if families is None:
             return still_head(model, atlas).eval()
 
+        share = SHARES.get(variant, 1.0)
+
         def fit(folder: Path) -> None:
-            fit_randomised(model, studies, atlas, settings.seed, families, fitted_on)
+            fit_randomised(model, studies, atlas, settings.seed, families, fitted_on, share)
             write_tensors(folder / "look.safetensors", model.look.state_dict())
 
         parts = {
             "the model": origin,
             "the studies": studies.folder.name,
             "the families": " ".join(families),
+            "the share": str(share),
             "the films": str(fitted_on),
             "the seed": str(settings.seed),
             "the code": code_behind("training.randomise"),
         }
-        folder = keep(paths.RUNS / "randomise" / f"look_{variant.replace(' ', '_')}", parts, fit)
+        folder = keep(paths.RUNS / "randomise" / f"look_{variant.replace(',', '').replace(' ', '_')}", parts, fit)
         head = LookHead(model.config)
         head.load_state_dict(load_file(folder / "look.safetensors"))
         return head.to(model.device).eval()

@@ -200,21 +200,31 @@ def check_families(families: Sequence[str]) -> None:
         raise ValueError(f"no family of disturbances {unknown[0]!r}; there are {', '.join(FAMILIES)}")
 
 
-def disturbed_poses(theta: torch.Tensor, numbers, seed: int, families: Sequence[str]) -> torch.Tensor:
-    """Poses [n, 2, 3] of films with these numbers after those of the families that move films."""
+def chosen_films(seed: int, family: str, numbers, share: float) -> torch.Tensor:
+    """Which films a family disturbs, [B] bool: each with the chance `share`."""
+    return torch.tensor([g.random() < share for g in generators_of(seed, f"share of {family}", numbers)])
+
+
+def disturbed_poses(
+    theta: torch.Tensor, numbers, seed: int, families: Sequence[str], share: float = 1.0
+) -> torch.Tensor:
+    """Poses [n, 2, 3] of films with these numbers after those of the families that move films; share: as `chosen_films`."""
     check_families(families)
     for name in POSES:
         if name in families:
-            theta = POSES[name](theta, generators_of(seed, name, numbers))
+            changed = POSES[name](theta, generators_of(seed, name, numbers))
+            theta = torch.where(chosen_films(seed, name, numbers, share)[:, None, None], changed, theta)
     return theta
 
 
-def disturbed(films: torch.Tensor, numbers, seed: int, families: Sequence[str]) -> torch.Tensor:
+def disturbed(films: torch.Tensor, numbers, seed: int, families: Sequence[str], share: float = 1.0) -> torch.Tensor:
     """Films [B, 1, S, S] in 0..1 with these numbers after those of the families that change greys; in 0..1 again."""
     check_families(families)
     for name in GREYS:
         if name in families:
-            films = GREYS[name](films, generators_of(seed, name, numbers)).clamp(0, 1)
+            changed = GREYS[name](films, generators_of(seed, name, numbers)).clamp(0, 1)
+            there = chosen_films(seed, name, numbers, share)[:, None, None, None]
+            films = torch.where(there.to(films.device), changed, films)
     return films
 
 
@@ -226,6 +236,7 @@ def tokens_of_disturbed(
     theta: torch.Tensor,
     seed: int,
     families: Sequence[str],
+    share: float,
     progress: bool,
 ) -> torch.Tensor:
     """float16 patch tokens [n, N, D] of the studies' films after the poses theta [n, 2, 3] and the families' greys."""
@@ -237,7 +248,7 @@ def tokens_of_disturbed(
         with autocast(model):  # as `tokens_of_moved` does, so that the same film comes out to the bit
             pixels = moved(pixels, theta[chosen].to(pixels))
         if greys:
-            films = disturbed((pixels.float() * deviation + mean).clamp(0, 1), rows[chosen], seed, greys)
+            films = disturbed((pixels.float() * deviation + mean).clamp(0, 1), rows[chosen], seed, greys, share)
             pixels = (films - mean) / deviation
         with autocast(model):
             parts.append(model.encoder(pixels).patches.to(torch.float16).cpu())
@@ -251,19 +262,21 @@ def fit_randomised(
     seed: int,
     families: Sequence[str] = (),
     films: int = FILMS,
+    share: float = 1.0,
     progress: bool = True,
 ) -> SSACLNetwork:
     """`fit_look` on films that the families disturb; without families it is `fit_look`, to the bit.
 
-    films: so many training films at most. Returns the same model, in eval mode, with the head.
+    films: so many training films at most. share: of the films that each family disturbs, drawn family by family.
+    Returns the same model, in eval mode, with the head.
     """
     model.eval()
     generator = np.random.default_rng([seed, 22])
     rows = np.sort(generator.permutation(len(studies))[:films])
     theta = random_poses(rows, seed, SHIFT, SCALE, DEGREES)
     theta[::UNMOVED] = torch.eye(2, 3)
-    theta = disturbed_poses(theta, rows, seed, families)
-    tokens = tokens_of_disturbed(model, studies, rows, theta, seed, families, progress)
+    theta = disturbed_poses(theta, rows, seed, families, share)
+    tokens = tokens_of_disturbed(model, studies, rows, theta, seed, families, share, progress)
     torch.manual_seed(seed)
     head = still_head(model, atlas)
     steps = max(FEWEST_STEPS, EPOCHS * len(rows) // SIZE)
