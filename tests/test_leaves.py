@@ -240,3 +240,13 @@ def test_the_committed_answers_of_probes_are_those_of_todays_code(monkeypatch):
     settings = load_settings("cpu")
     assert probe.measure_probe(settings) == paths.DATA / "results" / "probe.parquet"
     assert len(probe.probe_table(settings))
+
+
+def test_the_committed_words_behind_one_leaf_are_those_of_todays_code(monkeypatch):
+    """Where code or shipped weights have changed, `ssacl one-leaf` renews them."""
+    for name in ("patients_asked", "load_training", "kept_decoder"):
+        monkeypatch.setattr(one_leaf, name, never)
+    settings = load_settings("cpu")
+    assert one_leaf.measure_one_leaf(settings) == paths.DATA / "results" / "one_leaf.parquet"
+    table = one_leaf.one_leaf_table(settings)
+    assert list(dict.fromkeys(zip(table["learnt"], table["prompts"], strict=True))) == list(one_leaf.DECODERS)

@@ -266,7 +266,7 @@ def _bench(command) -> None:
 
 
 def _studies(command) -> None:
-    """The commands that measure: `ssacl recipe`, `size`, `spread`, `labeler`, `sight`, `probe`, `one-leaf`, `randomise`, `confirm`."""
+    """The commands that measure: recipe, size, spread, labeler, sight, probe, one-leaf, randomise, confirm."""
     recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", RECIPE)
     recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
     recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
