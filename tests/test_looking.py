@@ -220,7 +220,8 @@ def test_a_notebook_opened_by_hand_fits_no_head_and_prepares_no_films(model, mon
 def test_ss_acl_is_the_mean_of_the_trained_models_study_by_study():
     """Priors and untrained models are not in it; a lone model is its own mean; maps that look are apart."""
     rows = [
-        {"study": study, "node": "trachea", "method": method, "films": "as they are", **dict.fromkeys(anatomy_grounding.SCORES, value)}
+        {"study": study, "node": "trachea", "method": method, "films": "as they are",
+         **dict.fromkeys(anatomy_grounding.SCORES, value)}
         for study, method, value in (
             ("a", "this run", 0.2), ("a", "shipped", 0.6), ("b", "this run", 0.0), ("b", "shipped", 1.0),
             ("a", "untrained", 0.9), ("a", "shipped+", 0.7), ("a", "centre prior", 0.1),

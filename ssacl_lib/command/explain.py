@@ -19,7 +19,7 @@ from ..record.manifest import read_json
 from ..record.sources import sha256_file
 from ..record.spread import read_runs
 from ..record.tables import estimate, write_named_table, write_table
-from ..settings import Settings, settings_of
+from ..settings import Settings, flat, settings_of
 from .origins import ORIGINS, methods_of
 
 NUMBERS = (
@@ -116,10 +116,11 @@ def says_table(table: pd.DataFrame) -> list[str]:
 def method_words(settings: Settings, name: str) -> str:
     """What a compared method changes, and with which training seeds it is there."""
     method = method_of(name)
-    changes = ", ".join(f"{key} = {value}" for key, value in method.changes.items()) or "no setting"
+    profile = flat(settings.model_dump(mode="json"))
+    changes = [f"{key} = {value}" for key, value in method.changes.items() if profile[key] != value]
     there = [str(run.seed) for run in planned(settings, [name]) if (run.folder / "run.json").is_file()]
     network = "" if method.kind.__name__ == "SSACLNetwork" else f", network {method.kind.__name__}"
-    return f"{name}: changes {changes}{network}; training seeds {', '.join(there) or 'none'}"
+    return f"{name}: {', '.join(changes) or 'no setting changed'}{network}; training seeds {', '.join(there) or 'none'}"
 
 
 def file_words(path: Path) -> str:
@@ -132,6 +133,8 @@ def file_words(path: Path) -> str:
 def verdict(name: str, settings: Settings, files: list[Path], rows: pd.DataFrame) -> tuple[bool, list[str]]:
     """Do the files give the rows? And what to print of it; what can't be recomputed does not differ."""
     make = ORIGINS[name].table
+    if not len(rows):
+        return True, ["there is no row"]
     if make is None:
         return True, ["not possible; the command above measures it again"]
     absent = [shown(path) for path in files if not path.exists()]
@@ -169,7 +172,9 @@ def differences(rows: pd.DataFrame, found: pd.DataFrame) -> dict[int, str]:
     for place, row in rows.iterrows():
         other = by_key.get(tuple(row[key]))
         if other is None:
-            told[place] = "the files give no such row today (other settings, another recipe)"
+            told[place] = (
+                "the files give no such row today (other settings, another recipe, a run that is not finished)"
+            )
         elif changed := [name for name in compared if digits(row[name]) != digits(other[name])]:
             told[place] = ", ".join(
                 f"{name} {row[name]} → {other[name]}{gap(row[name], other[name])}" for name in changed

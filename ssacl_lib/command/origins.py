@@ -1,8 +1,8 @@
 """Where every table comes from: the command that makes it, the files behind its rows, and the function that makes them again.
 
-comparison, margins, sight, labeler     from files that are committed
-tables of the notebooks 01, 03 and 04   from Parquets that a rebuild leaves under runs/
-blind_losses, speed, fresh_patients     no file holds what each study gave
+comparison, margins, ablation, sight, labeler and the like   from files that are committed
+tables of the notebooks 01, 03 and 04                        from Parquets that a rebuild leaves under runs/
+blind_losses, speed, fresh_patients                          no file holds what each study gave
 """
 
 import re
@@ -26,6 +26,9 @@ from ..evaluation import (
     grounding,
     labeler,
     looking,
+    one_leaf,
+    probe,
+    randomisation,
     reports as written,
     sight,
 )
@@ -176,6 +179,15 @@ def saved(number: str, names: Callable[[pd.Series], list[str]], table: Callable 
     )
 
 
+def measured(command: str, number: str, file: Callable[[], Path], table: Callable[[Settings], pd.DataFrame]) -> Origin:
+    """A table that a notebook makes of the committed file of a command."""
+    return Origin(
+        lambda settings, rows: [f"ssacl {command}", *notebook(number)(settings, rows)],
+        lambda settings, rows: [file()],
+        lambda settings, files, rows: table(settings),
+    )
+
+
 # ---- the comparison
 def runs_and_notebook(settings: Settings, rows: pd.DataFrame) -> list[str]:
     """The runs of the methods that the rows name, and the notebook."""
@@ -215,7 +227,7 @@ def ablation_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
 
 def margin_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     """The runs of SS-ACL and of all that can be its best rival."""
-    parts, named, seeds = margin_parts(rows), methods_of(rows), int(rows["seeds"].astype(int).max())
+    parts, named, seeds = margin_parts(rows), methods_of(rows), max([0, *rows["seeds"].astype(int)])
     files = [
         path
         for method in rivals()
@@ -264,16 +276,13 @@ ORIGINS = {
     "phantom_difficulty": saved("01", lambda row: ["difficulty"], difficulty.difficulty_table),
     "blind_losses": Origin(notebook("02")),
     "finding_classification": saved("03", finding_files, findings.finding_table),
-    "labeler": Origin(
-        lambda settings, rows: ["ssacl labeler", *notebook("03")(settings, rows)],
-        lambda settings, rows: [labeler.RESULTS],
-        lambda settings, files, rows: labeler.labeler_table(),
-    ),
+    "labeler": measured("labeler", "03", lambda: labeler.RESULTS, lambda settings: labeler.labeler_table()),
     "report_generation": Origin(notebook("03"), report_files, report_table),
-    "sight": Origin(
-        lambda settings, rows: ["ssacl sight", *notebook("03")(settings, rows)],
-        lambda settings, rows: [sight.sight_file()],
-        lambda settings, files, rows: sight.sight_table(settings),
+    "sight": measured("sight", "03", sight.sight_file, sight.sight_table),
+    "probe": measured("probe", "03", probe.probe_file, probe.probe_table),
+    "one_leaf": measured("one-leaf", "03", one_leaf.one_leaf_file, one_leaf.one_leaf_table),
+    "randomisation": measured(
+        "randomise", "04", lambda: randomisation.RESULTS, lambda settings: randomisation.randomisation_table()
     ),
     "phrase_grounding": saved(
         "04", lambda row: [f"phrases {grounding.PRIOR}", f"phrases {row['method']}"], grounding.phrase_table
