@@ -6,5 +6,5 @@ Research and teaching software, not a medical device.
 
 from .model import SSACLConfig, SSACLModel, SSACLProcessor
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["SSACLConfig", "SSACLModel", "SSACLProcessor"]

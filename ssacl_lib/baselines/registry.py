@@ -153,6 +153,10 @@ METHODS = (
 """In the order of the tables."""
 
 
+OUR_TERMS = ("sides exchanged as negatives", "report labels as a term", "sides and report labels")
+"""Variants that add a term of ours to the paper's five."""
+
+
 def method_of(name: str) -> Method:
     """The method of a name.
 

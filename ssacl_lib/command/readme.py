@@ -13,7 +13,16 @@ from pathlib import Path
 from .. import paths
 from ..notebook.equations import equation_table
 from ..record.manifest import atomic_write, read_json
-from .readme_results import PROFILES, markdown_table, prompts_table, results_table, sight_table, speed_table
+from .readme_results import (
+    PROFILES,
+    claims_table,
+    compared_table,
+    markdown_table,
+    prompts_table,
+    results_table,
+    sight_table,
+    speed_table,
+)
 from .rebuild import STAGES
 
 FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md")
@@ -149,6 +158,8 @@ BLOCKS = {
     "results": results_table,
     "prompts": prompts_table,
     "sight": sight_table,
+    "claims": claims_table,
+    "compared": compared_table,
     "speed": speed_table,
     "layout": layout,
     "equations": equation_table,

@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from .. import paths
+from ..baselines.registry import OUR_TERMS
+from ..evaluation.comparison_tables import PAPER
 from ..evaluation.prompting import (
     ALL_LEAVES,
     ENTITIES,
@@ -16,6 +18,8 @@ from ..evaluation.prompting import (
     WITHOUT,
 )
 from ..evaluation.speed import RELEASE, against_aim
+from ..notebook.comparison_words import HEADLINES, percent
+from ..plots.comparison import MARGIN_NAMES
 
 PROFILES = ("cpu", "gpu")
 
@@ -153,6 +157,44 @@ def sight_table(base: Path) -> str:
         "own, minus everywhere",
     ]
     return markdown_table([*head, "n, seed"], rows) if rows else "No results yet: `ssacl sight` makes them."
+
+
+def claims_table(base: Path) -> str:
+    """The paper's three relative claims and the margins measured here, in per cent."""
+    path = paths.FIGURES / "cpu" / "tables" / "margins.csv"
+    if not path.is_file():
+        return "No results yet: `make ablation` makes them."
+    rows = []
+    for row in pd.read_csv(path).itertuples():
+        if row.metric in HEADLINES[row.claim]:
+            claimed = f"{100 * PAPER[row.claim]:+.0f} %"
+            name = f"{row.claim}: {MARGIN_NAMES[row.metric]}"
+            rows.append([name, claimed, percent(row), row.best_baseline, f"{row.n}, {row.seeds}"])
+    return markdown_table(["relative margin of SS-ACL", "paper's claim", "here", "best rival", "n, seeds"], rows)
+
+
+COMPARED = (
+    ("findings", "mean of findings", "auc", "AUC"),
+    ("phrases", "masked map", "pointing", "phrases, masked: pointing"),
+    ("phrases", "masked map", "pointing_swapped_side", "the same, other side named"),
+    ("reports", "reports", "micro_f1_13", "reports: micro F1"),
+    ("reports", "reports", "bleu4", "BLEU-4"),
+)
+"""part, detail, metric, head of the column."""
+
+
+def compared_table(base: Path) -> str:
+    """The compared methods (and the variants of SS-ACL that add a term of ours), from the table of notebook 05."""
+    path = paths.FIGURES / "cpu" / "tables" / "comparison.csv"
+    if not path.is_file():
+        return "No results yet: `make ablation` makes them."
+    table, rows = pd.read_csv(path), []
+    shown = table[(table["group"] != "ablation") | table["method"].isin(OUR_TERMS)]
+    for method, part in shown.groupby("method", sort=False):
+        found = part.set_index(["part", "detail", "metric"])
+        cells = [_estimate(found.loc[key]) if (key := tuple(what)) in found.index else "" for *what, _ in COMPARED]
+        rows.append([str(method), *cells, str(part["runs"].max())])
+    return markdown_table(["method", *(head for *_, head in COMPARED), "seeds"], rows)
 
 
 def speed_table(base: Path) -> str:
