@@ -282,7 +282,7 @@ ORIGINS = {
     "probe": measured("probe", "03", probe.probe_file, probe.probe_table),
     "one_leaf": measured("one-leaf", "03", one_leaf.one_leaf_file, one_leaf.one_leaf_table),
     "randomisation": measured(
-        "randomise", "04", lambda: randomisation.RESULTS, lambda settings: randomisation.randomisation_table()
+        "randomise", "05", lambda: randomisation.RESULTS, lambda settings: randomisation.randomisation_table()
     ),
     "phrase_grounding": saved(
         "04", lambda row: [f"phrases {grounding.PRIOR}", f"phrases {row['method']}"], grounding.phrase_table

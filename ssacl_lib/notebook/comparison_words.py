@@ -6,6 +6,8 @@ from IPython.display import Markdown
 from ..baselines.registry import METHODS, SSACL
 from ..evaluation.comparison_run import missing, planned
 from ..evaluation.comparison_tables import PAPER
+from ..evaluation.films import REGIONS
+from ..evaluation.randomisation import MOVED, REAL
 from ..plots.comparison import CELLS, MARGIN_NAMES
 from ..settings import Settings
 
@@ -132,6 +134,23 @@ def looks_message(table: pd.DataFrame) -> str:
         f"Words and moved films bring {told} the same on other encoders: pointing {own['value']:.3f} "
         f"[{own['low']:.3f}, {own['high']:.3f}] on SS-ACL's, {best['value']:.3f} [{best['low']:.3f}, {best['high']:.3f}] on that "
         f"of “{best['method']}”."
+    )
+
+
+def disturbed_message(table: pd.DataFrame) -> str:
+    """Which disturbances help on real lungs, and which cost the leaves of moved phantom films? Against none, one seed each."""
+    rows = table[table["metric"].isin(["cnr_minus_none", "pointing_minus_none"])]
+    if not len(rows):
+        return "Disturbed films were not measured."
+    real = rows[(rows["films"] == REAL) & rows["node"].isin(REGIONS) & (rows["metric"] == "cnr_minus_none")]
+    helps = [str(name) for name, part in real.groupby("families", sort=False) if (part["low"] > 0).all()]
+    leaves = rows[
+        (rows["films"] == MOVED) & (rows["node"] == "mean of leaves") & (rows["metric"] == "pointing_minus_none")
+    ]
+    costs = leaves[(leaves["high"] < 0) & (leaves["families"] != "no film")]["families"]
+    return (
+        f"Contrast on both real lungs rises with: {', '.join(f'“{name}”' for name in helps) or 'none'}. Leaves of moved phantom films get worse with: "
+        f"{', '.join(f'“{name}”' for name in costs) or 'none'}."
     )
 
 

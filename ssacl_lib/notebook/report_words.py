@@ -3,6 +3,7 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from ..evaluation import one_leaf, probe
 from ..evaluation.difficulty import METHOD as SUPERVISED
 from ..evaluation.prompting import ALL_LEAVES, CELLS, CONTROLS, ENTITIES, OTHER_LEAVES, OTHER_TOKENS, WITH, WITHOUT
 from ..evaluation.reports import CONSTANT
@@ -176,3 +177,35 @@ def sight_message(table: pd.DataFrame) -> str:
         brought[-1] += f". {where}"
     told = f"Another patient's leaf tokens change micro F1 (n {int(costs['n'].iloc[0])} patients): {'; '.join(parts)}."
     return told + (f" Looking tokens, the patient's own, {'; '.join(brought)}." if brought else "")
+
+
+# ---- leaf by leaf
+def probe_message(table: pd.DataFrame) -> str:
+    """Is an opacity read better from its own leaf's token than from the mirror's? After and before attention."""
+    means = table[table["leaf"] == probe.MEAN].set_index(["source", "metric"])
+    if not len(means):
+        return "Probes were not asked."
+    parts = []
+    for name, own, mirror in (
+        ("the leaf prompts", probe.OWN, probe.MIRROR),
+        ("what SS-ACL+ looks at", probe.LOOK, probe.MIRROR_LOOK),
+        ("the same before attention", probe.EARLY, probe.MIRROR_EARLY),
+    ):
+        row = means.loc[(own, f"auc minus {mirror}")]
+        told = "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "no better"
+        parts.append(f"of {name} {told} ({with_interval(row, '+')})")
+    return f"An opacity is read from its own leaf's token, against that of the mirror leaf, {', '.join(parts)}."
+
+
+def leaf_message(table: pd.DataFrame) -> str:
+    """Behind which one open leaf do reports name the finding? Own minus mirror, per decoder."""
+    rows = table[(table["opened"] == one_leaf.MIRROR) & (table["metric"] == "named_own_minus_this")]
+    if not len(rows):
+        return "One leaf at a time was not measured."
+    seen = [
+        f"{row['prompts']} ({row['learnt']}) {with_interval(row, '+')}" for _, row in rows.iterrows() if row["low"] > 0
+    ]
+    told = "; ".join(seen) or "none"
+    return (
+        f"Decoders whose reports name the finding more often behind its own open leaf than behind the mirror's: {told}."
+    )
