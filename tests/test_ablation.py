@@ -6,7 +6,7 @@ from small import SMALL
 
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES
 from ssacl_lib.evaluation import comparison_run, comparison_scores
-from ssacl_lib.evaluation.comparison import claimed, measure
+from ssacl_lib.evaluation.comparison import claimed, gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training import loop
@@ -86,6 +86,12 @@ def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settin
         pd.testing.assert_frame_equal(found[name], frame, check_exact=True, obj=name)
     start_again = times(cut)
     assert start(monkeypatch, cut) == 0 and times(cut) == start_again
+
+    assert "give the committed losses" in gives_the_same(cut)
+    curve = first.folder / "history.parquet"
+    pd.read_parquet(curve).assign(value=lambda rows: rows["value"] * 1.01).to_parquet(curve)
+    with pytest.raises(ValueError, match="today's code trains otherwise"):
+        gives_the_same(cut)
 
 
 def test_a_run_belongs_to_one_process(tmp_path):

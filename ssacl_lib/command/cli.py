@@ -220,11 +220,14 @@ def run_recipe(arguments: argparse.Namespace) -> int:
 
 def run_ablation(arguments: argparse.Namespace) -> int:
     """ssacl ablation."""
-    from ..evaluation.comparison import measure
+    from ..evaluation.comparison import gives_the_same, measure
     from ..evaluation.comparison_run import missing, planned
 
     out = str(arguments.out.resolve()) if arguments.out else None
     settings = load_settings(arguments.profile, seed=arguments.seed, out_dir=out)
+    if arguments.check:
+        print(gives_the_same(settings))
+        return 0
     if not arguments.list:
         measure(settings, arguments.only, arguments.processes)
     for run in planned(settings, arguments.only):

@@ -287,6 +287,9 @@ def _studies(command) -> None:
     )
     ablation.add_argument("--processes", type=int, default=1, help="so many side by side, one thread each (default 1)")
     ablation.add_argument("--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)")
+    ablation.add_argument(
+        "--check", action="store_true", help="only train the first steps of the first run again: still the same losses?"
+    )
     ablation.add_argument("--list", action="store_true", help="only say what is there and what is missing")
 
     spread = command("spread", "run_spread", "measure how far runs of the same recipe lie apart", SPREAD)

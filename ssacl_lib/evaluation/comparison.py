@@ -13,6 +13,7 @@ Several processes may work at once; each takes the next run that nobody works on
 import fcntl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,13 +25,17 @@ import torch
 
 from .. import threads
 from ..baselines.registry import ANOTHER
-from ..datasets.registry import load_evaluation
+from ..datasets.registry import load_evaluation, load_training
 from ..phantom.frozen import VERSION
 from ..record.manifest import atomic_write, device_name, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind
 from ..settings import Settings
+from ..training.loop import LOG_EVERY, pretrain
 from .comparison_run import PATIENTS, Run, missing, planned, results_folder
 from .comparison_scores import OTHERS, SCORES, trained
+
+SAME = 2e-3
+"""Relative difference of a loss, mean of the first steps, that other kernels may make."""
 
 
 def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) -> list[Run]:
@@ -51,17 +56,17 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) ->
     command += [word for name in only for word in ("--only", name)]
     command += ["--out", str(settings.figures)] if settings.out_dir else []
     others = [subprocess.Popen(command) for _ in range(processes - 1)]
-    write_references(settings)
+    before = torch.get_num_threads()
     try:
-        before = torch.get_num_threads()
+        write_references(settings)
         threads.apply(1, settings.deterministic)
         for run in planned(settings, only):
             with claimed(run.weights) as free:
                 if free and missing(run):
                     print(f"{run.name}: {', '.join(missing(run))}", flush=True)
                     make(run)
-        torch.set_num_threads(before)
     finally:
+        torch.set_num_threads(before)
         failed = [process for process in others if process.wait()]
     if failed:
         raise RuntimeError("one of the processes failed; what it said stands above. Started again, all go on")
@@ -119,6 +124,33 @@ def about(run: Run) -> dict:
         "kernels": f"{torch.backends.cpu.get_cpu_capability()}, {device_name()}",
         "versions": package_versions(),
     }
+
+
+def gives_the_same(settings: Settings) -> str:
+    """Would today's code train the first run as it was trained? Its first steps again, against its committed loss curve.
+
+    Results are not made again whenever code changes, for most changes change no number; this is how one knows. Returns a line.
+
+    Raises:
+        ValueError: no run is there, or the curve differs by more than kernels of another processor explain.
+    """
+    run = next((run for run in planned(settings) if (run.folder / "history.parquet").is_file()), None)
+    if run is None:
+        raise ValueError(f"no run of the profile {settings.profile} is there: `ssacl ablation` makes them")
+    studies, validation = load_training(settings, "train"), load_training(settings, "validation")
+    with tempfile.TemporaryDirectory() as folder:
+        again = pretrain(run.training, Path(folder), studies, validation, False, LOG_EVERY, run.method.kind).history
+    kept = pd.read_parquet(run.folder / "history.parquet")
+    both = again.merge(kept, on=["images", "split", "term"], suffixes=("", "_kept"))
+    far = both[~np.isclose(both["value"], both["value_kept"], rtol=SAME)]
+    told = ", ".join(
+        f"{row.term} {row.value:.6g} for {row.value_kept:.6g}" for row in (far if len(far) else both).itertuples()
+    )
+    if len(far) or not len(both):
+        raise ValueError(
+            f"{run.name}: today's code trains otherwise ({told or 'no common step'}); remove {run.folder.parent.parent}"
+        )
+    return f"{run.name}: the first {LOG_EVERY} steps give the committed losses ({told})"
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

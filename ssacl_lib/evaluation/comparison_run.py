@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .. import paths
 from ..baselines.registry import CENTRAL, METHODS, Method, method_of
+from ..phantom.frozen import VERSION
 from ..record.manifest import read_json
 from ..record.sources import sha256_json
 from ..settings import Settings
@@ -66,7 +67,8 @@ class Run:
         """Hash of all that decides the run but the code: results of another recipe are made again."""
         network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"
         told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
-        return sha256_json([told, network, self.method.variant, PATIENTS, SHARE])
+        pairs = self.method.pairs.__name__ if self.method.pairs else None
+        return sha256_json([told, network, pairs, self.method.made, self.method.variant, PATIENTS, SHARE, VERSION])
 
 
 def results_folder(settings: Settings) -> Path:

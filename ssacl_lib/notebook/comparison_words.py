@@ -149,9 +149,13 @@ def disturbed_message(table: pd.DataFrame) -> str:
     ]
     costs = leaves[(leaves["high"] < 0) & (leaves["families"] != "no film")]["families"]
     return (
-        f"Contrast on both real lungs rises with: {', '.join(f'“{name}”' for name in helps) or 'none'}. Leaves of moved phantom films get worse with: "
-        f"{', '.join(f'“{name}”' for name in costs) or 'none'}."
+        f"Contrast on both real lungs rises with: {_quoted(helps)}. Leaves of moved phantom films get worse with: "
+        f"{_quoted(costs)}."
     )
+
+
+def _quoted(names) -> str:
+    return ", ".join(f"“{name}”" for name in names) or "none"
 
 
 def state_words(settings: Settings) -> Markdown:
