@@ -29,10 +29,14 @@ def percent(row) -> str:
 def verdict(row, claimed: float) -> str:
     """What an interval says of a claimed relative margin."""
     if row.low > claimed:
-        return "holds"
+        return "holds here"
     if row.low > 0:
-        return "holds in sign; its size is not told apart" if row.high >= claimed else "holds in sign, not in size"
-    return "is not shown" if row.high > 0 else "is refuted: the rival is better"
+        return (
+            "holds here in sign; its size is not told apart"
+            if row.high >= claimed
+            else "holds here in sign, not in size"
+        )
+    return "is not shown here" if row.high > 0 else "is refuted here: the rival is better"
 
 
 def claim_words(margins: pd.DataFrame) -> Markdown:
@@ -185,8 +189,8 @@ def methods_table(settings: Settings) -> pd.DataFrame:
                 "group": method.group,
                 "annotations": "yes" if method.annotated else "no",
                 "seeds": f"{len(there)} of {len(runs)}",
-                "images seen": images,
-                "minutes": round(sum(seconds) / len(seconds) / 60, 1) if seconds else None,
+                "images seen": "" if images is None else f"{images:,}",
+                "minutes": f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "",
             }
         )
     return pd.DataFrame(rows)
