@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..baselines.registry import METHODS
 from . import style
 
 NOTHING = "nothing was compared yet: `ssacl ablation`"
+
+OURS = {method.name for method in METHODS if method.ours}
+"""SS-ACL and its variants."""
 
 CLAIM_COLOURS = {"lexical": style.BLUE, "clinical": style.ORANGE, "grounding": style.GREEN}
 MARGIN_NAMES = {
@@ -18,9 +22,9 @@ MARGIN_NAMES = {
 
 PANELS = (
     ("findings", "mean of findings", "auc", "findings:\nmean AUC"),
-    ("phrases", "masked map", "pointing", "phrases, masked map:\npointing"),
-    ("phrases", "similarity map", "pointing", "phrases, similarity:\npointing"),
-    ("reports", "reports", "micro_f1_13", "reports:\nmicro F1 (13 findings)"),
+    ("phrases", "masked map", "pointing", "masked map:\npointing"),
+    ("phrases", "similarity map", "pointing", "similarity map:\npointing"),
+    ("reports", "reports", "micro_f1_13", "reports:\nmicro F1 of 13"),
     ("reports", "reports", "bleu4", "reports:\nBLEU-4"),
 )
 """part, detail, metric, title."""
@@ -88,9 +92,7 @@ def methods(table: pd.DataFrame) -> Figure | str:
     for ax, (part, detail, metric, title) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS, strict=True):
         rows = table[(table["part"] == part) & (table["detail"] == detail) & (table["metric"] == metric)]
         for row in rows.itertuples():
-            colour = (
-                style.GREEN if row.method.startswith("SS-ACL") else style.BLUE if row.group == "central" else style.GREY
-            )
+            colour = style.GREEN if row.method in OURS else style.BLUE if row.group == "central" else style.GREY
             face = {} if row.runs > 1 else {"markerfacecolor": "white"}
             style.intervals(ax, [order.index(row.method)], [row.value], [row.low], [row.high], colour=colour,
                             markersize=3.2, **face)  # fmt: skip
@@ -149,7 +151,7 @@ def looks(table: pd.DataFrame) -> Figure | str:
         ):
             rows = table[(table["metric"] == metric) & (table["detail"] == detail)]
             for row in rows.itertuples():
-                colour = style.GREEN if row.method.startswith("SS-ACL") else style.BLUE
+                colour = style.GREEN if row.method in OURS else style.BLUE
                 style.intervals(ax, [order.index(row.method) + shift], [row.value], [row.low], [row.high], colour=colour,
                                 marker="o" if not face else "D", markersize=3.2, **face)  # fmt: skip
         ax.set_xlabel("pointing (share of maxima inside)" if metric == "pointing" else "contrast-to-noise ratio")
