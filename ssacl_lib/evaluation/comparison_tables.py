@@ -157,7 +157,7 @@ def _means(detail: str, columns: pd.DataFrame, studies, resamples: int):
 
 
 def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
-    """Lexical metrics on our tokens, and micro F1 of 13 and 14 observations in both conventions."""
+    """Lexical metrics on our tokens; micro F1 and prevalence of 13 and 14 observations in both conventions."""
     told = pd.read_parquet(results_folder(settings) / "references.parquet").set_index("study")
     frame = frame.sort_values("study")
     told = told.loc[frame["study"]]
@@ -175,6 +175,8 @@ def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
             counts = [(said & true)[:, first:].sum(1), said[:, first:].sum(1) + true[:, first:].sum(1)]
             hits, both = (drawn @ np.stack(counts, axis=1).astype(float)).T
             yield detail, name + ending, count, 2 * hits / np.maximum(both, 1)
+            prevalence = f"prevalence_{name.rsplit('_', 1)[1]}{ending}"
+            yield detail, prevalence, count, drawn @ true[:, first:].mean(1) / count
 
 
 NUMBERS: dict[str, Callable] = {
