@@ -26,7 +26,7 @@ REPORTS = [f"{side} pleural effusion. Heart is {size}." for side in ("Left", "Ri
 SIZES = {
     "profile", "device", "threads", "data.image_size", "data.train_studies", "data.phantom_ranges", "model.patch_size",
     "model.width", "model.depth", "model.heads", "model.decoder_depth", "model.decoder_heads", "model.text_width",
-    "model.text_depth", "model.text_heads", "model.language_width", "model.language_depth", "model.language_heads",
+    "model.text_heads", "model.language_width", "model.language_depth", "model.language_heads",
     "model.encoder_weights", "training.images", "training.batch_size", "training.learning_rate",
     "training.warmup_images", "training.checkpoint_images", "training.checkpoint_seconds", "inference.evidence_masks",
     "inference.evidence_smoothing_patches", "evaluation.control_studies", "evaluation.cnn_images",
@@ -57,7 +57,7 @@ def test_the_start_of_cpu_is_the_shipped_one():
     now = flat(cpu.changed(**checkpoints.start_changes(cpu)).model_dump(mode="json"))
     assert {name: now[name] for name in made} == made
     gpu = checkpoints.start_changes(load_settings("gpu"))
-    assert gpu["training.images"] == 4000 * 128 and gpu["training.learning_rate"] == pytest.approx(7.5e-4)
+    assert gpu["training.images"] == 4000 * 128 and gpu["training.learning_rate"] == pytest.approx(3.75e-4)
 
 
 # ---- a start that a training makes first
