@@ -71,9 +71,36 @@ def test_the_start_is_told_with_its_share_of_the_gain():
 
 
 def test_recipe_lines_tell_better_from_worse():
-    told = words.recipe_words(recipe.recipe_rows()).data
-    line = next(line for line in told.splitlines() if line.startswith("- **first token pooled**"))
-    assert "better in pointing of the masked map" in line and "worse in pointing of the similarity map" in line
+    """A loss is better where it is lower; numbers whose intervals overlap are not told."""
+    rows = [
+        {
+            "variant": variant,
+            "method": method,
+            "metric": metric,
+            "value": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+        }
+        for variant, numbers in {"as in cpu": (0.5, 0.5, 2.0, 0.5), "another": (0.9, 0.1, 1.5, 0.6)}.items()
+        for (method, metric), value in zip(
+            (
+                ("masked map", "pointing"),
+                ("similarity map", "pointing"),
+                ("loss", "report_generation"),
+                ("head", "auc"),
+            ),
+            numbers,
+            strict=True,
+        )
+    ]
+    (line,) = [line for line in words.recipe_words(pd.DataFrame(rows)).data.splitlines() if line.startswith("- ")]
+    better, worse = line.split(";")
+    assert (
+        "better in pointing of the masked map (0.90 against 0.50)" in better and "loss of report generation" in better
+    )
+    assert "worse in pointing of the similarity map" in worse and "AUC" not in line
+    shipped = words.recipe_words(recipe.recipe_rows()).data
+    assert "- **no start**: worse in AUC of the head" in shipped
 
 
 def test_weights_of_the_profile_stand_in_the_formula():

@@ -41,6 +41,7 @@ from ..training.sight import empty_text
 from .inputs import device_of, pixels_of, weights_hash
 from .probe import FOCAL, mirror_of
 from .results import long_table
+from .sight import _kept
 
 OWN, MIRROR, OUTSIDE, NONE, ALL, FOREIGN = CONDITIONS = (
     "own leaf", "mirror leaf", "leaf outside of the lungs", "no leaf", "all leaves", "own leaf, another patient",
@@ -193,11 +194,6 @@ def measure_one_leaf(settings: Settings, patients: int = 1, weights: Path | None
         with atomic_write(path, "wb") as handle:
             pd.concat([there, rows] if len(there) else [rows], ignore_index=True).to_parquet(handle, index=False)
     return path
-
-
-def _kept(path: Path, made_from: str) -> pd.DataFrame:
-    rows = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=[*ABOUT, "made_from"])
-    return rows[rows["made_from"] == made_from]
 
 
 def rows_of(decoder: LeafDecoder | None, model, asked: Sequence[Asked], films: Sequence, seed: int) -> pd.DataFrame:
