@@ -41,7 +41,6 @@ from ..training.sight import empty_text
 from .inputs import device_of, pixels_of, weights_hash
 from .probe import FOCAL, mirror_of
 from .results import long_table
-from .sight import _kept
 
 OWN, MIRROR, OUTSIDE, NONE, ALL, FOREIGN = CONDITIONS = (
     "own leaf", "mirror leaf", "leaf outside of the lungs", "no leaf", "all leaves", "own leaf, another patient",
@@ -178,7 +177,7 @@ def measure_one_leaf(settings: Settings, patients: int = 1, weights: Path | None
     made_from = sha256_json([code_behind(__name__), hashed, settings.deciding(), patients])
     path, films = one_leaf_file(), None
     for learnt, prompts in DECODERS:
-        there = _kept(path, made_from)
+        there = rows_there(path, made_from)
         if ((there["learnt"] == learnt) & (there["prompts"] == prompts)).any():
             continue
         if films is None:
@@ -194,6 +193,13 @@ def measure_one_leaf(settings: Settings, patients: int = 1, weights: Path | None
         with atomic_write(path, "wb") as handle:
             pd.concat([there, rows] if len(there) else [rows], ignore_index=True).to_parquet(handle, index=False)
     return path
+
+
+def rows_there(path: Path, made_from: str) -> pd.DataFrame:
+    """What today's code has left in the committed file."""
+    if not path.is_file():
+        return pd.DataFrame(columns=[*ABOUT, "made_from"])
+    return pd.read_parquet(path, filters=[("made_from", "==", made_from)])
 
 
 def rows_of(decoder: LeafDecoder | None, model, asked: Sequence[Asked], films: Sequence, seed: int) -> pd.DataFrame:
