@@ -11,6 +11,7 @@ SeenQueries      patches and CLS see the queries: the attention mask of the pape
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +38,11 @@ def shuffled_order() -> np.ndarray:
     return shifted
 
 
+def shuffled_names() -> list[str]:
+    """The 25 names in that order."""
+    return [default_graph().leaves[k] for k in shuffled_order()]
+
+
 def nonsense_names() -> list[str]:
     """25 different pairs of made-up words."""
     count = len(SYLLABLES)
@@ -47,9 +53,8 @@ def nonsense_names() -> list[str]:
 class _Named(SSACLModel):
     """Queries from other texts than the leaves' names."""
 
-    def texts(self) -> list[str]:
-        """What is read in place of the 25 names."""
-        raise NotImplementedError
+    texts: ClassVar[Callable[[], list[str]]]
+    """What is read in place of the 25 names."""
 
     def prompt_queries(self, name_ids: torch.Tensor, name_mask: torch.Tensor) -> torch.Tensor:
         """Queries [32, D] of all nodes; what the batch brings is not read."""
@@ -60,18 +65,13 @@ class _Named(SSACLModel):
 class NonsenseNames(_Named):
     """Made-up words in place of the names."""
 
-    def texts(self) -> list[str]:
-        """25 names that no report holds."""
-        return nonsense_names()
+    texts = staticmethod(nonsense_names)
 
 
 class ShuffledNames(_Named):
     """Each name stands at another place of the tree; a leaf's attention is that of the place where its name stands."""
 
-    def texts(self) -> list[str]:
-        """The 25 names in another order."""
-        leaves = default_graph().leaves
-        return [leaves[k] for k in shuffled_order()]
+    texts = staticmethod(shuffled_names)
 
     def leaf_attention(self, pixels: torch.Tensor) -> torch.Tensor:
         """Attention [B, 25, N] in the order of the leaves' names."""
