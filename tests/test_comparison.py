@@ -15,7 +15,7 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines import contrast, registry, wrong_anatomy
 from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
-from ssacl_lib.evaluation import comparison_tables as tables
+from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables
 from ssacl_lib.evaluation.comparison_run import Run, planned
 from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
 from ssacl_lib.evaluation.prompting import CELLS
@@ -113,8 +113,8 @@ def test_numbers_are_those_of_pandas_and_scikit_learn(tmp_path):
     assert (table["n"] == STUDIES).all() and (table["low"] <= table["high"]).all()
 
 
-KEYS = [(REPORTS, "reports", metric) for metric in (*tables.LEXICAL, *tables.CLINICAL.values())]
-KEYS += [(PHRASES, kind, metric) for kind in tables.MAP_NAMES.values() for metric in tables.GROUNDING]
+KEYS = [(REPORTS, "reports", metric) for metric in (*comparison_margins.LEXICAL, *comparison_margins.CLINICAL.values())]
+KEYS += [(PHRASES, kind, metric) for kind in comparison_margins.MAP_NAMES.values() for metric in tables.GROUNDING]
 
 
 def scored(method: Method, factor: float, seeds: int = 2) -> tables.Scores:
@@ -125,7 +125,9 @@ def scored(method: Method, factor: float, seeds: int = 2) -> tables.Scores:
 
 def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
     own = scored(method_of(SSACL), 1.0)
-    equal = tables.margins([own, scored(method_of("MaCo-like"), 1.0), scored(method_of("contrast only"), 0.5)])
+    equal = comparison_margins.margins(
+        [own, scored(method_of("MaCo-like"), 1.0), scored(method_of("contrast only"), 0.5)]
+    )
     assert len(equal) == 1 + 3 + 2 + 6 and (equal["best_baseline"] == "MaCo-like").all()
     assert np.allclose(equal[["margin", "low", "high"]], 0, atol=1e-12), "the same number in every draw and seed"
     others = [
@@ -135,16 +137,16 @@ def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
         scored(method_of("GLoRIA-like"), 0.8, seeds=1),
         scored(method_of("MaCo-like"), 0.5),
     ]
-    table = tables.margins([own, *others])
+    table = comparison_margins.margins([own, *others])
     assert (table["best_baseline"] == "GLoRIA-like").all() and (table["method"] == SSACL).all()
     assert (table["seeds"] == 2).all() and (table["n"] == 30).all()
-    one = tables.margins([scored(method_of(SSACL), 1.0, seeds=1), *others])
+    one = comparison_margins.margins([scored(method_of(SSACL), 1.0, seeds=1), *others])
     assert np.allclose(one[["margin", "low", "high"]], 1 / 0.8 - 1), (
         "a ratio that is the same in every draw has no width"
     )
-    paired = tables.margins([own, scored(method_of("MaCo-like"), 0.5)])
+    paired = comparison_margins.margins([own, scored(method_of("MaCo-like"), 0.5)])
     assert np.allclose(paired[["margin", "low", "high"]], 1.0), "seed by seed where both have as many"
-    assert not len(tables.margins(others))
+    assert not len(comparison_margins.margins(others))
 
 
 # ---- a changed anatomy

@@ -11,8 +11,9 @@ from ssacl_lib import paths
 from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
+from ssacl_lib.evaluation.comparison_margins import ablation_table, margins
 from ssacl_lib.evaluation.comparison_run import results_folder
-from ssacl_lib.evaluation.comparison_tables import ablation_table, all_scores, comparison_table, margins
+from ssacl_lib.evaluation.comparison_tables import all_scores, comparison_table
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.record.manifest import portable_settings, write_json
 from ssacl_lib.record.sources import sha256_file

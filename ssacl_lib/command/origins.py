@@ -32,15 +32,9 @@ from ..evaluation import (
     reports as written,
     sight,
 )
+from ..evaluation.comparison_margins import ablation_table, margins
 from ..evaluation.comparison_run import planned, results_folder
-from ..evaluation.comparison_tables import (
-    ablation_table,
-    comparison_table,
-    margins,
-    scored_runs,
-    scores_of,
-    shown_settings,
-)
+from ..evaluation.comparison_tables import comparison_table, scored_runs, scores_of, shown_settings
 from ..evaluation.results import long_table
 from ..record.spread import spread_file
 from ..settings import Settings

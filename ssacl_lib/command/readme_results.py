@@ -6,7 +6,7 @@ import pandas as pd
 
 from .. import paths
 from ..baselines.registry import OUR_TERMS
-from ..evaluation.comparison_tables import PAPER
+from ..evaluation.comparison_margins import PAPER
 from ..evaluation.prompting import (
     ALL_LEAVES,
     ENTITIES,

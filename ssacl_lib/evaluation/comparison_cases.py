@@ -14,8 +14,9 @@ from ..baselines.registry import PHRASES, REPORTS, SSACL
 from ..datasets.registry import load_evaluation
 from ..settings import Settings
 from .cases import CASE_FINDINGS, PhraseCase
+from .comparison_margins import F1, MASKED_CNR, best_rival
 from .comparison_run import PATIENTS, Run, results_folder
-from .comparison_tables import F1, MASKED_CNR, Scores, best_rival, scored_runs
+from .comparison_tables import Scores, scored_runs
 
 WORST = 4
 

@@ -4,11 +4,11 @@ import pandas as pd
 from IPython.display import Markdown
 
 from ..baselines.registry import METHODS, SSACL
+from ..evaluation.comparison_margins import PAPER
 from ..evaluation.comparison_run import missing, planned
-from ..evaluation.comparison_tables import PAPER
 from ..evaluation.films import REGIONS
 from ..evaluation.randomisation import MOVED, REAL
-from ..plots.comparison import CELLS, MARGIN_NAMES
+from ..plots.comparison import CELLS, LOWER_IS_BETTER, MARGIN_NAMES, OURS
 from ..settings import Settings
 
 HEADLINES = {
@@ -87,9 +87,7 @@ def shown_cells(table: pd.DataFrame) -> pd.DataFrame:
 def ablation_words(table: pd.DataFrame) -> Markdown:
     """Per variant, what lies outside of what one more run of SS-ACL would give."""
     lines, still = [], []
-    ablation = {method.name for method in METHODS if method.group == "ablation"}
-    table = shown_cells(table)
-    for method, rows in table[table["method"].isin(ablation)].groupby("method", sort=False):
+    for method, rows in shown_cells(table).groupby("method", sort=False):
         apart = rows[(rows["low"] > 0) | (rows["high"] < 0)]
         if len(apart):
             lines.append(f"- **{method}**: {'; '.join(_cell(row) for row in apart.itertuples())}.")
@@ -118,7 +116,9 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
         if not len(rows):
             continue
         apart = rows[(rows["low"] > 0) | (rows["high"] < 0)]
-        worse = apart[apart["value"] < 0]
+        keys = zip(apart["part"], apart["detail"], apart["metric"], strict=True)
+        better = [(value > 0) != (key in LOWER_IS_BETTER) for value, key in zip(apart["value"], keys, strict=True)]
+        worse = apart.loc[[not fine for fine in better]]
         told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing gets worse beyond the noise of runs"
         lines.append(f"- {method}: {told}.")
     if lines:
@@ -129,16 +129,18 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
 def looks_message(table: pd.DataFrame) -> str:
     """One sentence: the head of SS-ACL+ on SS-ACL's encoder against the best other encoder, on moved films."""
     rows = table[(table["part"] == "plus") & (table["metric"] == "pointing") & (table["detail"] == "films moved")]
-    own, others = rows[rows["method"] == SSACL], rows[~rows["method"].str.startswith(SSACL)]
+    own, others = rows[rows["method"] == SSACL], rows[~rows["method"].isin(OURS)]
     if not len(own) or not len(others):
         return "No head that looks was fitted yet."
     own, best = own.iloc[0], others.sort_values("value").iloc[-1]
-    told = "no more than" if own["value"] <= best["high"] else "more than"
     return (
-        f"Words and moved films bring {told} the same on other encoders: pointing {own['value']:.3f} "
-        f"[{own['low']:.3f}, {own['high']:.3f}] on SS-ACL's, {best['value']:.3f} [{best['low']:.3f}, {best['high']:.3f}] on that "
-        f"of “{best['method']}”."
+        f"On moved films the same head reaches pointing {_range(own)} on SS-ACL's encoder and {_range(best)} on the best other one "
+        f"(“{best['method']}”)."
     )
+
+
+def _range(row) -> str:
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def disturbed_message(table: pd.DataFrame) -> str:
@@ -153,8 +155,8 @@ def disturbed_message(table: pd.DataFrame) -> str:
     ]
     costs = leaves[(leaves["high"] < 0) & (leaves["families"] != "no film")]["families"]
     return (
-        f"Contrast on both real lungs rises with: {_quoted(helps)}. Leaves of moved phantom films get worse with: "
-        f"{_quoted(costs)}."
+        f"The contrast-to-noise ratio of both real lungs rises with: {_quoted(helps)}. Leaves of moved phantom films get worse "
+        f"with: {_quoted(costs)}."
     )
 
 

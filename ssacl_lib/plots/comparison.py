@@ -53,6 +53,9 @@ PALETTE = (
 )
 """Of the learning curves, in the order of the methods."""
 
+LOWER_IS_BETTER = {("phrases", "masked map", "pointing_swapped_side")}
+"""Columns of the ablation in which a rise is a fault."""
+
 LONGEST = 2.5
 """Margins beyond this are drawn at the edge (a ratio to a rival near zero has no end)."""
 
@@ -109,7 +112,7 @@ def methods(table: pd.DataFrame) -> Figure | str:
 def ablation(table: pd.DataFrame) -> Figure | str:
     """Heat table: what each variant changes against SS-ACL; colour is the difference in half widths of its interval.
 
-    table: of `comparison_tables.ablation_table`. A number in bold lies outside of what one more run of SS-ACL would give.
+    table: of `comparison_margins.ablation_table`. A number in bold lies outside of what one more run of SS-ACL would give.
     """
     wanted = [(part, detail, metric) for part, detail, metric, _ in CELLS]
     table = table.loc[[key in wanted for key in zip(table["part"], table["detail"], table["metric"], strict=True)]]

@@ -57,7 +57,12 @@ HALF_WIDTH = Exercise(
         "those are deviations of a population; a few trainings are a sample (ddof=1)": lambda v, q: (
             q * v.std() / np.sqrt(len(v))
         ),
-        "that is for ONE more training; a mean of k is surer by the root of k": lambda v, q: q * v.std(ddof=1),
+        "that is for ONE more training beside the mean (section 6); here it is the mean itself": lambda v, q: (
+            q * v.std(ddof=1) * np.sqrt(1 + 1 / len(v))
+        ),
+        "that is how far single trainings scatter; their mean is surer by the root of k": lambda v, q: (
+            q * v.std(ddof=1)
+        ),
         "it is divided by k; divide by the root of k": lambda v, q: q * v.std(ddof=1) / len(v),
         "the quantile is missing": lambda v, q: v.std(ddof=1) / np.sqrt(len(v)),
         "that is the variance; take the standard deviation": lambda v, q: q * v.var(ddof=1) / np.sqrt(len(v)),

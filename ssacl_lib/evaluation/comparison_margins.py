@@ -1,0 +1,154 @@
+"""What the comparison says: SS-ACL's margins over its best rival, its variants beside it, and whether the rivals are alive."""
+
+import numpy as np
+import pandas as pd
+
+from ..baselines.registry import ABLATION, FINDINGS, METHODS, PHRASES, REPORTS, SSACL
+from ..metrics.intervals import percentile_interval
+from ..record.spread import student_quantile
+from .comparison_run import PATIENTS
+from .comparison_tables import GROUNDING, KEY, Scores, interval
+
+LEXICAL = ("bleu4", "rouge_l", "cider")
+CLINICAL = {"micro_f1_positive": "micro_f1_13", "micro_f1_uncertain_positive": "micro_f1_13_uncertain_as_positive"}
+MAP_NAMES = {"": "similarity map", "_masked": "masked map"}
+"""Ending of a margin's name -> the kind of map. The paper does not say how its maps are made; both are stated."""
+
+PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
+"""The paper's claims over the best other method (abstract), relative: cited, not measured here."""
+
+
+def margins(scores: list[Scores]) -> pd.DataFrame:
+    """Relative margin of SS-ACL over its best rival, per claim and metric, as fractions.
+
+    Columns: claim, metric, margin, low, high, method, best_baseline, n, seeds. The best rival is the best method on the same
+    studies that is no variant of SS-ACL (chosen after the fact, which is in its favour). lexical, mean_relative: mean of the
+    relative margins of BLEU-4, ROUGE-L and CIDEr, each over its own best rival. Intervals over studies are paired; those of seeds
+    are of the margin, seed by seed where both have as many.
+    """
+    own = next((entry for entry in scores if entry.method.name == SSACL), None)
+    rows: list[dict] = []
+    if own is None:
+        return pd.DataFrame(
+            columns=["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"]
+        )
+
+    def add(claim: str, name: str, keys: list[tuple[str, str, str]]) -> None:
+        found = [best_rival(scores, key) for key in keys]
+        if not all(key in own.draws for key in keys) or not all(found):
+            return
+        parts = [relative(own.draws[key], rival.draws[key]) for key, rival in zip(keys, found, strict=True)]
+        draws = np.mean(parts, axis=0)
+        value, low, high = interval(draws)
+        names = list(dict.fromkeys(rival.method.name for rival in found))
+        rows.append(
+            {
+                "claim": claim,
+                "metric": name,
+                "margin": value,
+                "low": low,
+                "high": high,
+                "method": SSACL,
+                "best_baseline": "; ".join(names),
+                "n": own.n[keys[0]],
+                "seeds": len(draws),
+            }
+        )
+
+    add("lexical", "mean_relative", [(REPORTS, "reports", metric) for metric in LEXICAL])
+    for metric in LEXICAL:
+        add("lexical", metric, [(REPORTS, "reports", metric)])
+    for name, metric in CLINICAL.items():
+        add("clinical", name, [(REPORTS, "reports", metric)])
+    for ending, detail in MAP_NAMES.items():
+        for metric in GROUNDING:
+            add("grounding", metric + ending, [(PHRASES, detail, metric)])
+    return pd.DataFrame(rows)
+
+
+def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None:
+    """The method with the highest number that is annotation-free and no variant of SS-ACL; None where there is none."""
+    rivals = [entry for entry in scores if key in entry.draws and not entry.method.ours and not entry.method.annotated]
+    return max(rivals, key=lambda entry: entry.draws[key][:, 0].mean(), default=None)
+
+
+def relative(own: np.ndarray, rival: np.ndarray) -> np.ndarray:
+    """own / rival - 1 per draw: [seeds, 1 + resamples]; rivals of other seeds are averaged where the numbers differ."""
+    rival = rival if len(rival) == len(own) else np.broadcast_to(rival.mean(0), own.shape)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (own - rival) / np.abs(rival)
+
+
+def ablation_table(scores: list[Scores]) -> pd.DataFrame:
+    """Every method of the group ABLATION minus SS-ACL, on the same studies.
+
+    Columns: part, detail, method, metric, value, low, high, n, runs, seed.
+
+    SS-ACL is the mean of its k seeds and the variant one run. The interval asks whether the variant could be one more run of
+    SS-ACL: over studies (paired, draw by draw) and, in squares, t_(k-1) s sqrt(1 + 1/k) of SS-ACL's own seeds. `runs` is k;
+    where k is 1 the interval knows the studies alone.
+    """
+    own = next((entry for entry in scores if entry.method.name == SSACL), None)
+    rows = []
+    for entry in scores if own else ():
+        if entry.method.group != ABLATION:
+            continue
+        for key in entry.draws.keys() & own.draws.keys():
+            value, low, high = beside(entry.draws[key], own.draws[key])
+            about = {**dict(zip(KEY, key, strict=True)), "method": entry.method.name}
+            told = {"value": value, "low": low, "high": high, "n": own.n[key], "runs": len(own.draws[key])}
+            rows.append({**about, **told, "seed": PATIENTS})
+    columns = ["part", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed"]
+    order = [method.name for method in METHODS]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.sort_values(
+        ["method", *KEY], key=lambda c: c.map(order.index) if c.name == "method" else c, ignore_index=True
+    )
+
+
+def beside(other: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:
+    """One more run minus the mean of k runs, with the interval of `ablation_table`: draws [1, .] and [k, .]."""
+    draws = other[0] - own.mean(0)
+    value, low, high = percentile_interval(float(draws[0]), draws[1:])
+    if len(own) > 1:
+        seeds = student_quantile(len(own)) * own[:, 0].std(ddof=1) * np.sqrt(1 + 1 / len(own))
+        low, high = value - np.hypot(value - low, seeds), value + np.hypot(high - value, seeds)
+    return value, float(low), float(high)
+
+
+def floors(scores: list[Scores]) -> pd.DataFrame:
+    """Are the rivals alive? Differences that must lie above 0: method, floor, metric, value, low, high, n, runs."""
+    by_name = {entry.method.name: entry for entry in scores}
+    rows = []
+    for method, floor, key in FLOORS:
+        if method in by_name and floor in by_name and key in by_name[method].draws and key in by_name[floor].draws:
+            other, own = by_name[method].draws[key], by_name[floor].draws[key]
+            value, low, high = interval(other - own.mean(0))
+            about = {
+                "method": method,
+                "floor": floor,
+                "metric": key[2],
+                "n": by_name[method].n[key],
+                "runs": len(other),
+            }
+            rows.append({**about, "value": value, "low": low, "high": high, "seed": PATIENTS})
+    columns = ["floor", "method", "metric", "value", "low", "high", "n", "runs", "seed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+AUC = (FINDINGS, "mean of findings", "auc")
+F1 = (REPORTS, "reports", "micro_f1_13")
+MASKED_CNR = (PHRASES, "masked map", "cnr")
+FLOORS = (
+    ("contrast only", "untrained", AUC),
+    ("contrast only", "untrained", (PHRASES, "masked map", "pointing")),
+    ("MaCo-like", "untrained", AUC),
+    ("contrast only, no start", "untrained", AUC),
+    ("R2Gen-like", "constant report", F1),
+    ("PromptMRG-like", "constant report", F1),
+    ("R2Gen-like", "constant report", (REPORTS, "reports", "bleu4")),
+    ("GLoRIA-like", "untrained", AUC),
+    ("R2GenGPT-like", "constant report", F1),
+    ("nearest training report", "constant report", F1),
+)
+"""(method, what it must beat, by which number)."""
