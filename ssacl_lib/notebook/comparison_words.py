@@ -134,8 +134,8 @@ def looks_message(table: pd.DataFrame) -> str:
         return "No head that looks was fitted yet."
     own, best = own.iloc[0], others.sort_values("value").iloc[-1]
     return (
-        f"On moved films the same head reaches pointing {_range(own)} on SS-ACL's encoder and {_range(best)} on the best other one "
-        f"(“{best['method']}”)."
+        f"On moved films the same head reaches pointing {_range(own)} on SS-ACL's encoder and {_range(best)} on the best other "
+        f"one (“{best['method']}”)."
     )
 
 
