@@ -21,7 +21,7 @@ from ssacl_lib.record.spread import COLUMNS, about_of, recipe_of
 from ssacl_lib.record.tables import write_named_table, write_table
 from ssacl_lib.settings import load_settings
 
-SEEDS = {"SS-ACL": 2, "MaCo-like": 2, "R2Gen-like": 1, "without L_ar": 1}
+SEEDS = {"SS-ACL": 3, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1}
 
 
 @pytest.fixture(scope="module")
