@@ -39,6 +39,11 @@ def verdict(row, claimed: float) -> str:
     return "is not shown here" if row.high > 0 else "is refuted here: the rival is better"
 
 
+def alone(row) -> str:
+    """A warning where the interval knows of one training alone."""
+    return " in this one training (others are not in the interval)" if row.seeds == 1 else ""
+
+
 def claim_words(margins: pd.DataFrame) -> Markdown:
     """One line per claim of the paper and answer."""
     lines = []
@@ -46,7 +51,7 @@ def claim_words(margins: pd.DataFrame) -> Markdown:
         for row in margins[margins["claim"].eq(claim) & margins["metric"].isin(metrics)].itertuples():
             lines.append(
                 f"- **{claim}** (the paper claims {100 * PAPER[claim]:+.0f} %), {MARGIN_NAMES[row.metric]}: {percent(row)} over "
-                f"{row.best_baseline} (n {row.n}, seeds {row.seeds}): the claim **{verdict(row, PAPER[claim])}**."
+                f"{row.best_baseline} (n {row.n}, seeds {row.seeds}): the claim **{verdict(row, PAPER[claim])}**{alone(row)}."
             )
     return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
 
@@ -88,7 +93,7 @@ def ablation_words(table: pd.DataFrame) -> Markdown:
     """Per variant, what lies outside of what one more run of SS-ACL would give."""
     lines, still = [], []
     for method, rows in shown_cells(table).groupby("method", sort=False):
-        apart = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+        apart = _told_apart(rows)
         if len(apart):
             lines.append(f"- **{method}**: {'; '.join(_cell(row) for row in apart.itertuples())}.")
         else:
@@ -103,8 +108,16 @@ def ablation_message(table: pd.DataFrame) -> str:
     table = shown_cells(table)
     if not len(table):
         return "No variant was trained yet."
-    apart = ((table["low"] > 0) | (table["high"] < 0)).sum()
-    return f"In {apart} of {len(table)} cells a variant can be told from one more run of SS-ACL."
+    runs = int(table["runs"].max())
+    if runs == 1:
+        return "SS-ACL has one seed so far, so no variant can be told from another run of it."
+    found = f"In {len(_told_apart(table))} of {len(table)} cells a variant can be told from one more run of SS-ACL"
+    return f"{found} ({runs} seeds of it are there)."
+
+
+def _told_apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Where a variant lies outside of what another run of SS-ACL would give; one run of it says nothing of another."""
+    return rows[(rows["runs"] > 1) & ((rows["low"] > 0) | (rows["high"] < 0))]
 
 
 def anatomy_words(table: pd.DataFrame) -> Markdown:
@@ -115,14 +128,16 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
         rows = table[(table["method"] == method)]
         if not len(rows):
             continue
-        apart = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+        apart = _told_apart(rows)
         keys = zip(apart["part"], apart["detail"], apart["metric"], strict=True)
         better = [(value > 0) != (key in LOWER_IS_BETTER) for value, key in zip(apart["value"], keys, strict=True)]
         worse = apart.loc[[not fine for fine in better]]
-        told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing gets worse beyond the noise of runs"
+        told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing can be told from the noise of runs"
         lines.append(f"- {method}: {told}.")
     if lines:
-        lines.append("- Where nothing gets worse, the right anatomy did nothing that these numbers can see.")
+        lines.append(
+            "- Where nothing is told, either the right anatomy did nothing, or these runs are too few to see it."
+        )
     return Markdown("\n".join(lines) or "*No wrong anatomy was trained yet.*")
 
 

@@ -122,6 +122,10 @@ def controls(table: pd.DataFrame) -> Figure | str:
     return figure
 
 
+LARGEST = 40
+"""Side of a film of a case grid in millimetres, where columns are few."""
+
+
 def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
     """One row per phrase: film with box and extent, then every map with its IoU and CNR.
 
@@ -132,8 +136,8 @@ def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
         return NO_PHRASES
     titles = list(cases[0].maps)
     columns = 1 + len(titles)
-    side, labels = (style.DOUBLE - 20) / columns, 2 + titles[0].count("\n")
-    figure = style.new_figure(style.DOUBLE, (side + 4.5 + 2.6 * labels) * len(cases) + 2)
+    side, labels = min((style.DOUBLE - 20) / columns, LARGEST), 2 + titles[0].count("\n")
+    figure = style.new_figure(20 + side * columns, (side + 4.5 + 2.6 * labels) * len(cases) + 2)
     axes = np.atleast_2d(figure.subplots(len(cases), columns))
     for row, case in enumerate(cases):
         style.show_film(axes[row, 0], case.image, case.finding, fontweight="bold")
