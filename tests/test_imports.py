@@ -12,6 +12,7 @@ ORDER = (
     "command",
     "notebook",
     "plots",
+    "downstream",
     "evaluation",
     "baselines",
     "training",

@@ -1,0 +1,91 @@
+"""From the Parquets of `ssacl downstream` to tables in long form: one row per task, setting, encoder and metric.
+
+All encoders are asked about the same studies, and the same seed draws the same studies for all (`weights`), so differences are
+paired. An encoder with several training seeds is their mean; its interval is that over studies and, in squares, over seeds, as in
+evaluation/comparison_tables.py; the column `runs` says how many trainings stand behind it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .. import paths
+from ..evaluation.comparison_run import PATIENTS
+from ..evaluation.comparison_tables import interval
+from ..metrics.intervals import resampled_counts
+from ..record.spread import is_share
+from ..settings import Settings, load_settings
+from .run import Job, jobs_of, results_folder
+
+COLUMNS = (
+    "task", "setting", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed", "ours", "annotated", "file",
+)  # fmt: skip
+"""method: the encoder. setting: what varies within the task (share of the labels, kind of prompts, level). detail: of what the
+number is (a finding, a direction). n: studies. seed: of the test patients."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one encoder gave in one task: one frame per training seed."""
+
+    jobs: tuple[Job, ...]
+    frames: tuple[pd.DataFrame, ...]
+
+    @property
+    def about(self) -> dict:
+        """The columns that all rows of this encoder share."""
+        job = self.jobs[0]
+        file = job.path.parent / "seed*.parquet"
+        return {
+            "task": job.name.replace("_", " "),
+            "method": job.encoder.name,
+            "runs": len(self.jobs),
+            "seed": PATIENTS,
+            "ours": job.encoder.ours,
+            "annotated": job.encoder.annotated,
+            "file": file.relative_to(paths.ROOT).as_posix() if file.is_relative_to(paths.ROOT) else file.as_posix(),
+        }
+
+    def row(self, setting: str, detail: str, metric: str, draws: np.ndarray, n: int) -> dict:
+        """One row of a table; draws: [seeds, 1 + resamples], the number itself first."""
+        value, low, high = interval(np.asarray(draws, float))
+        if is_share(metric):
+            low, high = max(low, 0.0), min(high, 1.0)
+        told = {
+            "setting": setting,
+            "detail": detail,
+            "metric": metric,
+            "value": value,
+            "low": low,
+            "high": high,
+            "n": n,
+        }
+        return {**self.about, **told}
+
+
+def asked(settings: Settings, task: str, outside: Sequence[str] = ()) -> list[Asked]:
+    """What is there of a task, encoder by encoder in the order of the plan."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs_of(settings, [task], outside):
+        if not job.missing:
+            found.setdefault(job.encoder.name, []).append(job)
+    return [Asked(tuple(jobs), tuple(pd.read_parquet(job.path) for job in jobs)) for jobs in found.values()]
+
+
+def weights(studies: int, settings: Settings) -> np.ndarray:
+    """How often each study counts: [1 + resamples, studies], the first row once each; the same for every encoder and task."""
+    return np.vstack([np.ones(studies), resampled_counts(studies, settings.evaluation.bootstrap, PATIENTS)])
+
+
+def long_rows(rows: list[dict]) -> pd.DataFrame:
+    """Rows as a table with the columns of COLUMNS (also without any row)."""
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def shown_settings(settings: Settings) -> Settings:
+    """The settings whose results a notebook shows: its own where there are any, else those of `cpu`, which are committed."""
+    if results_folder(settings).is_dir() or settings.dataset != "phantom":
+        return settings
+    return load_settings("cpu", **{"evaluation.bootstrap": settings.evaluation.bootstrap})
