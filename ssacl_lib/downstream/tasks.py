@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..settings import Settings
+from . import robustness
 from .encoders import Encoder
 
 PHANTOM = "phantom"
@@ -31,7 +32,11 @@ class Task:
         return encoder.has_text or not self.needs_text
 
 
-TASKS: dict[str, Task] = {}
+TASKS: dict[str, Task] = {
+    "robustness": Task(
+        robustness.measure, "what is left on worse films, other bodies, other words", robustness.CONSTANTS
+    ),
+}
 """In the order of the tables; the keys are names of folders."""
 
 
