@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..settings import Settings
-from . import robustness
+from . import retrieval, robustness, segmentation
 from .encoders import Encoder
 
 PHANTOM = "phantom"
@@ -33,6 +33,12 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
+    "segmentation": Task(
+        segmentation.measure, "masks by a light decoder", segmentation.CONSTANTS, data=(PHANTOM, segmentation.DATA_SET)
+    ),
+    "retrieval": Task(
+        retrieval.measure, "films by texts, texts by films", retrieval.CONSTANTS, True, (PHANTOM, retrieval.DATA_SET)
+    ),
     "robustness": Task(
         robustness.measure, "what is left on worse films, other bodies, other words", robustness.CONSTANTS
     ),

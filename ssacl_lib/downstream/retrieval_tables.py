@@ -1,0 +1,82 @@
+"""The table downstream_retrieval: means over queries, beside chance, from the rows of retrieval.py."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..metrics.retrieval import PRECISIONS, RECALLS, chance
+from ..settings import Settings
+from .retrieval import OWN, USUAL
+from .tables import Asked, asked, long_rows, weights
+
+METRICS = [*(f"p_at_{k}" for k in PRECISIONS), *(f"r_at_{k}" for k in RECALLS), "rank"]
+ALL, RANDOM = "all queries", "chance"
+KEYS = ["convention", "direction", "control"]
+
+
+def retrieval_table(settings: Settings, outside: Sequence[str] = ()) -> pd.DataFrame:
+    """Columns as in tables.py; setting: direction, and what differs from the usual convention and the own texts.
+
+    detail: "all queries", or the finding of the queries (P@k alone). Intervals resample queries; what is ranked stays. The
+    method "chance" is what a random order gives, computed, without an interval's width.
+    """
+    there = asked(settings, "retrieval", outside)
+    rows = [row for entry in there for row in rows_of(entry, settings)]
+    if there:
+        rows += chance_rows(there[0])
+    return long_rows(rows)
+
+
+def rows_of(entry: Asked, settings: Settings) -> list[dict]:
+    """Rows of an encoder."""
+    parts: dict[tuple, list[pd.DataFrame]] = {}
+    for frame in entry.frames:
+        for key, rows in frame.groupby(KEYS, sort=False):
+            parts.setdefault(tuple(key), []).append(rows.sort_values("study"))
+    found = []
+    for (convention, direction, control), frames in parts.items():
+        setting = setting_of(convention, direction, control)
+        findings = frames[0]["finding"].to_numpy()
+        details = [(ALL, np.ones(len(findings), bool))]
+        if control == OWN and convention == USUAL:
+            details += [(str(finding), findings == finding) for finding in dict.fromkeys(findings)]
+        for detail, chosen in details:
+            drawn = weights(int(chosen.sum()), settings) / chosen.sum()
+            for metric in METRICS if detail == ALL else METRICS[: len(PRECISIONS)]:
+                values = [frame[metric].to_numpy(float)[chosen] for frame in frames]
+                if np.isfinite(values).all():
+                    row = entry.row(
+                        setting, detail, metric, np.stack([drawn @ own for own in values]), int(chosen.sum())
+                    )
+                    found.append(_within(row, len(findings)))
+    return found
+
+
+def setting_of(convention: str, direction: str, control: str) -> str:
+    """As a table says it: "image to text", or with the release's convention, or with texts exchanged."""
+    return ", ".join(
+        [
+            direction,
+            *([f"as the {convention} ranks"] if convention != USUAL else []),
+            *([control] if control != OWN else []),
+        ]
+    )
+
+
+def _within(row: dict, count: int) -> dict:
+    """Shares lie between 0 and 1, ranks between 1 and the number of films."""
+    low, high = (1, count) if row["metric"] == "rank" else (0, 1)
+    return {**row, "low": max(row["low"], low), "high": min(row["high"], high)}
+
+
+def chance_rows(entry: Asked) -> list[dict]:
+    """What a random order scores, in both directions alike."""
+    frame = entry.frames[0]
+    own = frame[(frame["control"] == OWN) & (frame["convention"] == USUAL)]
+    rows = []
+    for direction, queries in own.groupby("direction", sort=False):
+        told = {"method": RANDOM, "runs": 1, "ours": False, "annotated": False}
+        for metric, value in chance(queries["finding"].to_numpy()).items():
+            rows.append({**entry.row(str(direction), ALL, metric, np.full((1, 2), value), len(queries)), **told})
+    return rows
