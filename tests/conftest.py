@@ -23,8 +23,8 @@ SLOW = (
     "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_fuzz", "test_gpu_profile",
     "test_gpu_visit", "test_models",
     "test_phantom_images", "test_plots", "test_public_import", "test_rebuild", "test_recipe", "test_release_equality",
-    "test_segmentation", "test_shipped", "test_small_cnn", "test_speed", "test_spread", "test_stale", "test_teaching",
-    "test_threads", "test_training",
+    "test_robustness", "test_segmentation", "test_shipped", "test_small_cnn", "test_speed", "test_spread", "test_stale",
+    "test_teaching", "test_threads", "test_training",
 )  # fmt: skip
 """Files whose tests train, render or start processes: `make quick` leaves them out."""
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 from small import SMALL
 
@@ -22,6 +23,7 @@ from ssacl_lib.observations import FINDINGS
 from ssacl_lib.phantom import wording
 from ssacl_lib.phantom.organs import FRAME, LAYERS, OrganMaps
 from ssacl_lib.settings import load_settings
+from ssacl_lib.training.words_atlas import WordsAtlas
 
 SIDE = 48
 
@@ -142,6 +144,9 @@ def settings(fake_phantom, tmp_path, monkeypatch):
     monkeypatch.setattr(fake_phantom, "organ_maps", lambda *_, **__: [organ_maps()])
     monkeypatch.setattr(robustness, "MASKS", 4)
     monkeypatch.setattr(robustness, "WRITERS", ("R2Gen-like",))
+    places = torch.rand(32, 48, 48), torch.ones(32, dtype=torch.bool), torch.ones(32)
+    atlas = WordsAtlas(*places)  # of so few reports there is no real one
+    monkeypatch.setattr(robustness, "atlas_of", lambda run: atlas)
     for family, amounts in AMOUNTS.items():
         monkeypatch.setitem(AMOUNTS, family, amounts[2:3])
     comparison._STUDIES.clear()
@@ -154,7 +159,10 @@ def test_every_part_is_asked_under_every_condition_and_tables_follow(settings):
         Job("robustness", TASKS["robustness"], encoders.Encoder(name, 0, settings), settings)
         for name in (encoders.UNTRAINED, encoders.START, SSACL, encoders.SUPERVISED)
     ]
-    frames = {job.encoder.name: job.task.measure(job.encoder, settings) for job in jobs}
+    frames = {}
+    for job in jobs:
+        comparison.write_parquet(job.path, job.task.measure(job.encoder, settings))
+        frames[job.encoder.name] = pd.read_parquet(job.path)
     own = frames[SSACL]
     assert list(own) == robustness.COLUMNS and set(own["part"]) == {"findings", "phrases", "leaves", "reports"}
     for part, of_part in own.groupby("part"):
@@ -163,8 +171,9 @@ def test_every_part_is_asked_under_every_condition_and_tables_follow(settings):
     assert set(frames[encoders.SUPERVISED]["part"]) == {"findings"}
     rivals = frames[encoders.START].groupby("by")["part"].unique().map(list).to_dict()
     assert rivals.pop("") == ["findings", "phrases"]
-    assert rivals == {"constant report": ["reports"], "nearest training report": ["reports"], "centre prior": ["phrases"],
-                      "chance": ["leaves"], **{name: ["reports"] for name in robustness.WRITERS}}  # fmt: skip
+    told = {"centre prior": "phrases", "chance": "leaves", "words atlas": "leaves", "R2Gen-like": "reports"}
+    told |= dict.fromkeys(("constant report", "nearest training report"), "reports")
+    assert rivals == {name: [part] for name, part in told.items()}
     answers = tables.answers_of([Asked((job,), (frames[job.encoder.name],)) for job in jobs], settings)
     table = tables.robustness_table(answers)
     assert np.isfinite(table["value"]).all() and (table["low"] <= table["high"]).all()
@@ -251,7 +260,7 @@ def test_a_claim_ends_where_its_interval_reaches_zero_and_the_best_rival_needs_n
         "relative, over the start"
     )
     assert at.loc[("grounding, masked map", "noise", 3), "rival"] == "centre prior", "the best rival of this level"
-    assert set(at["rival"]) <= {"start", "centre prior"}
+    assert set(at["rival"]) <= {"start", "centre prior", "untrained"}
     ends = tables.ends_of(claims).set_index(["claim", "family"])["ends"]
     assert ends["phrases are found", "noise"] == 3 and ends["grounding, masked map", "noise"] == 3
-    assert ends["findings are seen", "noise"] > 3 and ("phrases are found", WORDING) not in ends.index, "not measured"
+    assert ends["findings are seen", "noise"] == 3 and ("phrases are found", WORDING) not in ends.index, "not measured"

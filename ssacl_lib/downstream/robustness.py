@@ -5,39 +5,45 @@ notebook 05, with fewer patients (STUDIES) and masks (MASKS):
 
     findings   its head's log odds, from which the AUC follows
     phrases    pointing and CNR of the masked and the similarity map of a phrase that is there
-    leaves     pointing and CNR of the prompts' attention, mean over the 25 leaves
+    leaves     pointing and CNR of the prompts' attention, and of the head that looks (SS-ACL+), mean over the 25 leaves
     reports    written under the method's prompts, from the head's findings on that same film
 
-Nothing is fitted anew: heads, thresholds and maps are those of films as they are. With the start's rows stand those of its
-rivals that are no encoder of their own: a report that is copied or written, the middle of the film, chance.
+Nothing learns from a disturbed film: heads and thresholds are those of films as they are (the head that looks has learnt on
+moved ones). With the start's rows stand those of rivals that are no encoder of their own: a report that is copied or written,
+the middle of the film, an atlas that sees none, chance.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn import functional as F
 
-from .. import inference
 from ..anatomy import default_graph
 from ..baselines.nearest_report import LIMIT, image_vectors
-from ..baselines.registry import FINDINGS, LEAVES, PHRASES, REPORTS, method_of
+from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, method_of
 from ..baselines.small_cnn import SmallCNN, predict_cnn
 from ..datasets.registry import load_training
-from ..evaluation.anatomy_grounding import node_scores, with_parents
+from ..evaluation.anatomy_grounding import CHUNK, node_scores
 from ..evaluation.comparison import test_studies
 from ..evaluation.comparison_run import PATIENTS, Run
-from ..evaluation.comparison_scores import score_reports, trained
+from ..evaluation.comparison_scores import atlas_of, score_reports, trained
 from ..evaluation.findings import probabilities_of, reference_of
 from ..evaluation.grounding import MAPS, score_jobs, score_map
+from ..evaluation.inputs import pixels_of
+from ..evaluation.looking import WORDS as WORDS_ATLAS
 from ..evaluation.reports import _NoMeteor as NoMeteor, constant_report, f1_counts
 from ..evaluation.targets import collect_targets
 from ..metrics.grounding import centre_prior
 from ..metrics.lexical import bleu_counts, score_reports as lexical_scores
 from ..model.chunks import BATCH, chunks
+from ..model.maps import anatomy_maps_of_pixels
 from ..settings import Settings
 from ..text.labeler import label_array
+from ..training.look import fit_look
 from .disturbances import AMOUNTS, BEND, STRETCH, WORDING, WORDS, Condition, conditions
 from .encoders import START, Encoder, at_home
 
@@ -51,7 +57,7 @@ NEAREST, CONSTANT, PRIOR, CHANCE = "nearest training report", "constant report",
 WRITERS = ("R2GenGPT-like", "PromptMRG-like", "R2Gen-like")
 """Methods of the comparison that are asked for reports alone, first seed each."""
 
-LEAF_MAPS = "attention of leaf prompts"
+ATTENTION, LOOK = "attention of leaf prompts", "head that looks"
 
 COLUMNS = ["by", "family", "level", "part", "detail", "study", "log_odds", "present", "pointing", "cnr", "counts",
            "rouge_l", "cider"]  # fmt: skip
@@ -84,14 +90,26 @@ def questions(encoder: Encoder, settings: Settings) -> list[tuple[str, str, Ask]
     if method is not None and PHRASES in method.parts:
         asked.append(("", PHRASES, lambda condition: phrase_rows(model, condition, settings)))
     if method is not None and LEAVES in method.parts:
-        asked.append(("", LEAVES, lambda condition: leaf_rows(model, condition)))
+        asked.append(("", LEAVES, lambda condition: leaf_rows(model, condition, ATTENTION)))
+        if PLUS in method.parts and learn_to_look(model, run):
+            asked.append(("", LEAVES, lambda condition: leaf_rows(model, condition, LOOK)))
     if method is not None and REPORTS in method.parts:
         asked.append(("", REPORTS, lambda condition: written_rows(run, model, condition)))
     return asked + (rivals(encoder, settings) if encoder.name == START else [])
 
 
+def learn_to_look(model, run: Run) -> bool:
+    """Fit a head that looks on the frozen encoder; False where too few reports say where a finding lies."""
+    try:
+        fit_look(model, load_training(run.settings, "train"), atlas_of(run), run.seed, progress=False)
+    except ValueError as error:
+        print(f"{run.name}: no head that looks: {error}")
+        return False
+    return True
+
+
 def rivals(encoder: Encoder, settings: Settings) -> list[tuple[str, str, Ask]]:
-    """What answers beside the start: it costs each encoder's results nothing, and is measured once."""
+    """Who answers beside the start, so that each is measured once."""
     home = at_home(settings)
     train, validation = load_training(home, "train"), load_training(home, "validation")
     constant, nearest = constant_report(train, validation), Nearest(encoder.model(), train)
@@ -101,6 +119,9 @@ def rivals(encoder: Encoder, settings: Settings) -> list[tuple[str, str, Ask]]:
         (PRIOR, PHRASES, prior_rows),
         (CHANCE, LEAVES, chance_rows),
     ]
+    with suppress(ValueError):  # too few reports say where a finding lies
+        atlas = atlas_of(encoder.run).maps
+        asked.append((WORDS_ATLAS, LEAVES, lambda condition: atlas_rows(atlas, condition)))
     for name in WRITERS:
         run = Run(method_of(name), encoder.seed, home)
         model = trained(run)[0]
@@ -161,27 +182,39 @@ def _phrase_frame(studies: Sequence, rows: list[dict]) -> pd.DataFrame:
     return frame.assign(study=names, detail=frame["map"] + " map").drop(columns="map")
 
 
-def leaf_rows(model, condition: Condition) -> pd.DataFrame:
-    """pointing and cnr per study, means over the leaves that it shows."""
-    maps = with_parents(inference.leaf_maps(model, films_of(condition.studies)))
-    rows = [_leaf_means(node_scores(study, own)) for study, own in zip(condition.studies, maps, strict=True)]
-    return _leaf_frame(condition.studies, rows)
+def leaf_rows(model, condition: Condition, kind: str) -> pd.DataFrame:
+    """pointing and cnr per study, means over the leaves that it shows. kind: ATTENTION or LOOK."""
+    films, nodes, rows = films_of(condition.studies), list(default_graph().nodes), []
+    for part in chunks(len(films), CHUNK, None):
+        pixels = pixels_of(model, films[part])
+        maps = anatomy_maps_of_pixels(model, pixels, nodes, "plus" if kind == LOOK else "attention")
+        maps = maps.float().cpu().numpy()
+        rows += [_leaf_means(node_scores(study, own)) for study, own in zip(condition.studies[part], maps, strict=True)]
+    return _leaf_frame(condition.studies, rows, kind)
+
+
+def atlas_rows(atlas: torch.Tensor, condition: Condition) -> pd.DataFrame:
+    """The same of an atlas [32, G, G] that sees no film, beside the head that moves it."""
+    size = condition.studies[0].image.shape
+    maps = F.interpolate(atlas[None].float(), size=size, mode="bilinear", align_corners=False)[0].numpy()
+    rows = [_leaf_means(node_scores(study, maps)) for study in condition.studies]
+    return _leaf_frame(condition.studies, rows, LOOK)
 
 
 def chance_rows(condition: Condition) -> pd.DataFrame:
     """The same of a maximum anywhere: the share of the film that a leaf covers."""
     empty = np.zeros((len(default_graph().nodes), *condition.studies[0].image.shape), np.float32)
     rows = [_leaf_means(node_scores(study, empty).assign(cnr=0.0)) for study in condition.studies]
-    return _leaf_frame(condition.studies, [{**row, "pointing": row["area"]} for row in rows])
+    return _leaf_frame(condition.studies, [{**row, "pointing": row["area"]} for row in rows], ATTENTION)
 
 
 def _leaf_means(scores: pd.DataFrame) -> dict[str, float]:
     return scores.loc[scores["node"].isin(default_graph().leaves), ["pointing", "cnr", "area"]].mean().to_dict()
 
 
-def _leaf_frame(studies: Sequence, rows: list[dict]) -> pd.DataFrame:
+def _leaf_frame(studies: Sequence, rows: list[dict], kind: str) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["pointing", "cnr"])
-    return frame.assign(study=[study.study_id for study in studies], detail=LEAF_MAPS)
+    return frame.assign(study=[study.study_id for study in studies], detail=kind)
 
 
 def written_rows(run: Run, model, condition: Condition) -> pd.DataFrame:

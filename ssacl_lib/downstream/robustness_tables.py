@@ -21,7 +21,7 @@ from ..metrics.lexical import bleu_of_counts
 from ..settings import Settings
 from .disturbances import AMOUNTS, UNDISTURBED
 from .encoders import UNTRAINED
-from .robustness import CHANCE, CONSTANT, LEAF_MAPS, PRIOR
+from .robustness import ATTENTION, CHANCE, CONSTANT, LOOK, PRIOR, WORDS_ATLAS
 from .tables import COLUMNS, Asked, weights
 
 LEVELS = len(next(iter(AMOUNTS.values())))
@@ -29,7 +29,7 @@ BEST = "its best rival"
 RELATIVE, DIFFERENCE = "relative", "difference"
 
 POINTS = (PHRASES, "masked map", "pointing")
-LEAF_POINTS = (LEAVES, LEAF_MAPS, "pointing")
+ATTENDED, LOOKED = ((LEAVES, kind, "pointing") for kind in (ATTENTION, LOOK))
 
 CLAIMS = {
     "lexical": (BEST, tuple((REPORTS, "reports", metric) for metric in LEXICAL)),
@@ -38,7 +38,8 @@ CLAIMS = {
     "grounding, similarity map": (BEST, ((PHRASES, "similarity map", "cnr"),)),
     "findings are seen": (UNTRAINED, (AUC,)),
     "phrases are found": (PRIOR, (POINTS,)),
-    "leaves are found": (CHANCE, (LEAF_POINTS,)),
+    "leaves are found by attention": (CHANCE, (ATTENDED,)),
+    "leaves are found by the head that looks": (WORDS_ATLAS, (LOOKED,)),
     "reports are read from the film": (CONSTANT, (F1,)),
 }
 """Claim -> whom SS-ACL must beat, and in which numbers (several: the mean of their margins)."""
