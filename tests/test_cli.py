@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import write_dicom
 from PIL import Image
 
@@ -39,6 +40,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
         "explain",
         "report",
         "ground",
+        "retrieve",
         "data",
         "pretrain",
         "pretrain-mae",
@@ -222,6 +224,41 @@ def test_a_folder_inside_of_its_own_results_is_not_read_twice(capsys, tmp_path, 
     assert "0 reports written, 7 were" in run(capsys, *words)[1]
     (many_films / "pictures" / "films" / "b_jpg_report.png").unlink()
     assert "1 reports written, 6 were" in run(capsys, *words)[1]
+
+
+def test_films_are_ranked_for_a_phrase_and_their_vectors_kept(
+    capsys, monkeypatch, tmp_path, tiny_checkpoint, many_films
+):
+    from ssacl_lib.command import retrieve
+    from ssacl_lib.model.build import load_model
+
+    for k, path in enumerate(sorted(many_films.rglob("*.png"))[:4]):  # films that differ
+        if path.name != "bad.png":
+            Image.fromarray(np.random.default_rng(k).integers(0, 256, (40, 60), np.uint8) // (k + 1)).save(path)
+    out, read, honest = many_films / "out", [], retrieve.read_ahead  # inside of the folder that is read
+    monkeypatch.setattr(retrieve, "read_ahead", lambda films, size: read.append(len(films)) or honest(films, size))
+    words = (str(many_films), "--weights", str(tiny_checkpoint), "--out", str(out))
+    code, printed, _ = run(capsys, "retrieve", "right pleural effusion", *words)
+    assert code == 0 and "7 films" in printed and "1 files can't be read" in printed and "bad.png" in printed
+    table = pd.read_csv(out / "right_pleural_effusion_retrieve.csv")
+    assert table["rank"].tolist() == list(range(1, 8)) and table["cosine"].is_monotonic_decreasing
+    assert table["cosine"].nunique() > 2
+    model = load_model(tiny_checkpoint)
+    image, text = (
+        model.image_embedding(model.pixels([table["image"][0]])),
+        model.text_embedding(["right pleural effusion"]),
+    )
+    fit = torch.nn.functional.cosine_similarity(image, text).item()
+    assert fit == pytest.approx(table["cosine"][0], abs=1e-4)
+    answer = json.loads((out / "right_pleural_effusion_retrieve.json").read_text(encoding="utf-8"))
+    assert [one["image"] for one in answer["first"]] == table["image"].tolist()
+    assert Image.open(out / "right_pleural_effusion_retrieve.png").size[0] > 100
+    assert run(capsys, "retrieve", "heart", *words)[0] == 0
+    film(many_films / "a.png")
+    assert run(capsys, "retrieve", "heart", *words)[0] == 0
+    assert read == [8, 1, 2], "a film is read again where it has changed, and what can't be read is tried again"
+    code, _, err = run(capsys, "retrieve", " ", *words)
+    assert code == 2 and "phrase is empty" in err
 
 
 def test_folders_without_a_film_that_can_be_read(capsys, tmp_path, tiny_checkpoint):

@@ -134,6 +134,21 @@ def run_ground(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_retrieve(arguments: argparse.Namespace) -> int:
+    """ssacl retrieve."""
+    require_checkpoint(arguments.weights)
+    from .output import say_notes
+    from .retrieve import retrieve
+
+    answer = retrieve(arguments.phrase, arguments.films, arguments.weights, arguments.out)
+    print(f"{answer['phrase']!r}: {answer['films']} films (checkpoint {answer['checkpoint']})")
+    print(*(f"  {one['cosine']:.3f}  {one['image']}" for one in answer["first"][:10]), sep="\n")
+    print(f"  written: {', '.join(answer['files'])}")
+    _print_some(f"{len(answer['skipped'])} files can't be read", answer["skipped"])
+    say_notes(answer["phrase"], answer["notes"])
+    return 0
+
+
 def run_data(arguments: argparse.Namespace) -> int:
     """ssacl data get ct."""
     from ..phantom.ct import get_ct

@@ -46,7 +46,7 @@ BATCH = 32
 READERS = 2
 """Threads that read the next batch while the model is at the last one."""
 
-OWN, OWN_TABLES = ("_report", "_ground"), ("reports.jsonl", "reports.csv", "skipped.csv")
+OWN, OWN_TABLES = ("_report", "_ground", "_retrieve"), ("reports.jsonl", "reports.csv", "skipped.csv")
 """Endings of what `ssacl` writes of single images, a picture beside a JSON; and its files of folders."""
 
 
@@ -119,7 +119,7 @@ def checkpoint_hash(folder: Path) -> str:
     return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files])
 
 
-def _stamp(path: Path) -> list[int]:
+def stamp_of(path: Path) -> list[int]:
     """Size and time of change: a film that was exchanged is reported again."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
@@ -222,7 +222,7 @@ def report_folders(
         _lock(handle, out)
         _drop_cut_line(lines)
         done = _done(lines, checkpoint, pictures)
-        todo = [film for film in films if done.get(spelt(film[0])) != _stamp(film[0])]
+        todo = [film for film in films if done.get(spelt(film[0])) != stamp_of(film[0])]
         before, written, skipped = len(films) - len(todo), 0, []
         whose = {"checkpoint": spelt(folder), "checkpoint_hash": checkpoint}
         with tqdm(
@@ -254,7 +254,7 @@ def _report_batch(model: SSACLModel, films: list[tuple], pictures: Path | None) 
     lines = []
     answers = reports_of_pixels(model, model.pixels([square for *_, (square, _) in films]), pictures is not None)
     for (path, name, (square, notes)), answer in zip(films, answers, strict=True):
-        lines.append({"image": spelt(path), **facts(answer), "notes": notes, "file": _stamp(path)})
+        lines.append({"image": spelt(path), **facts(answer), "notes": notes, "file": stamp_of(path)})
         if pictures is not None:
             picture = pictures / name.with_name(name.name.replace(".", "_") + "_report.png")
             picture.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ SS-ACL companion: chest X-ray reports with visual evidence, learnt from images a
   ssacl report film.png                    findings, report and evidence of an image
   ssacl report films/ --out results        the same of a folder, as a table; goes on where it was stopped
   ssacl ground film.dcm "left effusion"    where on the image is this phrase?
+  ssacl retrieve "left effusion" films/    which films of a folder are nearest to it?
   ssacl data get ct                        fetch the chest CT behind the phantom (35 MB, once)
   ssacl pretrain --profile cpu --out DIR   train a checkpoint outside of the notebooks
   ssacl convert-release FILE DIR           the authors' checkpoint as a folder of ours
@@ -49,6 +50,11 @@ report, so a folder gets pictures with --pictures only (in OUT/pictures)."""
 GROUND = """\
 Finds a phrase on an image by masked evidence, with the similarity map beside it; prints where the map peaks, and writes
 NAME_ground.json and NAME_ground.png to --out. Takes PNG, JPEG and DICOM."""
+RETRIEVE = """\
+Ranks the films of a folder (and all below it) for a phrase by the cosine of film and text, and writes to --out the whole ranking
+(PHRASE_retrieve.csv), its first films as a contact sheet (.png) and as JSON. A cosine orders films; it is no probability, and
+there is always a first film, whether any shows the phrase or not. The films' vectors are kept in OUT/retrieve_vectors.npz:
+another phrase takes seconds, and a run that was killed goes on."""
 PRETRAIN = """\
 Trains a model with a profile's settings and writes it to --out (`ssacl report --weights OUT` uses it). Killed and started
 again with the same arguments, it goes on from its last checkpoint. Any setting can be changed by its dotted name:
@@ -185,7 +191,7 @@ def _explain(command) -> None:
 
 
 def _images(command) -> None:
-    """`ssacl report` and `ssacl ground`."""
+    """`ssacl report`, `ssacl ground` and `ssacl retrieve`."""
     report = command("report", "run_report", "findings, report and evidence of images", REPORT)
     report.add_argument("images", nargs="+", type=Path, metavar="IMAGE_OR_FOLDER")
     report.add_argument(
@@ -197,7 +203,10 @@ def _images(command) -> None:
     ground = command("ground", "run_ground", "where on an image a phrase is", GROUND)
     ground.add_argument("image", type=Path, metavar="IMAGE")
     ground.add_argument("phrase", metavar="PHRASE", help='a few words, such as "right pleural effusion"')
-    for added in (report, ground):
+    retrieve = command("retrieve", "run_retrieve", "the films of a folder that are nearest to a phrase", RETRIEVE)
+    retrieve.add_argument("phrase", metavar="PHRASE", help='a few words, such as "right pleural effusion"')
+    retrieve.add_argument("films", nargs="+", type=Path, metavar="FOLDER_OR_IMAGE")
+    for added in (report, ground, retrieve):
         added.add_argument("--weights", type=Path, metavar="DIR", help="a trained model (default: the shipped one)")
         added.add_argument("--out", type=Path, metavar="DIR", help="where the files go (default: the current folder)")
 
