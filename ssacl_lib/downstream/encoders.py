@@ -196,11 +196,11 @@ def _supervised(encoder: Encoder) -> SmallCNN:
 def tokens_of(model, images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Pooled vector [B, D] and patch tokens [B, P, D] of a batch of films [B, S, S] uint8, with gradient where it is on.
 
-    D of the two may differ (the supervised network pools to 3 x 3 places; an outside model may project its picture vector).
+    D of the two may differ: an outside model may have a picture vector of its own.
     """
     if isinstance(model, SmallCNN):
-        maps = _maps(model, images)
-        return model.body[-1](maps).flatten(1), maps.flatten(2).transpose(1, 2)
+        patches = _maps(model, images).flatten(2).transpose(1, 2)
+        return patches.mean(1), patches
     if isinstance(model, VisionModel):
         return model.tokens(images)
     pixels = model.processor.normalise(images).to(model.device)

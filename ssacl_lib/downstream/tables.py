@@ -15,7 +15,7 @@ from .. import paths
 from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.comparison_tables import interval
 from ..metrics.intervals import resampled_counts
-from ..record.spread import is_share
+from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
 from .run import Job, jobs_of, results_folder
 
@@ -49,8 +49,8 @@ class Asked:
         }
 
     def row(self, setting: str, detail: str, metric: str, draws: np.ndarray, n: int) -> dict:
-        """One row of a table; draws: [seeds, 1 + resamples], the number itself first."""
-        value, low, high = interval(np.asarray(draws, float))
+        """One row of a table; draws: [seeds, 1 + resamples], the number itself first, or [seeds, subsets, 1 + resamples]."""
+        value, low, high = interval_over(np.asarray(draws, float))
         if is_share(metric):
             low, high = max(low, 0.0), min(high, 1.0)
         told = {
@@ -63,6 +63,18 @@ class Asked:
             "n": n,
         }
         return {**self.about, **told}
+
+
+def interval_over(draws: np.ndarray) -> tuple[float, float, float]:
+    """Mean with its interval over studies, seeds and, of draws [seeds, subsets, 1 + resamples], subsets, in squares."""
+    if draws.ndim == 2:
+        return interval(draws)
+    value, low, high = interval(draws.mean(1))
+    subsets = draws[..., 0].mean(0)
+    if len(subsets) > 1:
+        spread = student_quantile(len(subsets)) * subsets.std(ddof=1) / np.sqrt(len(subsets))
+        low, high = value - np.hypot(value - low, spread), value + np.hypot(high - value, spread)
+    return value, float(low), float(high)
 
 
 def asked(settings: Settings, task: str, outside: Sequence[str] = ()) -> list[Asked]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from ..settings import Settings
-from . import retrieval, robustness, segmentation
+from . import fine_tuning, retrieval, robustness, segmentation, zero_shot
 from .encoders import Encoder
-
-PHANTOM = "phantom"
+from .films import CLASSIFIED, PHANTOM
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,10 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
+    "zero_shot": Task(
+        zero_shot.measure, "findings by prompts alone", zero_shot.CONSTANTS, needs_text=True, data=CLASSIFIED
+    ),
+    "fine_tuning": Task(fine_tuning.measure, "findings by few labels", fine_tuning.CONSTANTS, data=CLASSIFIED),
     "segmentation": Task(
         segmentation.measure, "masks by a light decoder", segmentation.CONSTANTS, data=(PHANTOM, segmentation.DATA_SET)
     ),
