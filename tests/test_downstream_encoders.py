@@ -133,3 +133,32 @@ def test_a_fit_of_few_films_finds_the_answer():
         lambda rows: ((inputs[rows] @ weight - targets[rows]) ** 2).mean(), 40, 200, 16, 0, weight_decay=0.0,
     )  # fmt: skip
     assert torch.allclose(weight, torch.tensor([1.0, -2.0, 0.5]), atol=0.02)
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_weights(monkeypatch, tmp_path):
+    inputs = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    asked: list[int] = []
+
+    def train(kept=None, die_at=None, first=2.0):
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+        asked.clear()
+
+        def loss_of(rows):
+            if len(asked) == die_at:
+                raise KeyboardInterrupt
+            asked.append(len(rows))
+            return (network(inputs[rows])[:, 0] - inputs[rows] @ torch.tensor([first, -2.0, 0.5])).square().mean()
+
+        groups = [{"params": network[0].parameters(), "lr": 0.01}, {"params": network[1:].parameters(), "lr": 0.05}]
+        fit(groups, loss_of, 40, 30, 16, 0, kept=(tmp_path / "state.safetensors", network) if kept else None)
+        return network.state_dict()
+
+    whole = train()
+    monkeypatch.setattr("ssacl_lib.downstream.fit.SAVED", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(kept=True, die_at=11)
+    again = train(kept=True)
+    assert len(asked) == 19 and all(torch.equal(value, again[name]) for name, value in whole.items())
+    train(kept=True)
+    assert not asked, "nothing is left to do"

@@ -100,7 +100,7 @@ def retrieve(
     files = {spelt(path): path for path, _ in films}
     first = ranked[:SHOWN]
     squares = [letterbox(read_film(files[name]).pixels, model.config.image_size) for name in first]
-    lines = [f"{rank}  {Path(name).name}  {cosine[name]:.3f}" for rank, name in enumerate(first, start=1)]
+    lines = [f"{rank}: {cosine[name]:.3f}  {Path(name).name}" for rank, name in enumerate(first, start=1)]
     title = f"{phrase}: the first {len(first)} of {len(ranked)} films, by the cosine of film and phrase"
     answer = {
         "phrase": phrase,

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from .style import DOUBLE, new_figure, show_film, wrap
 
 COLUMNS = 6
-LINE = 34
+LINE = 26
 """Characters of a line under a film."""
 
 
