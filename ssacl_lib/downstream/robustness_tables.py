@@ -22,7 +22,7 @@ from ..settings import Settings
 from .disturbances import AMOUNTS, UNDISTURBED
 from .encoders import UNTRAINED
 from .robustness import ATTENTION, CHANCE, CONSTANT, LOOK, PRIOR, WORDS_ATLAS
-from .tables import COLUMNS, Asked, weights
+from .tables import COLUMNS, Asked, asked as asked_of, weights
 
 LEVELS = len(next(iter(AMOUNTS.values())))
 BEST = "its best rival"
@@ -76,6 +76,11 @@ class Answers:
     def rival(self) -> bool:
         """May it be SS-ACL's best rival? It needs no annotation and is no variant of SS-ACL."""
         return not self.about["ours"] and not self.about["annotated"] and self.name != CHANCE
+
+
+def measured_answers(settings: Settings, outside: Sequence[str] = ()) -> list[Answers]:
+    """Everybody of whom results are there."""
+    return answers_of(asked_of(settings, "robustness", outside), settings)
 
 
 def answers_of(asked: Sequence[Asked], settings: Settings) -> list[Answers]:
