@@ -1,5 +1,6 @@
 # make paper   set-up, then rebuild every figure, table and notebook with the default profile, and compare with the committed
 # make ablation  set-up, then train and score every compared method and every variant, in as many sittings as it takes
+# make downstream  set-up, then ask the downstream tasks of every encoder (trains what `make ablation` has not)
 # make test    set-up, then run the tests and the notebooks
 # make quick   set-up, then the tests without training or rendering (below 90 seconds)
 # make lint    set-up, then ruff and the types of the public surface
@@ -13,7 +14,7 @@ INSTALLED := .venv/.installed-$(LOCK)
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper ablation test quick lint lab setup
+.PHONY: paper ablation downstream test quick lint lab setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -21,6 +22,9 @@ paper: setup
 
 ablation: setup
 	$(BIN)/ssacl ablation --processes 2
+
+downstream: setup
+	$(BIN)/ssacl downstream --processes 2
 
 test: setup
 	$(BIN)/python -m pytest

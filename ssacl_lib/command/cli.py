@@ -250,6 +250,29 @@ def run_ablation(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_downstream(arguments: argparse.Namespace) -> int:
+    """ssacl downstream."""
+    from ..downstream.run import jobs_of, measure
+
+    settings = _settings(arguments, out_dir=str(arguments.out.resolve()) if arguments.out else None)
+    if not arguments.list:
+        measure(settings, arguments.only, arguments.processes, arguments.encoder)
+    for job in jobs_of(settings, arguments.only, arguments.encoder):
+        print(f"{job.title}: {'missing' if job.missing else 'there'}")
+    return 0
+
+
+def run_finetune(arguments: argparse.Namespace) -> int:
+    """ssacl finetune."""
+    from .finetune import finetune_labels
+
+    table = finetune_labels(
+        arguments.films, Path(arguments.task), arguments.weights, arguments.out, arguments.seed, arguments.device
+    )
+    print(table.to_string(index=False), f"written: {arguments.out}", sep="\n")
+    return 0
+
+
 def run_size(arguments: argparse.Namespace) -> int:
     """ssacl size."""
     from ..evaluation.size import RESULTS, measure_size

@@ -17,6 +17,7 @@ SS-ACL companion: chest X-ray reports with visual evidence, learnt from images a
   ssacl report films/ --out results        the same of a folder, as a table; goes on where it was stopped
   ssacl ground film.dcm "left effusion"    where on the image is this phrase?
   ssacl retrieve "left effusion" films/    which films of a folder are nearest to it?
+  ssacl finetune films/ --task labels.csv --out DIR    learn labels of your own
   ssacl data get ct                        fetch the chest CT behind the phantom (35 MB, once)
   ssacl pretrain --profile cpu --out DIR   train a checkpoint outside of the notebooks
   ssacl convert-release FILE DIR           the authors' checkpoint as a folder of ours
@@ -125,6 +126,17 @@ Trains every compared method and every variant of SS-ACL alike (same studies, sa
 test patients that no choice was made on, and leaves what every study scored in data/results/comparison/PROFILE, from which
 notebook 05 makes its tables. About six hours of one core with the profile cpu, half of it with --processes 2. Stopped and started
 again it goes on, also inside of a training. Trained weights stay below runs/comparison."""
+DOWNSTREAM = """\
+Asks the paper's downstream tasks of every encoder of the comparison: zero-shot and fine-tuned classification, segmentation,
+retrieval, robustness. Weights are those of `ssacl ablation`, which trains what is missing. Leaves what every study scored in
+data/results/downstream/PROFILE, from which notebook 06 makes its tables. Stopped and started again it goes on. On the user's own
+copies of public sets: --dataset nih, rsna, siim or chexpert-5x200 with --data-root DIR (data/README.md says what DIR holds);
+--encoder adds a vision model of transformers, or a checkpoint of ours."""
+FINETUNE = """\
+Fine-tunes an encoder for a task of your own, on a folder of films. --task labels.csv is a table with a column image (below
+FOLDER) and a column of 0 and 1 per label; patient and split (train, validation, test) are optional. Learns linear probes, then
+the whole encoder, from 1, 10 and 100 % of the training films, and writes to --out the AUC of the test films with its interval
+(table.csv), what every film scored (predictions.csv) and the weights. Killed and started again, it goes on."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
@@ -155,7 +167,7 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run, name=name)
         return added
 
-    for add in (_rebuild, _explain, _images, _data, _training, _release, _bench, _studies, _readme):
+    for add in (_rebuild, _explain, _images, _data, _training, _release, _bench, _studies, _downstream, _readme):
         add(command)
     return parser
 
@@ -348,6 +360,43 @@ def _studies(command) -> None:
     confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", CONFIRM)
     confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")
     confirm.add_argument("--out", type=Path, metavar="DIR", help="where the table goes (default figures/confirm)")
+
+
+def _downstream(command) -> None:
+    """`ssacl downstream` and `ssacl finetune`."""
+    downstream = command("downstream", "run_downstream", "ask the downstream tasks of every encoder", DOWNSTREAM)
+    downstream.add_argument("--profile", default="cpu", help="whose encoders and studies (default cpu)")
+    downstream.add_argument("--dataset", default="phantom", help="phantom (default), nih, rsna, siim or chexpert-5x200")
+    downstream.add_argument("--data-root", metavar="DIR", help="folder of the data set's lists and pictures")
+    downstream.add_argument("--seed", type=int, default=0, help="first training seed, and that of the training studies")
+    downstream.add_argument(
+        "--only", action="append", default=[], metavar="TASK", help="this task only, as zero-shot; may be repeated"
+    )
+    downstream.add_argument(
+        "--encoder",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="this encoder, too: a folder, or a name on the hub",
+    )
+    downstream.add_argument(
+        "--processes", type=int, default=1, help="so many side by side, one thread each (default 1)"
+    )
+    downstream.add_argument(
+        "--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)"
+    )
+    downstream.add_argument("--list", action="store_true", help="only say what is there and what is missing")
+    finetune = command("finetune", "run_finetune", "fine-tune an encoder for a task of your own", FINETUNE)
+    finetune.add_argument("films", type=Path, metavar="FOLDER")
+    finetune.add_argument("--task", required=True, metavar="TABLE", help="labels.csv, a table of labels")
+    finetune.add_argument(
+        "--weights", metavar="DIR", help="a trained model, or a vision model of transformers (default: the shipped one)"
+    )
+    finetune.add_argument("--seed", type=int, default=0, help="of splits, subsets and order (default 0)")
+    finetune.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    finetune.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where table, predictions and weights go"
+    )
 
 
 def _readme(command) -> None:

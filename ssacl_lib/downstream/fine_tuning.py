@@ -13,6 +13,7 @@ Source of the protocol: the authors' release fine-tunes with SGD of momentum 0.9
 import copy
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -132,10 +133,7 @@ def tuned_scores(
     encoder: Encoder, train: LabelledFilms, rows: np.ndarray, test: LabelledFilms, images: int, probes: Probes
 ) -> np.ndarray:
     """Scores [n, k] of a copy of the encoder that learnt on from these films of `train`, behind it the probes."""
-    network = tuned(copy.deepcopy(encoder.model()), train, rows, images, probes, encoder.settings)
-    with torch.no_grad():
-        parts = [network(test.images(np.arange(i, min(i + BATCH, len(test))))) for i in range(0, len(test), BATCH)]
-    return torch.cat(parts).cpu().numpy()
+    return answers(tuned(copy.deepcopy(encoder.model()), train, rows, images, probes, encoder.settings), test)
 
 
 class Classifier(nn.Module):
@@ -157,8 +155,17 @@ class Classifier(nn.Module):
         return self.head((tokens_of(self.model, films)[0] - self.mean) / self.deviation)
 
 
-def tuned(model, films: LabelledFilms, rows: np.ndarray, images: int, probes: Probes, settings: Settings) -> Classifier:
-    """Train the model on these films, every weight, from the probes on; in eval mode."""
+def tuned(
+    model,
+    films: LabelledFilms,
+    rows: np.ndarray,
+    images: int,
+    probes: Probes,
+    settings: Settings,
+    state: Path | None = None,
+) -> Classifier:
+    """Train the model on these films, every weight, from the probes on; in eval mode. state: a file from which a
+    killed training goes on."""
     device = device_of(settings)
     network = Classifier(model, probes, device)
     network.inner.train()
@@ -173,6 +180,14 @@ def tuned(model, films: LabelledFilms, rows: np.ndarray, images: int, probes: Pr
         {"params": network.head.parameters(), "lr": HEAD_RATE},
     ]
     steps = max(1, images // min(TUNED_BATCH, len(rows)))
-    fit(groups, loss_of, len(rows), steps, TUNED_BATCH, settings.seed)
+    fit(groups, loss_of, len(rows), steps, TUNED_BATCH, settings.seed, kept=(state, network) if state else None)
     network.inner.eval()
     return network
+
+
+def answers(network: Classifier, films: LabelledFilms) -> np.ndarray:
+    """Logits [n, k] of all films."""
+    starts = range(0, len(films), BATCH)
+    with torch.no_grad():
+        parts = [network(films.images(np.arange(i, min(i + BATCH, len(films))))) for i in starts]
+    return torch.cat(parts).float().cpu().numpy()

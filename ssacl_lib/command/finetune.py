@@ -1,0 +1,159 @@
+"""`ssacl finetune`: an encoder, a folder of films and a table of labels, by the code of the downstream tasks.
+
+What is finished stays: features of the films, and per way and share of the labels a file of scores. A run that was killed in
+the middle of a fine-tuning goes on from its last saving.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .. import paths
+from ..baselines.outside import VisionModel
+from ..datasets.labelled import LabelledFilms, read_label_table, readable
+from ..downstream import fine_tuning
+from ..downstream.encoders import Encoder, pooled_features
+from ..downstream.films import nested_rows
+from ..downstream.fine_tuning import FULL, PROBE, Classifier, Probes, answers, fit_probes, tuned
+from ..metrics.intervals import mean_auc
+from ..record.manifest import atomic_write, read_json, write_json
+from ..record.sources import code_behind, sha256_json
+from ..settings import Settings, load_settings
+from ..training.state import write_tensors
+
+SHARES = (1.0, 10.0, 100.0)
+"""Percent of the labels."""
+
+MOST_VISITS = 50
+"""A film is seen at most so often in a fine-tuning: a small folder takes less time."""
+
+MEAN = "mean of labels"
+NOTE, TABLE, PREDICTIONS = "finetune.json", "table.csv", "predictions.csv"
+
+
+def finetune_labels(
+    folder: Path, table: Path, weights: str | None, out: Path, seed: int = 0, device: str = "auto"
+) -> pd.DataFrame:
+    """Fine-tune on the films of a folder by a table of labels; see `ssacl finetune --help`.
+
+    Returns the table: way, labels (percent), films, label (or "mean of labels"), auc, low, high, n (test films). AUC is empty
+    where no test film has the label, or all have.
+
+    Raises:
+        FileNotFoundError: no such folder, table or weights.
+        ValueError: an error in the table, or `out` holds the work of another call.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of films")
+    listed = read_label_table(table if table.is_file() else folder / table, seed)
+    path = str(weights or paths.SHIPPED_CHECKPOINT)
+    settings = load_settings("cpu", seed=seed, device=device)
+    encoder = Encoder(Path(path).name, seed, settings, path)
+    _same_work(out, {"table": sha256_json(listed.to_csv(index=False)), "encoder": encoder.recipe, "seed": seed,
+                     "films": str(folder.resolve()), "code": code_behind(__name__)})  # fmt: skip
+    films = {split: _films(folder, listed, split, side_of(encoder)) for split in ("train", "validation", "test")}
+    features = {split: _features(encoder, own, out / f"features_{split}.npy") for split, own in films.items()}
+    rows, predicted = [], None
+    for share in SHARES:
+        chosen = nested_rows(len(films["train"]), share, 0)
+        probes = fit_probes(
+            features["train"][chosen], films["train"].truth[chosen], features["validation"], films["validation"].truth
+        )
+        rows += _rows(PROBE, share, len(chosen), films["test"], probes.scores(features["test"]), settings)
+        predicted = _tuned(encoder, films, chosen, share, probes, out, settings)
+        rows += _rows(FULL, share, len(chosen), films["test"], predicted["test"], settings)
+    found = pd.DataFrame(rows)
+    _write(out / TABLE, found)
+    _write(out / PREDICTIONS, _predictions(films, predicted))
+    return found
+
+
+def _same_work(out: Path, parts: dict) -> None:
+    """Note what the folder is made from; ValueError where it holds something made from other parts."""
+    kept = read_json(out / NOTE)
+    if kept and (other := [name for name, value in parts.items() if kept.get(name) != value]):
+        raise ValueError(f"{out}: was begun with another {other[0]}; name another --out, or remove it")
+    write_json(out / NOTE, parts)
+
+
+def side_of(encoder: Encoder) -> int:
+    """Pixels of the square film that an encoder takes."""
+    model = encoder.model()
+    return model.side if isinstance(model, VisionModel) else model.config.image_size
+
+
+def _films(folder: Path, listed: pd.DataFrame, split: str, side: int) -> LabelledFilms:
+    own = listed[listed["split"] == split]
+    names = [name for name in listed if name not in ("image", "split")]
+    return readable(own["image"], own[names].to_numpy(bool), names, folder, side)
+
+
+def _features(encoder: Encoder, films: LabelledFilms, path: Path) -> np.ndarray:
+    """Pooled features [n, D], kept in a file."""
+    if not path.is_file():
+        found = pooled_features(encoder, films.images, np.arange(len(films)))
+        with atomic_write(path, "wb") as handle:
+            np.save(handle, found)
+    return np.load(path)
+
+
+def _tuned(
+    encoder: Encoder, films: dict, chosen: np.ndarray, share: float, probes: Probes, out: Path, settings: Settings
+) -> dict[str, np.ndarray]:
+    """Logits [n, k] of every split by the encoder that learnt from the chosen films, kept in a file; at the end its weights."""
+    path = out / f"full_{share:g}.npz"
+    if not path.is_file():
+        print(f"the whole encoder on {len(chosen)} films ({share:g} % of the labels)", flush=True)
+        images = min(fine_tuning.IMAGES[share], MOST_VISITS * len(chosen))
+        model = copy.deepcopy(encoder.model())
+        state = out / f"full_{share:g}_state.safetensors"
+        network = tuned(model, films["train"], chosen, images, probes, settings, state)
+        if share == SHARES[-1]:
+            _save(network, films["train"].names, out)
+        with atomic_write(path, "wb") as handle:
+            np.savez(handle, **{split: answers(network, own) for split, own in films.items()})
+        state.unlink()
+    with np.load(path) as kept:
+        return dict(kept)
+
+
+def _save(network: Classifier, labels: Sequence[str], out: Path) -> None:
+    """The encoder as a folder that `--weights` takes, and the linear map behind it."""
+    model = network.model
+    for part in (model.model, model.processor) if isinstance(model, VisionModel) else (model,):
+        part.save_pretrained(out / "encoder")
+    head = {"mean": network.mean, "deviation": network.deviation, **network.head.state_dict()}
+    write_tensors(out / "head.safetensors", {name: tensor.detach().cpu().contiguous() for name, tensor in head.items()})
+    write_json(
+        out / "head.json",
+        {"labels": list(labels), "reads": "(pooled features - mean) / deviation, then the linear map"},
+    )
+
+
+def _rows(
+    way: str, share: float, count: int, test: LabelledFilms, scores: np.ndarray, settings: Settings
+) -> list[dict]:
+    """Rows of the table: each label, and their mean."""
+    each, mean = mean_auc(scores, test.truth, settings.evaluation.bootstrap, settings.seed)
+    about = {"way": way, "labels": f"{share:g} %", "films": count}
+    return [{**about, "label": name, "auc": told.value, "low": told.low, "high": told.high, "n": len(test)}
+            for name, told in zip((MEAN, *test.names), (mean, *each), strict=True)]  # fmt: skip
+
+
+def _predictions(films: dict[str, LabelledFilms], logits: dict[str, np.ndarray]) -> pd.DataFrame:
+    """image, split, and a probability per label, of every film; those of training films are no evidence."""
+    frames = []
+    for split, own in films.items():
+        frame = pd.DataFrame(1 / (1 + np.exp(-logits[split])), columns=list(own.names))
+        frame.insert(0, "image", own.ids)
+        frame.insert(1, "split", split)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    with atomic_write(path) as handle:
+        frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
