@@ -1,5 +1,7 @@
 """`ssacl finetune` on a folder of films: what it writes, what it refuses, and that a killed run goes on to the same table."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,8 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from ssacl_lib.command import cli
+from ssacl_lib.command import cli, finetune_masks
+from ssacl_lib.datasets.mask_folder import load_mask_folder
 from ssacl_lib.downstream import fine_tuning, fit as fitting
 
 
@@ -89,3 +92,107 @@ def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, cap
     table.to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2
     assert "labels.csv: line 2: corner is 'yes', expected 0 or 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def masked(tmp_path, monkeypatch):
+    """40 films of 20 patients; half of them have a bright box, whose mask is a picture beside them."""
+    monkeypatch.setattr(finetune_masks, "IMAGES", {"frozen": 1800, "fine-tuned": 1200})
+    monkeypatch.setattr(finetune_masks, "MOST_VISITS", 200)
+    root, generator, rows = tmp_path / "masked", np.random.default_rng(0), []
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for number in range(40):
+        pixels = generator.integers(0, 90, (60, 60)).astype(np.uint8)
+        if number % 4 < 2:
+            top, left = generator.integers(0, 36, 2)
+            pixels[top : top + 24, left : left + 24] += 150
+            mask = np.zeros((60, 60), np.uint8)
+            mask[top : top + 24, left : left + 24] = 255
+            Image.fromarray(mask).save(root / "masks" / f"{number:02d}.png")
+        Image.fromarray(pixels).save(root / "images" / f"{number:02d}.jpg", quality=95)
+        rows.append({"image": f"{number:02d}.jpg", "patient": f"p{number // 2}"})
+    pd.DataFrame(rows).to_csv(root / "films.csv", index=False)
+    return root
+
+
+def segment(folder, weights, out, *more):
+    words = [
+        "finetune",
+        str(folder),
+        "--task",
+        "masks",
+        "--weights",
+        str(weights),
+        "--device",
+        "cpu",
+        "--out",
+        str(out),
+    ]
+    return cli.main([*words, *more])
+
+
+def test_masks_are_learnt_and_a_killed_run_goes_on_to_the_same(masked, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert segment(masked, tiny_checkpoint, whole) == 0 and "dice_without_empty" in capsys.readouterr().out
+    table = pd.read_csv(whole / "table.csv").set_index(["way", "threshold", "metric"])
+    best = table.loc["fine-tuned", "validated", "dice_without_empty"]
+    predicted = pd.read_csv(whole / "predictions.csv")
+    own = predicted[
+        (predicted["way"] == "fine-tuned") & (predicted["threshold"] == "validated") & (predicted["there"] > 0)
+    ]
+    assert best["value"] == pytest.approx(own["dice"].mean()) and best["value"] > 0.6 and best["n"] == len(own)
+    assert best["low"] <= best["value"] <= best["high"]
+
+    honest, steps = torch.optim.AdamW.step, []
+
+    def dies(self, *arguments, **keywords):
+        steps.append(1)
+        if len(steps) == 100:  # the decoder is done, the encoder is learning
+            raise KeyboardInterrupt
+        return honest(self, *arguments, **keywords)
+
+    monkeypatch.setattr(fitting, "SAVED", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", dies)
+        assert segment(masked, tiny_checkpoint, cut) == 130
+    assert (cut / "frozen" / "segmenter.safetensors").is_file() and (
+        cut / "fine-tuned" / "training.safetensors"
+    ).is_file()
+    assert segment(masked, tiny_checkpoint, cut) == 0 and not list(cut.rglob("training.safetensors"))
+    for name in ("table.csv", "predictions.csv", "fine-tuned/segmenter.safetensors"):
+        assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
+    assert segment(masked, tiny_checkpoint, cut, "--seed", "1") == 2 and "begun with another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda root: (root / "masks" / "00.png").rename(root / "masks" / "lost.png"), "without a film lost in images/"),
+        (lambda root: Image.new("L", (30, 60), 255).save(root / "masks" / "00.png"), "00.png: 30 x 60 pixels where its film"),
+        (lambda root: (root / "masks" / "fluid").mkdir(), "holds both pictures (00.png) and folders (fluid/)"),
+        (lambda root: (root / "images" / "03.jpg").rename(root / "images" / "x.jpg"), "films.csv: 03: no such film in images/"),
+        (lambda root: (root / "masks").rename(root / "other"), "no folder masks/"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_a_folder_of_masks_are_told_in_a_line(masked, tiny_checkpoint, tmp_path, capsys, mistake, message):
+    mistake(masked)
+    assert segment(masked, tiny_checkpoint, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.strip().splitlines()) == 1
+
+
+def test_masks_of_several_findings_lie_in_folders_of_their_names(masked):
+    for name in ("air", "fluid"):
+        (masked / name).mkdir()
+        for mask in (masked / "masks").glob("*[02468].png" if name == "air" else "*.png"):
+            shutil.copy(mask, masked / name / mask.name)
+    shutil.rmtree(masked / "masks")
+    (masked / "masks").mkdir()
+    for name in ("air", "fluid"):
+        (masked / name).rename(masked / "masks" / name)
+    films = load_mask_folder(masked, 32, 0)
+    assert {own.findings for own in films.values()} == {("air", "fluid")} and sum(map(len, films.values())) == 40
+    assert sum(own.present.sum(0) for own in films.values()).tolist() == [10, 20]
+    patients = {split: {int(name[:2]) // 2 for name in own.names} for split, own in films.items()}
+    assert not patients["train"] & patients["test"] and not patients["validation"] & patients["test"]

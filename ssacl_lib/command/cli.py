@@ -265,10 +265,13 @@ def run_downstream(arguments: argparse.Namespace) -> int:
 def run_finetune(arguments: argparse.Namespace) -> int:
     """ssacl finetune."""
     from .finetune import finetune_labels
+    from .finetune_masks import finetune_masks
 
-    table = finetune_labels(
-        arguments.films, Path(arguments.task), arguments.weights, arguments.out, arguments.seed, arguments.device
-    )
+    more = (arguments.weights, arguments.out, arguments.seed, arguments.device)
+    if arguments.task == "masks":
+        table = finetune_masks(arguments.films, *more)
+    else:
+        table = finetune_labels(arguments.films, Path(arguments.task), *more)
     print(table.to_string(index=False), f"written: {arguments.out}", sep="\n")
     return 0
 

@@ -52,7 +52,7 @@ def finetune_labels(
     path = str(weights or paths.SHIPPED_CHECKPOINT)
     settings = load_settings("cpu", seed=seed, device=device)
     encoder = Encoder(Path(path).name, seed, settings, path)
-    _same_work(out, {"table": sha256_json(listed.to_csv(index=False)), "encoder": encoder.recipe, "seed": seed,
+    same_work(out, {"table": sha256_json(listed.to_csv(index=False)), "encoder": encoder.recipe, "seed": seed,
                      "films": str(folder.resolve()), "code": code_behind(__name__)})  # fmt: skip
     films = {split: _films(folder, listed, split, side_of(encoder)) for split in ("train", "validation", "test")}
     features = {split: _features(encoder, own, out / f"features_{split}.npy") for split, own in films.items()}
@@ -66,12 +66,12 @@ def finetune_labels(
         predicted = _tuned(encoder, films, chosen, share, probes, out, settings)
         rows += _rows(FULL, share, len(chosen), films["test"], predicted["test"], settings)
     found = pd.DataFrame(rows)
-    _write(out / TABLE, found)
-    _write(out / PREDICTIONS, _predictions(films, predicted))
+    write_csv(out / TABLE, found)
+    write_csv(out / PREDICTIONS, _predictions(films, predicted))
     return found
 
 
-def _same_work(out: Path, parts: dict) -> None:
+def same_work(out: Path, parts: dict) -> None:
     """Note what the folder is made from; ValueError where it holds something made from other parts."""
     kept = read_json(out / NOTE)
     if kept and (other := [name for name, value in parts.items() if kept.get(name) != value]):
@@ -154,6 +154,6 @@ def _predictions(films: dict[str, LabelledFilms], logits: dict[str, np.ndarray])
     return pd.concat(frames, ignore_index=True)
 
 
-def _write(path: Path, frame: pd.DataFrame) -> None:
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
     with atomic_write(path) as handle:
         frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")

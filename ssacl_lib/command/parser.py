@@ -136,7 +136,10 @@ FINETUNE = """\
 Fine-tunes an encoder for a task of your own, on a folder of films. --task labels.csv is a table with a column image (below
 FOLDER) and a column of 0 and 1 per label; patient and split (train, validation, test) are optional. Learns linear probes, then
 the whole encoder, from 1, 10 and 100 % of the training films, and writes to --out the AUC of the test films with its interval
-(table.csv), what every film scored (predictions.csv) and the weights. Killed and started again, it goes on."""
+(table.csv), what every film scored (predictions.csv) and the weights. --task masks segments: FOLDER/images holds films and
+FOLDER/masks pictures of the same names and sizes, bright = inside (for several findings a folder each in masks/; a film without
+one has none; films.csv with image, patient, split is optional). A decoder learns on the frozen encoder, then both; the table
+has the Dice of the test films with and without empty masks. Killed and started again, it goes on."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
@@ -388,7 +391,7 @@ def _downstream(command) -> None:
     downstream.add_argument("--list", action="store_true", help="only say what is there and what is missing")
     finetune = command("finetune", "run_finetune", "fine-tune an encoder for a task of your own", FINETUNE)
     finetune.add_argument("films", type=Path, metavar="FOLDER")
-    finetune.add_argument("--task", required=True, metavar="TABLE", help="labels.csv, a table of labels")
+    finetune.add_argument("--task", required=True, metavar="TASK", help="labels.csv, a table of labels; or masks")
     finetune.add_argument(
         "--weights", metavar="DIR", help="a trained model, or a vision model of transformers (default: the shipped one)"
     )

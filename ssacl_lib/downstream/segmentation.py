@@ -20,6 +20,7 @@ finding, and the mean mask of the training films, which sees no film.
 from copy import deepcopy
 from functools import lru_cache
 from math import isqrt
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -108,25 +109,34 @@ class Segmenter:
         self.decoder = MaskDecoder(patches.shape[-1], findings).to(patches.device)
 
     @classmethod
-    def fitted(cls, model, films: MaskedFilms, way: str, seed: int, images: int) -> "Segmenter":
-        """Taught on films; way: FROZEN or TUNED. images: seen in all, in steps of BATCH."""
+    def fitted(
+        cls, model, films: MaskedFilms, way: str, seed: int, images: int, kept: Path | None = None
+    ) -> "Segmenter":
+        """Taught on films; way: FROZEN or TUNED. images: seen in all, in steps of BATCH. kept: file of the state, as in `fit`."""
         torch.manual_seed(seed)
         own = cls(model, len(films.findings), films.films.shape[-1], way == TUNED)
         groups = [{"params": own.decoder.parameters(), "lr": RATE}]
         if own.tuned:
             rate = OUTSIDE_RATE if isinstance(own.model, VisionModel) else ENCODER_RATE
             groups.append({"params": vision_of(own.model).parameters(), "lr": rate})
-        kept = None if own.tuned else own.tokens(films.films)
+        tokens = None if own.tuned else own.tokens(films.films)
         device = next(own.decoder.parameters()).device
 
         def loss_of(rows: np.ndarray) -> torch.Tensor:
-            patches = tokens_of(own.model, films.films[rows])[1] if kept is None else kept[rows].to(device).float()
+            patches = tokens_of(own.model, films.films[rows])[1] if tokens is None else tokens[rows].to(device).float()
             return mask_loss(own.decoder(patches, own.side), torch.from_numpy(films.masks[rows]).to(device).float())
 
         batch = min(BATCH, len(films))
-        fit(groups, loss_of, len(films), max(1, images // batch), batch, seed)
+        state = (kept, own.learnt) if kept else None
+        fit(groups, loss_of, len(films), max(1, images // batch), batch, seed, kept=state)
         own.decoder.eval()
         return own
+
+    @property
+    def learnt(self) -> torch.nn.ModuleDict:
+        """All that was trained: the decoder, and the encoder where that was."""
+        parts = {"decoder": self.decoder, **({"encoder": vision_of(self.model)} if self.tuned else {})}
+        return torch.nn.ModuleDict(parts)
 
     @torch.no_grad()
     def tokens(self, films: np.ndarray) -> torch.Tensor:
