@@ -1,23 +1,42 @@
-"""Every exercise: its cells, the right answer, each named slip, and answers that are wrong in a way of their own."""
+"""Every exercise: its cells, the right answer, each named slip, and answers that are wrong in a way of their own.
+
+Three levels (predict a number, write a function, change something and see), four kinds: what holds for one kind stands in a
+section of its own, what holds for all in the last.
+"""
 
 import ast
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from ssacl_lib import paths
-from ssacl_lib.notebook import exercises
-from ssacl_lib.notebook.exercises import ALL, EXERCISES
+from ssacl_lib.evaluation import small_changes
+from ssacl_lib.evaluation.small_changes import OUTCOMES, Effect
+from ssacl_lib.notebook import exercises, show
+from ssacl_lib.notebook.exercises import ALL, EXERCISES, Change, Choice, Exercise, Number
 from ssacl_lib.notebook.exercises.exercise import equal
 
 NAMES = list(EXERCISES)
+FUNCTIONS, NUMBERS, CHOICES, CHANGES = (
+    [exercise for exercise in ALL if isinstance(exercise, kind)] for kind in (Exercise, Number, Choice, Change)
+)
+LEVEL = {Number: "(predict)", Exercise: "(write)", Choice: "(change)", Change: "(predict, then change)"}
+"""What the statement of each kind begins with."""
+
 ARRIVES = {dict: "dict", list: "list", str: "str", int: "int", float: "float", np.ndarray: "numpy"}
 """How the statement calls the type of an argument."""
 
-every_exercise = pytest.mark.parametrize("exercise", ALL, ids=NAMES)
+
+def each(members: list):
+    """A test of every exercise of a kind."""
+    return pytest.mark.parametrize("exercise", members, ids=[member.name for member in members])
+
+
+every_exercise = each(FUNCTIONS)
 
 
 def answers(exercise, function) -> list:
@@ -97,10 +116,97 @@ def test_the_readers_function_cannot_change_the_questions():
 
 def test_hints():
     for name, exercise in EXERCISES.items():
-        assert exercise.hint in exercises.hint(name).data
+        assert exercise.name == name and exercise.hint in exercises.hint(name).data
         assert getattr(exercises, f"check_{name}") == exercise.check
-    with pytest.raises(ValueError, match=r"no exercise 'cnrr'; there are restore,"):
+    with pytest.raises(ValueError, match=r"no exercise 'cnrr'; there are chest_rise,"):
         exercises.hint("cnrr")
+
+
+def test_the_attention_exercise_is_the_encoder_s():
+    """What the reader shall build is what derivatives of the encoder say."""
+    for mode in ("paper", "release"):
+        assert np.array_equal(EXERCISES["who_sees"].right(3, 4, mode), show.who_sees_whom(mode))
+
+
+def test_the_bleu_of_the_exercise_is_the_tables_own():
+    from ssacl_lib.evaluation.cases import bleu1
+
+    for generated, reference in EXERCISES["bleu1"].questions.values():
+        assert EXERCISES["bleu1"].right(generated, reference) == pytest.approx(bleu1(generated, reference))
+
+
+# ---- numbers to predict
+@each(NUMBERS)
+def test_a_predicted_number(exercise):
+    """Right, also rounded to two places; each slip, and none of them is near to another; what is no number."""
+    due = exercise.due()
+    assert str(exercise.check(due)) == str(exercise.check(round(due, 2))) == "Right."
+    assert len(exercise.slips) >= 3
+    for one, other in combinations([due, *exercise.slips.values()], 2):
+        assert abs(one - other) > 2 * exercise.tolerance
+    for said, wrong in exercise.slips.items():
+        verdict = exercise.check(wrong)
+        assert not verdict.passed and verdict.slip == said and verdict.came != verdict.due
+    for odd in ("two", True, [due]):
+        assert not exercise.check(odd).passed and not exercise.check(odd).slip
+    assert not exercise.check(due + 7.77).slip
+
+
+# ---- things to choose
+@each(CHOICES)
+def test_a_choice_is_tried_out(exercise):
+    assert exercise.good and len(exercise.bad) == len(exercise.flaws) >= 3
+    assert all(exercise.check(good).passed and exercise.check(good).note for good in exercise.good)
+    for said, bad in zip(exercise.flaws, exercise.bad, strict=True):
+        verdict = exercise.check(bad)
+        assert not verdict.passed and verdict.slip == said and verdict.came
+    odd = exercise.check({"no": "answer"})
+    assert not odd.passed and not odd.slip and "Error" in odd.came
+
+
+# ---- changes to foretell
+def measured(outcome: str) -> Effect:
+    return Effect("it is", 1.0, {"higher": 2.0, "lower": 0.5, "the same": 1.05}[outcome], 0.1)
+
+
+@each(CHANGES)
+def test_the_measurement_decides(exercise):
+    """The foretold outcome is right if it is measured, whatever is usual; the reasons are told where the usual one came."""
+    assert set(exercise.slips) == set(OUTCOMES) - {exercise.usual} and len(set(exercise.slips.values())) == 2
+    for outcome in OUTCOMES:
+        tried = replace(exercise, measure=lambda outcome=outcome: measured(outcome))
+        for foretold in OUTCOMES:
+            verdict = tried.check(foretold)
+            assert verdict.passed == (foretold == outcome) and "1.000 before" in str(verdict)
+            usual = outcome == exercise.usual
+            assert (exercise.because in str(verdict)) == usual
+            assert verdict.slip == (exercise.slips[foretold] if usual and foretold != outcome else "")
+
+
+@each(CHANGES)
+def test_nothing_is_measured_without_a_prediction(exercise):
+    def measure():
+        raise AssertionError("measured")
+
+    for nothing in (..., None, "much higher", 3, ["higher"]):
+        verdict = replace(exercise, measure=measure).check(nothing)
+        assert not verdict.passed and "'higher', 'lower', 'the same'" in verdict.due and not verdict.slip
+
+
+def test_changes_are_measured(fake_phantom, monkeypatch):
+    """The measurements themselves, of the shipped model and of two trainings that are too short to say anything."""
+    monkeypatch.setattr(small_changes, "IMAGES", 32)
+    small_changes.plain_training.cache_clear()
+    effects = {exercise.name: exercise.measure() for exercise in CHANGES}
+    small_changes.plain_training.cache_clear()
+    assert all(np.isfinite([effect.before, effect.after, effect.even]).all() for effect in effects.values())
+    assert all(effect.before != effect.after and effect.even > 0 for effect in effects.values())
+    assert effects["mixing"].outcome == "higher", "whatever the film: the rows of the target sum to more"
+    same = Effect("x", 1.0, 1.0, 0.1)
+    assert (same.outcome, replace(same, after=1.2).outcome, replace(same, after=0.8).outcome) == (
+        "the same",
+        *OUTCOMES[:2],
+    )
 
 
 # ---- the cells
@@ -155,13 +261,24 @@ def test_statement_reader_hint_and_solution_are_cells_of_their_own(name):
         "markdown",
     ]
     assert [cell["tags"] for cell in (statement, reader, hint, solution)] == [[], ["exercise"], ["hint"], ["solution"]]
-    assert statement["source"].startswith("**Exercise") and "details" not in statement["source"]
+    assert re.match(r"\*\*Exercise( \d+)?\*\* " + re.escape(LEVEL[type(EXERCISES[name])]), statement["source"])
+    assert "details" not in statement["source"]
     assert "Exercise" not in solution["source"], "the next exercise would be folded away"
     assert hint["source"] == f'# exercises.hint("{name}")', "asked for, not given at once"
 
 
+def test_every_notebook_has_all_three_levels():
+    for name, cells in notebooks().items():
+        tagged = [re.search(r"check_(\w+)\(", cell["source"])[1] for cell in cells if "exercise" in cell["tags"]]
+        kinds = {type(EXERCISES[exercise]) for exercise in tagged}
+        assert {Number, Exercise} <= kinds and kinds & {Choice, Change}, name
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_untouched_and_solved(name):
+def test_untouched_and_solved(name, monkeypatch):
+    if isinstance(exercise := EXERCISES[name], Change):  # measured elsewhere
+        usual = replace(exercise, measure=lambda: measured(exercise.usual))
+        monkeypatch.setattr(exercises, f"check_{name}", usual.check)
     notebook, (_, reader, _, solution) = cells_of(name)
     untouched, solved = run(notebook, reader["source"]), run(notebook, solution_code(solution))
     assert not untouched.passed and "nothing yet" in untouched.came and not untouched.slip
@@ -169,7 +286,7 @@ def test_untouched_and_solved(name):
     assert reader["source"].splitlines()[-1] == solution_code(solution).splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [exercise.name for exercise in FUNCTIONS])
 def test_what_arrives_is_said(name):
     """The docstring of the reader's function names the type of each argument, as the questions have it."""
     reader = cells_of(name)[1][1]["source"]

@@ -1,8 +1,29 @@
-"""Exercises of notebook 05: a relative margin over the best rival, and how far a mean of a few trainings may be off."""
+"""Exercises of notebook 05: a relative margin over the best rival, how far a mean of a few trainings may be off, and how many."""
 
 import numpy as np
+from scipy.stats import t as student
 
+from .answers import Choice, Number
 from .exercise import Exercise
+
+# ---- a claim in percent
+SCORE, CLAIMED = 0.45, (0.50, 0.40, 0.36)
+
+CLAIM = Number(
+    "claim",
+    "own score 0.45, rivals 0.50, 0.40 and 0.36: the relative margin over the best rival, in percent",
+    lambda: 100 * relative_margin(np.array([SCORE]), np.array(CLAIMED)[:, None]),
+    {
+        "that is the second rival; the claim is over the BEST one": 12.5,
+        "that is the weakest rival; the claim is over the best one": 25.0,
+        "that is the difference in points; a RELATIVE margin is divided by the rival": -5.0,
+        "that is divided by the own score; divide by the rival's": 100 * (0.45 - 0.50) / 0.45,
+        "the sign is reversed: own minus rival": 10.0,
+        "that is over the mean of the rivals": 100 * (0.45 / 0.42 - 1),
+    },
+    "(own - best rival) / best rival, times 100.",
+    tolerance=0.06,
+)
 
 # ---- relative margin
 OWN = np.array([0.9, 0.5, 0.4, 0.6])
@@ -73,4 +94,32 @@ HALF_WIDTH = Exercise(
         "it is divided by the root of k - 1": lambda v, q: q * v.std(ddof=1) / np.sqrt(len(v) - 1),
     },
     "`quantile * values.std(ddof=1) / sqrt(number of values)`.",
+)
+
+
+# ---- how many trainings
+SPREAD, WANTED = 0.03, 0.02
+
+
+def _width(trainings):
+    if isinstance(trainings, bool) or not isinstance(trainings, int) or trainings < 2:
+        raise ValueError("expected a whole number from 2 on: one training has no spread")
+    return float(student.ppf(0.975, trainings - 1)) * SPREAD / trainings**0.5
+
+
+ENOUGH_SEEDS = Choice(
+    "enough_seeds",
+    f"the smallest number of trainings whose mean is sure to {WANTED} (half the width of its 95 % interval), where trainings "
+    f"have a standard deviation of {SPREAD}",
+    lambda k: f"half a width of {_width(k):.4f} with {k} trainings",
+    {
+        "that is what 1.96 would ask for; Student's quantile of few trainings is wider": lambda k: (
+            _width(k) > WANTED and k >= 9
+        ),
+        "too few: the half width is above what is wanted": lambda k: _width(k) > WANTED,
+        "enough, and more than needed": lambda k: _width(k - 1) <= WANTED,
+    },
+    "`half_width` of exercise 3 with the standard deviation 0.03; `scipy.stats.t.ppf(0.975, k - 1)` is the quantile. Try some k.",
+    (12,),
+    (9, 5, 20),
 )

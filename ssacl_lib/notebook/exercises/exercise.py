@@ -13,7 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of a check: passed, what was asked (the input), what came, what was due, the likely slip, where help is."""
+    """The answer of a check: passed, what was asked (the input), what came, what was due, the likely slip, where help is.
+
+    note: what else was seen while the answer was tried out.
+    """
 
     passed: bool
     asked: str = ""
@@ -21,12 +24,17 @@ class Verdict:
     due: str = ""
     slip: str = ""
     help: str = ""
+    note: str = ""
 
     def __str__(self) -> str:
         if self.passed:
-            return "Right."
+            return f"Right. {self.note}".rstrip()
         lines = ["Not yet.", f"asked: {self.asked}", f"came:  {self.came}", f"due:   {self.due}"]
-        more = [f"{name}:  {words}" for name, words in (("slip", self.slip), ("hint", self.help)) if words]
+        more = [
+            f"{name}:  {words}"
+            for name, words in (("slip", self.slip), ("seen", self.note), ("hint", self.help))
+            if words
+        ]
         return "\n".join(lines + more)
 
     __repr__ = __str__

@@ -1,8 +1,10 @@
-"""Exercises of notebook 01: restore a parent's number, count the leaves that findings open."""
+"""Exercises of notebook 01: numbers up the graph, as it is and changed, and the leaves that findings open."""
 
 import numpy as np
 
 from ...anatomy import anatomies_for, default_graph, leaf_mask
+from ...observations import FINDINGS
+from .answers import Choice, Number
 from .exercise import Exercise
 
 # ---- the number of a node from the numbers of the leaves
@@ -48,6 +50,74 @@ RESTORE = Exercise(
 )
 
 
+# ---- one leaf rises
+RISE = 4.0
+
+
+def _chest_rise():
+    raised = {**LEAVES, "abdomen": LEAVES["abdomen"] + RISE}
+    return restore(raised, "chest") - restore(LEAVES, "chest")
+
+
+CHEST_RISE = Number(
+    "chest_rise",
+    "the abdomen's number rises by 4, the other leaves keep theirs; by how much does the chest's rise?",
+    _chest_rise,
+    {
+        "that is a 25th: the chest is the mean of its CHILDREN, not of all leaves": RISE / 25,
+        "that is a 32nd: the chest is the mean of its children, not of all nodes": RISE / 32,
+        "the whole rise arrives only where a parent has one child; the chest has four": RISE,
+        "the abdomen is a leaf AND a child of the chest, so something arrives": 0.0,
+        "the chest is no child of its own: divide by its four children": RISE / 5,
+    },
+    '`default_graph().children("chest")` shows among how many children the rise is shared.',
+)
+
+
+# ---- a tree that was changed
+def restore_moved(values, node, parent, asked, keep=False, of_children=np.mean, hang=True):
+    """The number of `asked` after `node` was taken from its parent and hung under `parent`."""
+    children = {p: [c for c in default_graph().children(p) if keep or c != node] for p in default_graph().parents}
+    if hang:
+        children[parent].append(node)
+
+    def number(name):
+        return float(of_children([number(child) for child in children[name]])) if name in children else values[name]
+
+    return number(asked)
+
+
+def _every_leaf(values, node, parent, asked):
+    """The mean of all leaves below in the changed tree."""
+    below = {*default_graph().leaves_below(asked)}
+    below = below - {node} if asked not in _line(parent) else below | {node}
+    return float(np.mean([values[leaf] for leaf in below]))
+
+
+RESTORE_MOVED = Exercise(
+    "restore_moved",
+    restore_moved,
+    {
+        f"leaves numbered 1 to 25 in leaf order; “{node}” hangs under “{parent}”; the number of “{asked}”": (
+            LEAVES, node, parent, asked,
+        )
+        for node, parent, asked in (
+            ("carina", "right lung", "chest"), ("carina", "right lung", "mediastinum"), ("spine", "lungs", "lungs"),
+        )
+    },
+    {
+        "that is the tree as it was: hang the node under its new parent": lambda v, n, p, a: restore(v, a),
+        "the node hangs in two places: take it from its old parent": lambda v, n, p, a: restore_moved(v, n, p, a, keep=True),
+        "the node hangs nowhere: give it to its new parent": lambda v, n, p, a: restore_moved(v, n, p, a, hang=False),
+        "that is a sum: a parent is the MEAN of its children": lambda v, n, p, a: restore_moved(v, n, p, a, of_children=np.sum),
+        "that is the mean of the leaves below; each CHILD counts once": _every_leaf,
+        "that is the number of the node that moved": lambda v, n, p, a: v[n],
+    },
+    "Make a dict of lists first, `{parent: list(default_graph().children(parent)) for parent in default_graph().parents}`; "
+    "move the node from one list to the other; then restore as in the exercise before.",
+)  # fmt: skip
+
+
 # ---- how many leaves are opened
 def count_open(findings):
     """How many of the 25 leaves the findings open; each counts once."""
@@ -80,4 +150,26 @@ OPEN_LEAVES = Exercise(
     },
     "`anatomies_for(findings)` gives the anatomies, `default_graph().leaves_below(anatomy)` the leaves of one; a `set` "
     "counts each leaf once.",
+)
+
+
+# ---- a finding that opens a given number
+def _opened(finding):
+    if finding not in FINDINGS:
+        raise ValueError(f"{finding!r} is none of the 13 findings: {', '.join(FINDINGS)}")
+    return sorted(anatomies_for([finding]))
+
+
+FIFTEEN_LEAVES = Choice(
+    "fifteen_leaves",
+    "the name of one finding that opens 15 leaves",
+    lambda finding: f"{finding} opens {', '.join(_opened(finding))}: {count_open([finding])} leaves",
+    {
+        "the lungs alone are 14 leaves: one more anatomy must be open": lambda f: _opened(f) == ["lungs"],
+        "with the mediastinum come 7 leaves: too many": lambda f: _opened(f) == ["lungs", "mediastinum"],
+        "the lungs stay closed; without their 14 leaves there are never 15": lambda f: "lungs" not in _opened(f),
+    },
+    "The lungs have 14 leaves, the abdomen is one: which finding concerns both? Figure 14 has the arrows.",
+    ("Pneumothorax", "Pleural Effusion"),
+    ("Pneumonia", "Edema", "Fracture"),
 )

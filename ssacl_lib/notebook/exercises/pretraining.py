@@ -1,7 +1,12 @@
-"""Exercises of notebook 02: error of the hidden patches, contrast in both directions, target of the consistency."""
+"""Exercises of notebook 02: errors, contrast and target by hand, and three changes whose effect is foretold and then measured.
+
+Who attends to whom and what the decoder reads: attention.py.
+"""
 
 import numpy as np
 
+from ...evaluation import small_changes
+from .answers import Change, Number
 from .exercise import Exercise
 
 # ---- mean squared error of the hidden patches
@@ -117,4 +122,109 @@ CONSISTENCY_TARGET = Exercise(
         "both parts need their weight, mixing and (1 - mixing)": lambda s, m, x: s + np.eye(m),
     },
     "The similarity is ONE number that is added to every entry; `numpy.eye(leaves)` gives the identity.",
+)
+
+
+# ---- the sum of a row of that target
+def _row_sum(similarity=0.5, leaves=25, mixing=0.1):
+    return float(consistency_target(similarity, leaves, mixing)[0].sum())
+
+
+ROW_SUM = Number(
+    "row_sum",
+    "a row of the target of L_ac for 25 leaves, mixing 0.1, report similarity 0.5; what is its sum?",
+    _row_sum,
+    {
+        "the rows are not normalised: they need not sum to 1": 1.0,
+        "the similarity is added to EVERY of the 25 entries, not to one": 0.95,
+        "that is the identity's part alone": 0.9,
+        "that is the similarity's part alone; the identity's comes on top": 1.25,
+        "mixing weighs the similarity, (1 - mixing) the identity": 0.1 + 25 * 0.9 * 0.5,
+        "both parts need their weight": 1 + 25 * 0.5,
+    },
+    "One entry holds (1 - mixing), and every one of the 25 holds mixing times the similarity.",
+)
+
+
+# ---- the weight of an image in L_cl
+def image_weight(visible, weight, bias, turn=lambda x: np.log1p(np.exp(x))):
+    """visible [B, N], weight [N], bias: softplus(weight . visible_i + bias) of each image [B]."""
+    return turn(visible @ weight + bias)
+
+
+VISIBLE_PATCHES = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.0]])
+WEIGHT = np.array([0.8, -1.5, 0.4, 2.0])
+
+IMAGE_WEIGHT = Exercise(
+    "image_weight",
+    image_weight,
+    {
+        f"4 patches of weights {WEIGHT.tolist()}, bias {bias}; three images show patches 1, 2, then 2, 3, then 1, 2, 3": (
+            VISIBLE_PATCHES, WEIGHT, bias,
+        )
+        for bias in (0.0, 0.5)
+    },
+    {
+        "the softplus is missing: a weight must be positive": lambda v, w, b: v @ w + b,
+        "that is exp; softplus is log(1 + exp(x))": lambda v, w, b: image_weight(v, w, b, np.exp),
+        "that is the sigmoid; softplus is log(1 + exp(x))": lambda v, w, b: image_weight(
+            v, w, b, lambda x: 1 / (1 + np.exp(-x))
+        ),
+        "that is what is above 0 (ReLU); softplus is log(1 + exp(x))": lambda v, w, b: image_weight(
+            v, w, b, lambda x: np.maximum(x, 0)
+        ),
+        "the bias is missing": lambda v, w, b: image_weight(v, w, 0.0),
+        "the hidden patches are weighed; `visible` is 1 for a patch that is shown": lambda v, w, b: image_weight(1 - v, w, b),
+        "that is the mean over the visible patches; the weights are summed": lambda v, w, b: image_weight(
+            v / v.sum(1, keepdims=True), w, b
+        ),
+        "the weights are made to sum to 1; that happens later, in the weighted mean": lambda v, w, b: (
+            image_weight(v, w, b) / image_weight(v, w, b).sum()
+        ),
+    },
+    "`visible @ weight + bias` is one number per image; softplus of x is `log(1 + exp(x))`.",
+)  # fmt: skip
+
+
+# ---- three changes
+MIXING = Change(
+    "mixing",
+    "the shipped model, the same films; lambda of L_ac goes from 0.1 to 0.5. What becomes of the value of L_ac?",
+    small_changes.mixing,
+    small_changes.HIGHER,
+    "Nothing was learnt or lost: the target's rows hold more in all entries, and the softmax can't give every leaf much. Values "
+    "of L_ac under different lambda can't be compared.",
+    {
+        small_changes.LOWER: "a softer target sounds easier, but its rows sum to more than 1: there is more to be paid for",
+        small_changes.SAME: "the model is the same, the loss is not: lambda stands in its target",
+    },
+    "Look at the sum of a row of the target, with lambda 0.1 and with 0.5, where a batch of 16 shares s_ij.",
+)
+
+MASK_RATIO = Change(
+    "mask_ratio",
+    "the shipped model, the same films; 0.9 of the patches are hidden in place of 0.5. What becomes of L_ir, the error per "
+    "hidden pixel?",
+    small_changes.mask_ratio,
+    small_changes.HIGHER,
+    "The error is a mean over hidden patches, so their number does not matter; that fewer neighbours are left to draw from does.",
+    {
+        small_changes.LOWER: "there are more hidden patches, but the error is divided by their number",
+        small_changes.SAME: "it is a mean, so the number alone changes nothing; but each patch is drawn from fewer others",
+    },
+    "What does the decoder draw a hidden patch from?",
+)
+
+LEFT_OUT = Change(
+    "left_out",
+    "two small trainings; in the second every loss but L_ar is left out. What becomes of L_ar?",
+    small_changes.left_out,
+    small_changes.LOWER,
+    "L_ar compares two drawings of the decoder with each other. Where no other loss holds them, both sides become the same "
+    "drawing for every patient and every parent: a tiny loss, and nothing learnt of anatomy.",
+    {
+        small_changes.HIGHER: "the decoder can't draw a film then, but L_ar holds its drawings against each other",
+        small_changes.SAME: "no film stands in L_ar, but both of its sides come from parts that the other losses keep apart",
+    },
+    "Section 3: which pixels of the film stand in L_ar? What is the easiest way to make both of its sides equal?",
 )
