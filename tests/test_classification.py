@@ -12,10 +12,11 @@ from small import SMALL
 
 from ssacl_lib import paths
 from ssacl_lib.datasets import labelled
+from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.downstream import classification, films, fine_tuning, prompts, tables, zero_shot
 from ssacl_lib.downstream.encoders import SUPERVISED, Encoder, pooled_features
-from ssacl_lib.downstream.run import measure
-from ssacl_lib.observations import FINDINGS
+from ssacl_lib.downstream.run import jobs_of, make, measure
+from ssacl_lib.observations import FINDINGS, POSITIVE
 from ssacl_lib.settings import load_settings
 
 FEW = {
@@ -233,11 +234,38 @@ def test_the_table_of_phantom_patients_has_the_numbers_of_scikit_learn(small_tas
     assert found["zero shot", setting, "mean of findings", "start", "accuracy"] == pytest.approx(
         accuracy_score(shots["present"], said)
     )
+    reports = found["zero shot", zero_shot.FROM_REPORTS, "mean of findings", "start", "auc"]
+    assert 0 < reports < 1 and zero_shot.FROM_REPORTS in shots
     tuned = pd.read_parquet(jobs[1].path)
+    alone = roc_auc_score(*(tuned[tuned["finding"] == known[0]][name] for name in ("present", "probe 100 #0")))
+    assert found["fine tuning", "probe 100 %", known[0], "start", "auc"] == pytest.approx(alone)
     areas = [[roc_auc_score(group["present"], group[f"probe 10 #{k}"]) for name, group in tuned.groupby("finding")
               if name in known] for k in range(2)]  # fmt: skip
     assert found["fine tuning", "probe 10 %", "mean of findings", "start", "auc"] == pytest.approx(np.mean(areas))
     assert (table["low"].dropna() <= table["high"].dropna()).all()
+
+
+def test_reports_that_the_labeler_read_stand_for_prompts(fake_phantom, tmp_path, monkeypatch):
+    settings = load_settings("smoke", **SMALL, **FEW, out_dir=str(tmp_path))
+    studies = load_training(settings, "train")
+    monkeypatch.setattr(zero_shot, "text_vectors", lambda encoder, texts: 3 * np.eye(40)[: len(texts)])
+    found = zero_shot.report_vectors(Encoder("start", 0, settings), settings)
+    for finding, (yes, no) in enumerate(found):
+        positive = studies.labels[:, finding + 1] == POSITIVE
+        if 0 < positive.sum() < 40:
+            assert np.allclose(yes[0], positive / positive.sum()) and np.allclose(no[0], ~positive / (~positive).sum())
+        else:
+            assert np.allclose(yes, no)
+
+
+def test_an_encoder_from_outside_stands_in_the_table(small_tasks, fake_phantom, tiny_checkpoint, tmp_path):
+    settings = load_settings("smoke", **FEW, out_dir=str(tmp_path))
+    outside = str(tiny_checkpoint)
+    asked = [job for job in jobs_of(settings, ["zero_shot"], [outside]) if job.encoder.path]
+    for job in asked:
+        make(job)
+    table = classification.classification_table(settings, tmp_path / "cache")
+    assert set(table["method"]) == {tiny_checkpoint.name} and f"--encoder {outside}" in asked[0].told["command"]
 
 
 def test_nih_runs_through_both_tasks(small_tasks, nih, fake_phantom, tmp_path):

@@ -14,7 +14,7 @@ from ..baselines.registry import SSACL
 from ..evaluation.comparison_run import PATIENTS
 from ..metrics.retrieval import chance
 from ..settings import Settings
-from .classification import AUC, FINE_TUNING, HEADLINE, MEAN, ZERO_SHOT, fine_tuning_numbers, kept, zero_shot_draws
+from .classification import AUC, FINE_TUNING, HEADLINE, MEAN, ZERO_SHOT, mean_draws, zero_shot_draws
 from .encoders import UNTRAINED
 from .fine_tuning import PROBE, SUBSETS, column_of
 from .retrieval import OWN, TO_IMAGE, TO_TEXT, USUAL
@@ -89,7 +89,7 @@ def few_label_aims(settings: Settings, cache: Path) -> Iterator[Aim]:
         return
 
     def draws_of(name: str, share: float) -> tuple[np.ndarray, int]:
-        frames = [kept(job, settings, cache, fine_tuning_numbers).set_index("setting") for job in there[name].jobs]
+        frames = [mean_draws(job, settings, cache) for job in there[name].jobs]
         columns = [column_of(PROBE, share, subset) for subset in range(SUBSETS[PROBE])]
         told = [np.stack(frame.loc[columns, "draws"].to_list()) for frame in frames]
         return np.stack(told), int(frames[0]["n"].iloc[0])

@@ -18,27 +18,27 @@ from .fine_tuning import PROBE, column_of, settings_of
 from .prompts import ENSEMBLE, ONE_PAIR
 from .run import Job
 from .tables import Asked, asked, long_rows, weights
-from .zero_shot import COSINE, DOT, MEASURES
+from .zero_shot import COSINE, DOT, FROM_REPORTS
 
 ZERO_SHOT, FINE_TUNING = "zero_shot", "fine_tuning"
 MEAN = "mean of findings"
 HEADLINE = f"{ENSEMBLE}, {COSINE}"
-EACH = (HEADLINE, f"{ONE_PAIR}, {DOT}")
-"""Settings of which every finding stands in the table; of the others the mean alone."""
+EACH = (HEADLINE, f"{ONE_PAIR}, {DOT}", FROM_REPORTS)
+"""Settings of which every finding stands in the table (and those of a probe with all labels); of the others the mean alone."""
 
 AUC, F1, ACCURACY, LABELS = "auc", "macro_f1", "accuracy", "labels to reach the start's zero-shot AUC"
 
 
-def classification_table(settings: Settings, cache: Path, outside=()) -> pd.DataFrame:
+def classification_table(settings: Settings, cache: Path) -> pd.DataFrame:
     """The columns of tables.COLUMNS; no rows of what was not measured. cache: a folder for the draws.
 
     Tasks: zero shot (setting: prompts and measure), fine tuning (setting: way and percent of the labels).
     """
-    shots = asked(settings, ZERO_SHOT, outside)
+    shots = asked(settings, ZERO_SHOT)
     rows = [row for own in shots for row in zero_shot_rows(own, settings, cache)]
     start = next((own for own in shots if own.jobs[0].encoder.name == START), None)
     wanted = zero_shot_draws(start.jobs[0], settings, cache)[HEADLINE, MEAN, AUC][0] if start else None
-    for own in asked(settings, FINE_TUNING, outside):
+    for own in asked(settings, FINE_TUNING):
         rows += fine_tuning_rows(own, settings, cache, wanted)
     return long_rows(rows)
 
@@ -64,31 +64,38 @@ def zero_shot_draws(job: Job, settings: Settings, cache: Path) -> dict[tuple[str
     return {(row.setting, row.detail, row.metric): (np.array(row.draws), row.n) for row in frame.itertuples()}
 
 
+def mean_draws(job: Job, settings: Settings, cache: Path) -> pd.DataFrame:
+    """n and draws of the mean of findings of a job of fine-tuning, by column of its Parquet."""
+    frame = kept(job, settings, cache, fine_tuning_numbers)
+    return frame[frame["detail"] == MEAN].set_index("setting")
+
+
 def zero_shot_numbers(frame: pd.DataFrame, drawn: np.ndarray):
     """AUC of the mean and, of EACH, of every finding; macro F1 and accuracy at the validation thresholds."""
     names = list(dict.fromkeys(frame["finding"]))
     present = wide(frame, "present", names) > 0.5
-    for form, measures in MEASURES.items():
-        for measure in measures:
-            setting = f"{form}, {measure}"
-            margin = wide(frame, setting, names)
-            areas = finding_areas(margin, present, drawn)
-            yield (setting, MEAN, AUC), mean_of(areas)
-            if setting in EACH:
-                yield from (((setting, name, AUC), area) for name, area in zip(names, areas, strict=True))
-            said = margin >= 0
-            hits, both = drawn @ (said & present), drawn @ (said.astype(float) + present)
-            yield (setting, MEAN, F1), (2 * hits / np.maximum(both, 1)).mean(1)
-            yield (setting, MEAN, ACCURACY), (drawn @ (said == present).mean(1)) / drawn.sum(1)
+    for setting in (name for name in frame if ", " in name):
+        margin = wide(frame, setting, names)
+        areas = finding_areas(margin, present, drawn)
+        yield (setting, MEAN, AUC), mean_of(areas)
+        if setting in EACH:
+            yield from (((setting, name, AUC), area) for name, area in zip(names, areas, strict=True))
+        said = margin >= 0
+        hits, both = drawn @ (said & present), drawn @ (said.astype(float) + present)
+        yield (setting, MEAN, F1), (2 * hits / np.maximum(both, 1)).mean(1)
+        yield (setting, MEAN, ACCURACY), (drawn @ (said == present).mean(1)) / drawn.sum(1)
 
 
 def fine_tuning_numbers(frame: pd.DataFrame, drawn: np.ndarray):
-    """AUC of the mean of every way, share and subset."""
+    """AUC of the mean of every way, share and subset; of a probe with all labels that of every finding, too."""
     names = list(dict.fromkeys(frame["finding"]))
     present = wide(frame, "present", names) > 0.5
     for asked_of in settings_of():
         column = column_of(*asked_of)
-        yield (column, MEAN, AUC), mean_of(finding_areas(wide(frame, column, names), present, drawn))
+        areas = finding_areas(wide(frame, column, names), present, drawn)
+        yield (column, MEAN, AUC), mean_of(areas)
+        if asked_of == (PROBE, 100, 0):
+            yield from (((column, name, AUC), area) for name, area in zip(names, areas, strict=True))
 
 
 def wide(frame: pd.DataFrame, column: str, names: list[str]) -> np.ndarray:
@@ -119,7 +126,8 @@ def fine_tuning_rows(own: Asked, settings: Settings, cache: Path, wanted: np.nda
 
     wanted: draws [1 + resamples] of the start's zero-shot AUC on the same studies; None where it was not measured.
     """
-    frames = [kept(job, settings, cache, fine_tuning_numbers).set_index("setting") for job in own.jobs]
+    whole = [kept(job, settings, cache, fine_tuning_numbers) for job in own.jobs]
+    frames = [mean_draws(job, settings, cache) for job in own.jobs]
     n, train = int(frames[0]["n"].iloc[0]), int(own.frames[0]["train"].iloc[0])
     shares: dict[tuple[str, float], list[str]] = {}
     for way, share, subset in settings_of():
@@ -131,6 +139,11 @@ def fine_tuning_rows(own: Asked, settings: Settings, cache: Path, wanted: np.nda
         rows.append(own.row(f"{way} {share:g} %", MEAN, AUC, draws, n))
         if way == PROBE:
             curve.append((max(1, round(train * share / 100)), draws.mean((0, 1))))
+    every = column_of(PROBE, 100, 0)
+    for name in dict.fromkeys(whole[0]["detail"]):
+        if name != MEAN:
+            found = [frame[(frame["setting"] == every) & (frame["detail"] == name)]["draws"].iloc[0] for frame in whole]
+            rows.append(own.row(f"{PROBE} 100 %", name, AUC, np.stack(found), n))
     if wanted is not None:
         rows.append(labels_row(own, curve, wanted, n))
     return rows

@@ -1,7 +1,5 @@
 """The table downstream_retrieval: means over queries, beside chance, from the rows of retrieval.py."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -15,13 +13,13 @@ ALL, RANDOM = "all queries", "chance"
 KEYS = ["convention", "direction", "control"]
 
 
-def retrieval_table(settings: Settings, outside: Sequence[str] = ()) -> pd.DataFrame:
+def retrieval_table(settings: Settings) -> pd.DataFrame:
     """Columns as in tables.py; setting: direction, and what differs from the usual convention and the own texts.
 
     detail: "all queries", or the finding of the queries (P@k alone). Intervals resample queries; what is ranked stays. The
     method "chance" is what a random order gives, computed, without an interval's width.
     """
-    there = asked(settings, "retrieval", outside)
+    there = asked(settings, "retrieval")
     rows = [row for entry in there for row in rows_of(entry, settings)]
     if there:
         rows += chance_rows(there[0])

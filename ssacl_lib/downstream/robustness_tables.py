@@ -78,9 +78,9 @@ class Answers:
         return not self.about["ours"] and not self.about["annotated"] and self.name != CHANCE
 
 
-def measured_answers(settings: Settings, outside: Sequence[str] = ()) -> list[Answers]:
+def measured_answers(settings: Settings) -> list[Answers]:
     """Everybody of whom results are there."""
-    return answers_of(asked_of(settings, "robustness", outside), settings)
+    return answers_of(asked_of(settings, "robustness"), settings)
 
 
 def answers_of(asked: Sequence[Asked], settings: Settings) -> list[Answers]:

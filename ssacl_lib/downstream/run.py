@@ -7,6 +7,7 @@ task. Several processes may work at once, one thread each; each takes the next e
 holds the same locks).
 """
 
+import shlex
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from ..record.manifest import device_name, package_versions, portable_settings, 
 from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
 from .encoders import Encoder, planned
+from .films import PHANTOM
 from .tasks import Task, tasks_of
 
 
@@ -132,11 +134,20 @@ def about(job: Job) -> dict:
         "constants": job.task.constants,
         "encoder": job.encoder.name,
         "seed": job.encoder.seed,
+        "path": job.encoder.path,
         "settings": portable_settings(job.settings),
-        "command": f"ssacl downstream --profile {job.settings.profile} --only {job.name}",
+        "command": typed(job),
         "patients": PATIENTS,
         "phantom": VERSION,
         "code": code_behind(job.task.measure.__module__),
         "kernels": f"{torch.backends.cpu.get_cpu_capability()}, {device_name()}",
         "versions": package_versions(),
     }
+
+
+def typed(job: Job) -> str:
+    """What to type to get the job again, but for folders of data."""
+    words = ["ssacl", "downstream", "--profile", job.settings.profile, "--only", job.name]
+    words += ["--seed", str(job.settings.seed)] if job.settings.seed else []
+    words += ["--dataset", job.settings.dataset, "--data-root", "DIR"] if job.settings.dataset != PHANTOM else []
+    return shlex.join([*words, *(["--encoder", job.encoder.path] if job.encoder.path else [])])

@@ -1,6 +1,6 @@
 """The table downstream_segmentation: Dice under both rules for empty masks, from the rows of segmentation.py."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ COUNTS = ["common", "found", "there"]
 KEYS = ["way", "side", "finding", "threshold", "control"]
 
 
-def segmentation_table(settings: Settings, outside: Sequence[str] = ()) -> pd.DataFrame:
+def segmentation_table(settings: Settings) -> pd.DataFrame:
     """Columns as in tables.py; setting: way, side, and what differs from validated threshold and own film; detail: the finding.
 
     Metrics: dice_with_empty (empty masks count: 1 where nothing is found), dice_without_empty (films with the finding),
@@ -26,7 +26,7 @@ def segmentation_table(settings: Settings, outside: Sequence[str] = ()) -> pd.Da
     the encoders: "mean mask" of the training films, and "nothing found".
     """
     rows: list[dict] = []
-    there = asked(settings, "segmentation", outside)
+    there = asked(settings, "segmentation")
     for entry in there:
         rows += rows_of(entry, settings)
     if there:

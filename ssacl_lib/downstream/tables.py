@@ -5,8 +5,8 @@ paired. An encoder with several training seeds is their mean; its interval is th
 evaluation/comparison_tables.py; the column `runs` says how many trainings stand behind it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,12 @@ from .. import paths
 from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.comparison_tables import interval
 from ..metrics.intervals import resampled_counts
+from ..record.manifest import read_json
 from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
+from .encoders import Encoder
 from .run import Job, jobs_of, results_folder
+from .tasks import TASKS
 
 COLUMNS = (
     "task", "setting", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed", "ours", "annotated", "file",
@@ -77,13 +80,21 @@ def interval_over(draws: np.ndarray) -> tuple[float, float, float]:
     return value, float(low), float(high)
 
 
-def asked(settings: Settings, task: str, outside: Sequence[str] = ()) -> list[Asked]:
-    """What is there of a task, encoder by encoder in the order of the plan."""
+def asked(settings: Settings, task: str) -> list[Asked]:
+    """What is there of a task, encoder by encoder in the order of the plan; those from outside at the end."""
     found: dict[str, list[Job]] = {}
-    for job in jobs_of(settings, [task], outside):
+    for job in [*jobs_of(settings, [task]), *outside_jobs(settings, task)]:
         if not job.missing:
-            found.setdefault(job.encoder.name, []).append(job)
+            found.setdefault(job.encoder.place.split("/")[0], []).append(job)
     return [Asked(tuple(jobs), tuple(pd.read_parquet(job.path) for job in jobs)) for jobs in found.values()]
+
+
+def outside_jobs(settings: Settings, task: str) -> list[Job]:
+    """Jobs of encoders from outside whose results lie there."""
+    notes = sorted((results_folder(settings) / task).glob("outside-*/seed*.json"))
+    paths_of = [read_json(note)["path"] for note in notes]
+    encoders = [Encoder(Path(path).name, 0, settings, path) for path in paths_of]
+    return [Job(task, TASKS[task], encoder, settings) for encoder in encoders]
 
 
 def weights(studies: int, settings: Settings) -> np.ndarray:

@@ -8,14 +8,19 @@ Of film i and finding k, with the mean text vectors p_k (affirming) and q_k (den
 A two-way softmax of the pair orders films as this difference does. Where nothing denies, the second term is left out. The
 threshold of a finding, for F1 and accuracy, is the one with the best F1 on validation films; what is written is the score minus
 its threshold, so what is not below 0 was called positive.
+
+Where a form of prompts fails, is it the words or the space that films and texts share? On the phantom a last form takes no words
+of ours: `training reports`, p_k the mean vector of the reports in which the labeler read the finding, q_k that of all others.
 """
 
 import numpy as np
 import pandas as pd
 
+from ..datasets.registry import load_training
+from ..observations import POSITIVE
 from ..settings import Settings
-from .encoders import Encoder, image_vectors, text_vectors
-from .films import films_of
+from .encoders import Encoder, at_home, image_vectors, text_vectors
+from .films import PHANTOM, films_of
 from .prompts import AFFIRMING, DENYING, ENSEMBLE, FORMS, NAMES, ONE_PAIR, prompts_for
 
 COSINE, DOT = "cosine", "dot"
@@ -23,7 +28,15 @@ COSINE, DOT = "cosine", "dot"
 MEASURES = {form: (COSINE, DOT) if form in (ONE_PAIR, ENSEMBLE) else (COSINE,) for form in FORMS}
 """Form of the prompts -> how films and texts are compared."""
 
-CONSTANTS = {"prompts": [AFFIRMING, DENYING, {name: list(said) for name, said in NAMES.items()}], "forms": list(FORMS)}
+FROM_REPORTS, REPORTS = f"training reports, {COSINE}", 4000
+"""The form without words of ours, and of how many training reports its vectors are made."""
+
+CONSTANTS = {
+    "forms": list(FORMS),
+    "sentences": [*AFFIRMING, *DENYING],
+    "names": {name: list(said) for name, said in NAMES.items()},
+    "reports": REPORTS,
+}
 
 
 def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
@@ -32,12 +45,13 @@ def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
     vectors = {split: all_vectors(encoder, films) for split, films in (("validation", validation), ("test", test))}
     index = pd.MultiIndex.from_product([test.ids, test.names], names=["study", "finding"])
     columns = {"present": test.truth.ravel()}
-    for form, measures in MEASURES.items():
-        texts = prompt_vectors(encoder, test.names, form)
-        for measure in measures:
-            tuned, asked = (scores(vectors[split], texts, measure) for split in ("validation", "test"))
-            margin = asked - thresholds(tuned, validation.truth)
-            columns[f"{form}, {measure}"] = margin.astype(np.float32).ravel()
+    asked = [(f"{form}, {measure}", prompt_vectors(encoder, test.names, form), measure)
+             for form, measures in MEASURES.items() for measure in measures]  # fmt: skip
+    if settings.dataset == PHANTOM:
+        asked.append((FROM_REPORTS, report_vectors(encoder, settings), COSINE))
+    for name, texts, measure in asked:
+        tuned, told = (scores(vectors[split], texts, measure) for split in ("validation", "test"))
+        columns[name] = (told - thresholds(tuned, validation.truth)).astype(np.float32).ravel()
     return pd.DataFrame(columns, index).reset_index()
 
 
@@ -56,6 +70,20 @@ def prompt_vectors(encoder: Encoder, labels, form: str) -> list[tuple[np.ndarray
         denying = text_vectors(encoder, prompts.denying).mean(0, keepdims=True) if prompts.denying else None
         found.append((affirming if prompts.best else affirming.mean(0, keepdims=True), denying))
     return found
+
+
+def report_vectors(encoder: Encoder, settings: Settings) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The same of each of the 13 findings from the first training reports and what the labeler read in them."""
+    studies = load_training(at_home(settings), "train")
+    vectors = unit(text_vectors(encoder, studies.reports[:REPORTS]))
+    labels = studies.labels[: len(vectors), 1:] == POSITIVE
+    whole = vectors.mean(0, keepdims=True)
+    return [
+        (vectors[own].mean(0, keepdims=True), vectors[~own].mean(0, keepdims=True))
+        if 0 < own.sum() < len(own)
+        else (whole, whole)
+        for own in labels.T
+    ]
 
 
 def scores(films: np.ndarray, texts, measure: str = COSINE) -> np.ndarray:
