@@ -149,7 +149,7 @@ def settings(fake_phantom, tmp_path, monkeypatch):
     monkeypatch.setattr(robustness, "atlas_of", lambda run: atlas)
     for family, amounts in AMOUNTS.items():
         monkeypatch.setitem(AMOUNTS, family, amounts[2:3])
-    comparison._STUDIES.clear()
+    robustness.patients_of.cache_clear()
     disturbances.other_bodies.cache_clear()
     return load_settings("smoke", **SMALL, **FEW, out_dir=str(tmp_path / "out"))
 

@@ -1,7 +1,7 @@
 """How much of what a frozen model knows is left on worse films, on other bodies and under other words?
 
 The same test patients under every condition of disturbances.py, level 0 as they are. A model is asked what it was asked in
-notebook 05, with fewer patients (STUDIES) and masks (MASKS):
+notebook 05, with fewer patients (those of the costly controls: `evaluation.control_studies`) and masks (MASKS):
 
     findings   its head's log odds, from which the AUC follows
     phrases    pointing and CNR of the masked and the similarity map of a phrase that is there
@@ -16,6 +16,7 @@ the middle of the film, an atlas that sees none, chance.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,8 @@ from ..anatomy import default_graph
 from ..baselines.nearest_report import LIMIT, image_vectors
 from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, method_of
 from ..baselines.small_cnn import SmallCNN, predict_cnn
-from ..datasets.registry import load_training
+from ..datasets.registry import load_evaluation, load_training
 from ..evaluation.anatomy_grounding import CHUNK, node_scores
-from ..evaluation.comparison import test_studies
 from ..evaluation.comparison_run import PATIENTS, Run
 from ..evaluation.comparison_scores import atlas_of, score_reports, trained
 from ..evaluation.findings import probabilities_of, reference_of
@@ -47,11 +47,9 @@ from ..training.look import fit_look
 from .disturbances import AMOUNTS, BEND, STRETCH, WORDING, WORDS, Condition, conditions
 from .encoders import START, Encoder, at_home
 
-STUDIES = 120
-"""So many test patients of PATIENTS."""
 MASKS = 64
 """Of the masked map; notebook 05 takes those of the profile."""
-CONSTANTS = {"studies": STUDIES, "masks": MASKS, "amounts": AMOUNTS, "bodies": (STRETCH, BEND), "words": WORDS}
+CONSTANTS = {"masks": MASKS, "amounts": AMOUNTS, "bodies": (STRETCH, BEND), "words": WORDS}
 
 NEAREST, CONSTANT, PRIOR, CHANCE = "nearest training report", "constant report", "centre prior", "chance"
 WRITERS = ("R2GenGPT-like", "PromptMRG-like", "R2Gen-like")
@@ -69,7 +67,7 @@ Ask = Callable[[Condition], pd.DataFrame]
 
 def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
     """Rows of COLUMNS: per condition and study, and per phrase where phrases are asked."""
-    studies = test_studies(settings)[:STUDIES]
+    studies = patients_of(settings)
     asked = questions(encoder, settings)
     frames = [
         ask(condition).assign(by=by, part=part, family=condition.family, level=condition.level)
@@ -79,6 +77,13 @@ def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
     ]
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+@lru_cache(maxsize=1)
+def patients_of(settings: Settings) -> list:
+    """The first test patients of PATIENTS, in memory once per process."""
+    count = settings.evaluation.control_studies
+    return list(load_evaluation(settings.changed(seed=PATIENTS), "test", count))
 
 
 def questions(encoder: Encoder, settings: Settings) -> list[tuple[str, str, Ask]]:
