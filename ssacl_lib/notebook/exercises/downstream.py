@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ...metrics.overlap import dice_per_film, overlaps
+from .answers import Choice, Number
 from .exercise import Exercise
 
 # ---- several sentences for one finding
@@ -97,6 +99,28 @@ PRECISION_AT_K = Exercise(
 )
 
 # ---- Dice where masks are empty
+FILMS, ILL = 20, 3
+
+
+def _nothing_found():
+    there = np.zeros((FILMS, 4, 4), bool)
+    there[:ILL, 1:3, 1:3] = True
+    return float(dice_per_film(overlaps(np.zeros_like(there), there)).mean())
+
+
+NOTHING_FOUND = Number(
+    "nothing_found",
+    f"{ILL} of {FILMS} films have a pneumothorax; nothing is marked on any: the mean Dice where empty masks count",
+    _nothing_found,
+    {
+        "that is the share of films that HAVE the finding; on those Dice is 0": ILL / FILMS,
+        "that is the mean over the films that have the finding; empty ones count here": 0.0,
+        "that would be right on every film; the ill ones are missed": 1.0,
+        "that gives a missed film half a point; Dice of nothing with something is 0": 1 - ILL / FILMS / 2,
+    },
+    "Film by film: 0 / 0 counts as 1, and a pneumothorax that is not found gives 0.",
+)
+
 FOUND = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 1], [0, 0, 0, 0]], bool)
 THERE = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 0]], bool)
 
@@ -176,3 +200,39 @@ LABELS_NEEDED = Exercise(
     },
     "`np.interp(aim, auc, np.log10(labels))` is the logarithm of the answer.",
 )  # fmt: skip
+
+# ---- which threshold the rule for empty masks likes
+HIGHEST = {True: (0.9, 0.6), False: (0.3, 0.5, 0.2, 0.65, 0.1, 0.4, 0.35, 0.25)}
+"""Has the film the finding? -> the highest probability on each such film."""
+WHERE_MARKED = 0.7
+"""Dice of a film with the finding where something is marked."""
+
+
+def _means(threshold):
+    """Mean Dice where empty masks count, and on films that have the finding."""
+    if isinstance(threshold, bool) or not 0 < float(threshold) < 1:
+        raise ValueError("expected a number between 0 and 1")
+    ill = [WHERE_MARKED * (highest > threshold) for highest in HIGHEST[True]]
+    empty = [float(highest <= threshold) for highest in HIGHEST[False]]
+    return float(np.mean(ill + empty)), float(np.mean(ill))
+
+
+def _marked_empty(threshold):
+    return sum(highest > threshold for highest in HIGHEST[False])
+
+
+REWARDED_THRESHOLD = Choice(
+    "rewarded_threshold",
+    "a threshold at which the mean Dice is highest where empty masks count",
+    lambda t: "Dice {:.2f} where empty masks count, {:.2f} on the films that have the finding".format(*_means(t)),
+    {
+        "nothing is marked any more: the clear pneumothorax is lost, too": lambda t: t >= max(HIGHEST[True]),
+        "empty films are marked, and each of them costs a whole film": lambda t: _marked_empty(t) > 1,
+        "one empty film is marked, which costs more than the faint pneumothorax brings": lambda t: (
+            _marked_empty(t) == 1
+        ),
+    },
+    "Between which of the highest probabilities does the number of marked empty films fall to none?",
+    (0.7, 0.65, 0.89),
+    (0.95, 0.3, 0.55),
+)
