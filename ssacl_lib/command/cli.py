@@ -85,6 +85,8 @@ def require_checkpoint(weights: Path | None) -> None:
 def run_report(arguments: argparse.Namespace) -> int:
     """ssacl report."""
     require_checkpoint(arguments.weights)
+    if arguments.html is not None:
+        return _run_sheets(arguments)
     from .folder_reports import report_folders
     from .output import say_notes
     from .report import report_files
@@ -109,6 +111,23 @@ def run_report(arguments: argparse.Namespace) -> int:
         print(f"  found: {', '.join(answer['positives']) or 'nothing'}; probabilities: {findings}")
         print(f"  written: {', '.join(answer['files'])}")
         say_notes(answer["image"], answer["notes"])
+    return 0
+
+
+def _run_sheets(arguments: argparse.Namespace) -> int:
+    """ssacl report --html."""
+    if arguments.out is not None or arguments.pictures is not None:
+        raise ValueError("--html OUT writes pages and nothing else: leave out --out and --pictures, or run it twice")
+    from .sheet import write_sheets
+
+    done = write_sheets(arguments.images, arguments.weights, arguments.html)
+    print(f"{done.written} evidence sheets written: open {done.index}")
+    if done.others:
+        print(f"{done.others} other files are no pictures")
+    _print_some(
+        f"{len(done.skipped)} files can't be read (listed in {done.index.name})", [why for _, why in done.skipped]
+    )
+    _print_some(f"{len(done.notes)} notes (on the pages)", [": ".join(row) for row in done.notes])
     return 0
 
 

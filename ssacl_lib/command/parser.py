@@ -15,6 +15,7 @@ SS-ACL companion: chest X-ray reports with visual evidence, learnt from images a
   ssacl explain TABLE.csv --row 3          where does this number come from?
   ssacl report film.png                    findings, report and evidence of an image
   ssacl report films/ --out results        the same of a folder, as a table; goes on where it was stopped
+  ssacl report films/ --html sheets        a page per film: what each sentence of its report rests on
   ssacl ground film.dcm "left effusion"    where on the image is this phrase?
   ssacl retrieve "left effusion" films/    which films of a folder are nearest to it?
   ssacl finetune films/ --task labels.csv --out DIR    learn labels of your own
@@ -47,7 +48,11 @@ its evidence) to --out. Takes PNG, JPEG and DICOM.
 A folder (and all below it) is worked off in batches into two files in --out: reports.jsonl, a line per film, written batch
 by batch, and at the end reports.csv, the same as a table. Started again with the same checkpoint, it goes on with the films
 that are not in reports.jsonl yet. A file that can't be read is left out, counted and listed. Evidence costs far more than a
-report, so a folder gets pictures with --pictures only (in OUT/pictures)."""
+report, so a folder gets pictures with --pictures only (in OUT/pictures).
+
+Evidence sheets: --html OUT writes a page per film and an index.html instead, which open in any browser without a network.
+A page shows the film, the report and, sentence by sentence, what it rests on: point at a sentence or a finding and its
+region lights up; the key s shows the same with right and left exchanged. About a second a film."""
 GROUND = """\
 Finds a phrase on an image by masked evidence, with the similarity map beside it; prints where the map peaks, and writes
 NAME_ground.json and NAME_ground.png to --out. Takes PNG, JPEG and DICOM."""
@@ -214,6 +219,9 @@ def _images(command) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="draw each film with its evidence, or not (default: for image files, not for folders)",
+    )
+    report.add_argument(
+        "--html", type=Path, metavar="OUT", help="write evidence sheets to this folder, and nothing else"
     )
     ground = command("ground", "run_ground", "where on an image a phrase is", GROUND)
     ground.add_argument("image", type=Path, metavar="IMAGE")
