@@ -11,11 +11,13 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from small import SMALL
 
 from ssacl_lib import paths
+from ssacl_lib.command.rebuild import rebuild
 from ssacl_lib.datasets import labelled
 from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.downstream import classification, films, fine_tuning, prompts, tables, zero_shot
 from ssacl_lib.downstream.encoders import SUPERVISED, Encoder, pooled_features
 from ssacl_lib.downstream.run import jobs_of, make, measure
+from ssacl_lib.downstream.tasks import TASKS
 from ssacl_lib.observations import FINDINGS, POSITIVE
 from ssacl_lib.settings import load_settings
 
@@ -277,6 +279,17 @@ def test_nih_runs_through_both_tasks(small_tasks, nih, fake_phantom, tmp_path):
         *labelled.NIH_LABELS,
     }
     assert (table["value"].dropna() >= 0).all() and (tmp_path / "out" / "downstream" / "smoke-nih").is_dir()
+
+
+def test_data_sets_without_reports_are_rebuilt_by_notebook_06_alone(nih, tmp_path):
+    known = {name for task in TASKS.values() for name in task.data} - {films.PHANTOM}
+    assert known == set(labelled.WITHOUT_REPORTS)
+    settings = load_settings("smoke", dataset="nih", data_root=str(nih), out_dir=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="has no reports, so 01_anatomy_graph can't be made of it: add --only 06"):
+        rebuild(settings)
+    before = labelled.outside_data(settings)
+    (nih / "test_list.txt").write_text((nih / "test_list.txt").read_text() + "\n")
+    assert labelled.outside_data(settings) != before, "the lists stand in the key"
 
 
 def test_intervals_over_studies_seeds_and_subsets_add_in_squares():

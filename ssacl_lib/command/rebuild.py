@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import paths
-from ..datasets.registry import SPLITS, outside_data, source_for
+from ..datasets.labelled import WITHOUT_REPORTS, outside_data
+from ..datasets.registry import SPLITS, source_for
 from ..record.manifest import REBUILD_VARIABLE, Run, output_problems, read_json, write_json
 from ..record.sources import (
     files_fingerprint,
@@ -89,6 +90,10 @@ STAGES = (
         "the reference formulation against ours: throughput, memory, cost curves, generation, grounding (`ssacl bench`)",
     ),
 )  # fmt: skip
+
+
+DOWNSTREAM = "06_downstream"
+"""The stage that can be asked of films without reports."""
 
 
 class StageError(RuntimeError):
@@ -179,7 +184,11 @@ def check_before(stages: Sequence[Stage], settings: Settings) -> None:
             raise ValueError(
                 f"the profile {settings.profile!r} needs a CUDA device and there is none: use --profile cpu"
             )
-    for split in SPLITS:
+    if settings.dataset in WITHOUT_REPORTS and (others := [stage.name for stage in stages if stage.name != DOWNSTREAM]):
+        raise ValueError(
+            f"the data set {settings.dataset} has no reports, so {others[0]} can't be made of it: add --only {DOWNSTREAM[:2]}"
+        )
+    for split in SPLITS if settings.dataset not in WITHOUT_REPORTS else ():
         if (count := source_for(settings, split).count) < LEAST_STUDIES:
             raise ValueError(
                 f"the split {split!r} has {count} study, and comparing needs {LEAST_STUDIES} or more: add studies, or give "

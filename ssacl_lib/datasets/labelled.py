@@ -39,6 +39,9 @@ FILES = {
 SUBSETS = {1.0: "train_1.txt", 10.0: "train_10.txt"}
 """Percent of the labels -> the release's own list."""
 
+WITHOUT_REPORTS = (NIH, RSNA, "siim", "chexpert-5x200")
+"""Data sets of the downstream tasks alone: no model learns from them, and notebook 06 alone reads them."""
+
 LISTS = ("*.txt", "*.csv", "*.json")
 
 

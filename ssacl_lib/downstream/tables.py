@@ -81,7 +81,12 @@ def interval_over(draws: np.ndarray) -> tuple[float, float, float]:
 
 
 def asked(settings: Settings, task: str) -> list[Asked]:
-    """What is there of a task, encoder by encoder in the order of the plan; those from outside at the end."""
+    """What is there of a task, encoder by encoder in the order of the plan; those from outside at the end.
+
+    Nothing where the task is not asked of the settings' data set.
+    """
+    if settings.dataset not in TASKS[task].data:
+        return []
     found: dict[str, list[Job]] = {}
     for job in [*jobs_of(settings, [task]), *outside_jobs(settings, task)]:
         if not job.missing:
