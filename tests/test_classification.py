@@ -1,6 +1,7 @@
 """Downstream classification: lists in the shape of NIH and RSNA, prompts, probes, fine-tuning, and the numbers by hand."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,18 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from small import SMALL
 
 from ssacl_lib import paths
+from ssacl_lib.command import cli
 from ssacl_lib.command.rebuild import rebuild
 from ssacl_lib.datasets import labelled
 from ssacl_lib.datasets.registry import load_training
-from ssacl_lib.downstream import classification, films, fine_tuning, prompts, tables, zero_shot
+from ssacl_lib.downstream import aims, classification, films, fine_tuning, prompts, tables, zero_shot
 from ssacl_lib.downstream.encoders import SUPERVISED, Encoder, pooled_features
 from ssacl_lib.downstream.run import jobs_of, make, measure
 from ssacl_lib.downstream.tasks import TASKS
+from ssacl_lib.evaluation.comparison import write_parquet
+from ssacl_lib.notebook import show
 from ssacl_lib.observations import FINDINGS, POSITIVE
+from ssacl_lib.record.manifest import portable_settings, write_json
 from ssacl_lib.settings import load_settings
 
 FEW = {
@@ -258,6 +263,40 @@ def test_reports_that_the_labeler_read_stand_for_prompts(fake_phantom, tmp_path,
             assert np.allclose(yes[0], positive / positive.sum()) and np.allclose(no[0], ~positive / (~positive).sum())
         else:
             assert np.allclose(yes, no)
+
+
+def test_explain_makes_the_tables_again_from_the_parquets(small_tasks, fake_phantom, tmp_path, capsys):
+    settings = load_settings("smoke", **SMALL, **FEW, out_dir=str(tmp_path))
+    measure(settings, ["zero_shot", "fine_tuning"])
+    place = SimpleNamespace(tables=settings.figures / "tables", settings=settings, record=lambda path: path)
+    table = classification.classification_table(settings, settings.runs / "evaluation")
+    show.write_if_rows(place, table, "downstream_classification", "A message.")
+    hoped = aims.aims_table(settings, settings.runs / "evaluation").assign(own=0.5)
+    margins = pd.DataFrame(
+        {"aim": ["one"], "method": "start", "difference": 0.1, "low": 0.0, "high": 0.2, "n": 3, "runs": 1}
+    )
+    assert (
+        "0.100 [0.000, 0.200]"
+        in show.write_if_rows(place, margins, "downstream_aims", "A message.", columns="aim").data
+    )
+    assert not len(hoped), "nobody is SS-ACL here"
+    write_json(settings.figures / "manifest.json", {"settings": portable_settings(settings)})
+    path = str(settings.figures / "tables" / "downstream_classification.csv")
+    row = table.index[(table["method"] == SUPERVISED) & (table["setting"] == "full 100 %")][0]
+    assert (
+        cli.main(["explain", path]) == 0
+        and f"agrees to the six digits written in all {len(table)} rows" in capsys.readouterr().out
+    )
+    assert cli.main(["explain", path, "--row", str(row)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "fine_tuning/supervised-cnn/seed0.parquet" in said
+        and "ssacl downstream --profile smoke --only fine_tuning" in said
+    )
+    parquet = next((tmp_path / "downstream").rglob("fine_tuning/supervised-cnn/seed0.parquet"))
+    frame = pd.read_parquet(parquet)
+    write_parquet(parquet, frame.assign(**{"full 100 #0": frame["full 100 #0"].to_numpy()[::-1]}))
+    assert cli.main(["explain", path, "--row", str(row)]) == 1 and "DIFFERS" in capsys.readouterr().out
 
 
 def test_an_encoder_from_outside_stands_in_the_table(small_tasks, fake_phantom, tiny_checkpoint, tmp_path):

@@ -18,13 +18,14 @@ from ..evaluation.comparison_tables import shown_settings
 from ..record.manifest import read_json
 from ..record.sources import sha256_file
 from ..record.spread import read_runs
-from ..record.tables import estimate, write_named_table, write_table
+from ..record.tables import estimate, write_either
 from ..settings import Settings, flat, settings_of
+from . import downstream_origins as asking
 from .origins import ORIGINS, methods_of
 
 NUMBERS = (
     "value", "margin", "low", "high", "n", "runs", "seeds", "seed", "best_baseline", "file",
-    "cases", "precision", "recall", "f1",
+    "cases", "precision", "recall", "f1", "difference", "own", "other", "verdict",
 )  # fmt: skip
 """Columns that are compared; the others say what a row is about."""
 
@@ -58,6 +59,8 @@ def explain(path: Path, row: int | None = None) -> bool:
     say("settings", [f"profile {settings.profile}, data set {settings.dataset}, seed {settings.seed}", *changes])
     if path.stem in ("comparison", "margins", "ablation"):
         say("methods", [method_words(shown_settings(settings), name) for name in methods_of(rows)])
+    elif path.stem in asking.TABLES:
+        pass  # the files say which trainings there are
     elif (rows.get("runs", pd.Series(dtype=str)).replace("", "1").astype(int) > 1).any():
         runs = read_runs(settings)[["seed", "threads"]].drop_duplicates().itertuples(index=False)
         told = ", ".join(f"{seed} ({threads} threads)" for seed, threads in runs)
@@ -97,11 +100,12 @@ def settings_behind(path: Path) -> tuple[Settings, list[str]]:
 def says(row: pd.Series) -> str:
     """A row in words: what it is about, its number with the interval, of how many."""
     about = ", ".join(f"{name} {row[name]}" for name in row.index if name not in (*NUMBERS, "method", "metric"))
-    value = row["margin"] if "margin" in row else row["value"]
+    value = next(row[name] for name in ("margin", "difference", "value") if name in row)
     number = estimate(*(float(text) if text else float("nan") for text in (value, row["low"], row["high"])))
     over = f" over {row['best_baseline']}" if "best_baseline" in row else ""
     who = f"{row['method']}{over}: " if "method" in row else ""
-    return f"{about}: {who}{row['metric']} {number}, n {row['n']}, trainings {row.get('runs', row.get('seeds', 1))}"
+    what = row.get("metric", row.get("measure", "difference"))
+    return f"{about}: {who}{what} {number}, n {row['n']}, trainings {row.get('runs', row.get('seeds', 1))}"
 
 
 def says_table(table: pd.DataFrame) -> list[str]:
@@ -154,10 +158,7 @@ def again(name: str, settings: Settings, frame: pd.DataFrame) -> pd.DataFrame:
     """A recomputed table as it would be written, all texts."""
     with tempfile.TemporaryDirectory() as folder:
         place = SimpleNamespace(tables=Path(folder), settings=settings, record=lambda path: path)
-        if "value" in frame:
-            write_table(place, frame, name, "Recomputed.")
-        else:
-            write_named_table(place, frame, name, "Recomputed.", ("margin", "low", "high"))
+        write_either(place, frame, name, "Recomputed.")
         return pd.read_csv(Path(folder) / f"{name}.csv", dtype=str, keep_default_na=False)
 
 

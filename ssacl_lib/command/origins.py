@@ -1,6 +1,7 @@
 """Where every table comes from: the command that makes it, the files behind its rows, and the function that makes them again.
 
 comparison, margins, ablation, sight, labeler and the like   from files that are committed
+tables of notebook 06                                        from files that are committed (downstream_origins.py)
 tables of the notebooks 01, 03 and 04                        from Parquets that a rebuild leaves under runs/
 blind_losses, speed, fresh_patients                          no file holds what each study gave
 """
@@ -38,6 +39,7 @@ from ..evaluation.comparison_tables import comparison_table, scored_runs, scores
 from ..evaluation.results import long_table
 from ..record.spread import spread_file
 from ..settings import Settings
+from . import downstream_origins as asking
 
 
 @dataclass(frozen=True)
@@ -287,6 +289,10 @@ ORIGINS = {
     "comparison": compared(comparison_files, comparison_table, methods_of, lambda rows: list(rows["part"])),
     "margins": compared(margin_files, margins, lambda rows: rivals(), margin_parts),
     "ablation": compared(ablation_files, ablation_table, methods_of, lambda rows: list(rows["part"])),
+    **{
+        name: Origin(asking.commands_for(*tasks), asking.task_files(*tasks), asking.made_again(name))
+        for name, (tasks, _) in asking.TABLES.items()
+    },
     "speed": Origin(lambda settings, rows: [f"ssacl bench --profile {settings.profile}"]),
     "fresh_patients": Origin(lambda settings, rows: [f"ssacl confirm --seed {settings.seed}"]),
 }

@@ -43,7 +43,7 @@ SUBSETS = {PROBE: 5, FULL: 1}
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
 """Inverse strengths C of the probes' regularisation."""
 
-IMAGES, RATE, HEAD_RATE, TUNED_BATCH = {1.0: 4_000, 10.0: 8_000, 100.0: 12_000}, 3e-4, 1e-2, 32
+IMAGES, RATE, HEAD_RATE, TUNED_BATCH = {1.0: 4_000, 10.0: 8_000, 100.0: 12_000}, 3e-4, 1e-3, 32
 """Films that full fine-tuning sees by percent of the labels, the peak rates of encoder and linear map, films of a step."""
 
 CONSTANTS = {

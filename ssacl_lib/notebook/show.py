@@ -17,7 +17,7 @@ from ..model import SSACLConfig, SSACLModel
 from ..model.encoder import VisionEncoder
 from ..plots.anatomy import node_explorer
 from ..plots.style import png_bytes
-from ..record.tables import estimate, to_markdown, write_table
+from ..record.tables import ESTIMATES, estimate, to_markdown, write_either
 from ..settings import Settings, load_settings
 from ..training.loop import untrained
 
@@ -41,12 +41,13 @@ def show_source(function: Callable, docstring: bool = False) -> Markdown:
 def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, columns: str | None = None) -> Markdown:
     """A long table as text, "value [low, high]" in one column.
 
-    rows: column -> value or list of values to keep, in the order of the list. columns: the column whose entries become
+    rows: column -> value or list of values to keep, in the order of the list (a table whose estimate has another name, as
+    margin, is shown alike). columns: the column whose entries become
     columns ("metric"), in words, with the number of studies or phrases behind each row at the end. A table without rows
     becomes a sentence.
     """
     for column, wanted in reversed((rows or {}).items()):
-        place = {value: i for i, value in enumerate([wanted] if isinstance(wanted, str) else wanted)}
+        place = {value: i for i, value in enumerate([wanted] if isinstance(wanted, str | int) else wanted)}
         frame = frame[frame[column].isin(place)].sort_values(
             column, key=lambda c, place=place: c.map(place), kind="stable"
         )
@@ -57,12 +58,13 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     asked = (rows or {}).get(columns, frame[columns])
     asked = [asked] if isinstance(asked, str) else asked
     entries = [entry for entry in dict.fromkeys(asked) if entry in set(frame[columns])]
-    about = [c for c in frame.columns if c not in (columns, "value", "low", "high", "n", "runs", "seed")]
+    number = next(column for column in ("value", *ESTIMATES) if column in frame)
+    about = [c for c in frame.columns if c not in (columns, number, "low", "high", "n", "runs", "seed")]
     about = [c for c in about if frame[c].nunique() > 1] or about[-1:]
     about = [
         c for c in about if frame.groupby(columns)[c].nunique().max() > 1
     ] or about  # what the new columns say already
-    shown = frame.assign(cell=[estimate(*row) for row in frame[["value", "low", "high"]].to_numpy(float)])
+    shown = frame.assign(cell=[estimate(*row) for row in frame[[number, "low", "high"]].to_numpy(float)])
     wide = shown.pivot_table(index=about, columns=columns, values="cell", aggfunc="first", sort=False)[entries]
     wide = wide.rename(columns=lambda entry: METRIC_WORDS.get(entry, str(entry).replace("_", " ")))
     wide["n"] = [_range(group["n"]) for _, group in frame.groupby(about, sort=False)]
@@ -117,7 +119,7 @@ METRIC_WORDS = {
 
 def write_if_rows(run, table: pd.DataFrame, name: str, caption: str, **shown) -> Markdown:
     """Write a table that only some data sets have and show it (as `show_table` does); without rows it is not written."""
-    return show_table(write_table(run, table, name, caption) if len(table) else table, **shown)
+    return show_table(write_either(run, table, name, caption) if len(table) else table, **shown)
 
 
 def setting_differences(settings: Settings, other: str) -> Markdown:

@@ -72,6 +72,18 @@ def write_named_table(run, frame: pd.DataFrame, name: str, caption: str, numbers
     return frame
 
 
+ESTIMATES = ("margin", "difference")
+"""Names of an estimate in tables that are no long form."""
+
+
+def write_either(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFrame:
+    """`write_table` of a table in long form, `write_named_table` of one whose estimate is one of ESTIMATES."""
+    if "value" in frame:
+        return write_table(run, frame, name, caption)
+    estimate_name = next(column for column in ESTIMATES if column in frame)
+    return write_named_table(run, frame, name, caption, (estimate_name, "low", "high"))
+
+
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """The frame with its columns in order, n as a whole number, or a ValueError that names the first bad row."""
     absent = [column for column in ENDING if column not in frame]
