@@ -163,7 +163,7 @@ def robustness_table(answers: Sequence[Answers]) -> pd.DataFrame:
             setting = f"{family} {level}" if level else family
             for number, draws in told.items():
                 row = entry.entry.row(setting, number[1], number[2], draws, entry.n[family, level][number])
-                rows.append({**row, **entry.about, "family": family, "level": level})
+                rows.append({**row, **entry.about, "runs": len(draws), "family": family, "level": level})
     return pd.DataFrame(rows, columns=[*COLUMNS, "family", "level"])
 
 
