@@ -5,6 +5,7 @@
 # make quick   set-up, then the tests without training or rendering (below 90 seconds)
 # make lint    set-up, then ruff and the types of the public surface
 # make lab     set-up, then open the notebooks
+# make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +15,7 @@ INSTALLED := .venv/.installed-$(LOCK)
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper ablation downstream test quick lint lab setup
+.PHONY: paper ablation downstream test quick lint lab handout setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -40,6 +41,9 @@ lint: setup
 
 lab: setup
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
+
+handout: setup
+	$(BIN)/ssacl handout
 
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct

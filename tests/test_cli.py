@@ -47,6 +47,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
         "convert-release",
         "bench",
         "readme",
+        "handout",
         "spread",
         "labeler",
         "randomise",

@@ -1,5 +1,7 @@
-"""One list of dependencies: pyproject.toml; the lock, the conda door, the Makefile and the README agree with it."""
+"""One list of dependencies: pyproject.toml; the lock, the Makefile, the README and every door to them agree with it."""
 
+import json
+import os
 import re
 import tomllib
 
@@ -57,9 +59,47 @@ def test_conda_installs_the_same():
 
 
 def test_every_install_command_names_the_range_of_torch():
-    for name in ("Makefile", "README.md"):
+    for name in ("Makefile", "README.md", "binder/postBuild"):
         text = (paths.ROOT / name).read_text(encoding="utf-8")
         assert f'-e ".[test]" -c constraints.txt "{TORCH}"' in text, name
+
+
+def supported(version: str) -> bool:
+    return Version(version) in Requirement(f"python{PROJECT['requires-python']}").specifier
+
+
+def read(name: str) -> str:
+    return (paths.ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_container_is_set_up_by_the_makefile():
+    container = json.loads(read(".devcontainer/devcontainer.json"))
+    assert container["postCreateCommand"] == "make setup" and "setup: $(INSTALLED)" in read("Makefile")
+    dockerfile = read(f".devcontainer/{container['build']['dockerfile']}")
+    assert supported(re.search(r"^FROM python:(\d+\.\d+)-", dockerfile, re.MULTILINE)[1])
+    assert {"git", "make"} <= set(re.search(r"install -y [^\\&]*", dockerfile)[0].split())
+    assert container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"] == ".venv/bin/python"
+
+
+def test_binder_installs_the_lock_and_then_the_list():
+    assert supported(re.fullmatch(r"python-(\d+\.\d+)\n", read("binder/runtime.txt"))[1])
+    commands = [line for line in read("binder/postBuild").splitlines() if not line.startswith(("#", "set "))]
+    assert [re.sub(" --no-cache-dir", "", line) for line in commands] == [
+        "python -m pip install --no-deps -r constraints.txt",
+        f'python -m pip install -e ".[test]" -c constraints.txt "{TORCH}"',
+        "ssacl data get ct",
+    ]
+    assert "-m pip install --no-deps -r constraints.txt" in read("Makefile")
+    assert os.access(paths.ROOT / "binder" / "postBuild", os.X_OK), "Binder runs it"
+    java = {package for package in read("binder/apt.txt").split()}
+    assert java <= set(read(".devcontainer/Dockerfile").split())
+
+
+def test_colab_takes_three_commands():
+    cell = re.search(r"^In Colab.*?```\n(.*?)```", read("README.md"), re.DOTALL | re.MULTILINE)[1]
+    clone, install, fetch = [line for line in cell.splitlines() if line.startswith("!")]
+    assert clone.startswith("!git clone ") and fetch == "!ssacl data get ct"
+    assert install == f'!pip install -e ".[test]" -c constraints.txt "{TORCH}"'
 
 
 def test_the_build_machine_runs_the_test_command():

@@ -396,6 +396,14 @@ def run_confirm(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_handout(arguments: argparse.Namespace) -> int:
+    """ssacl handout."""
+    from .handout import write_handouts
+
+    print("\n".join(f"written: {path}" for path in write_handouts(arguments.out)))
+    return 0
+
+
 def run_readme(arguments: argparse.Namespace) -> int:
     """ssacl readme."""
     from .readme import outdated, write_generated

@@ -145,6 +145,10 @@ the whole encoder, from 1, 10 and 100 % of the training films, and writes to --o
 FOLDER/masks pictures of the same names and sizes, bright = inside (for several findings a folder each in masks/; a film without
 one has none; films.csv with image, patient, split is optional). A decoder learns on the frozen encoder, then both; the table
 has the Dice of the test films with and without empty masks. Killed and started again, it goes on."""
+HANDOUT = """\
+Writes what a class is handed out: student/, every notebook without its solutions; solutions/, every notebook with the solutions
+in the reader's cells, so that it runs from top to bottom; and handout.pdf, the method on one printed page (teaching/handout.md).
+Seconds. A course is planned in teaching/README.md."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
@@ -175,7 +179,19 @@ def build_parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run, name=name)
         return added
 
-    for add in (_rebuild, _explain, _images, _data, _training, _release, _bench, _studies, _downstream, _readme):
+    for add in (
+        _rebuild,
+        _explain,
+        _images,
+        _data,
+        _training,
+        _release,
+        _bench,
+        _studies,
+        _downstream,
+        _handout,
+        _readme,
+    ):
         add(command)
     return parser
 
@@ -408,6 +424,12 @@ def _downstream(command) -> None:
     finetune.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where table, predictions and weights go"
     )
+
+
+def _handout(command) -> None:
+    """`ssacl handout`."""
+    handout = command("handout", "run_handout", "notebooks for a class, with and without solutions", HANDOUT)
+    handout.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default runs/handout)")
 
 
 def _readme(command) -> None:
