@@ -91,7 +91,7 @@ def test_binder_installs_the_lock_and_then_the_list():
     ]
     assert "-m pip install --no-deps -r constraints.txt" in read("Makefile")
     assert os.access(paths.ROOT / "binder" / "postBuild", os.X_OK), "Binder runs it"
-    java = {package for package in read("binder/apt.txt").split()}
+    java = set(read("binder/apt.txt").split())
     assert java <= set(read(".devcontainer/Dockerfile").split())
 
 
