@@ -33,7 +33,7 @@ class DataSettings(_Section):
 class ModelSettings(_Section):
     """Sizes and switches of the model; each switch is described where it acts (ssacl_lib/model)."""
 
-    stem: Literal["patch", "convolutional"]
+    stem: Literal["patch", "convolutional", "deep"]
     patch_size: int = Field(ge=4)
     width: int
     depth: int

@@ -62,7 +62,7 @@ class SSACLConfig(PretrainedConfig):
 
     image_size, patch_size: pixels; the image is a square and holds (image_size / patch_size)^2 patches.
     channels: 3 repeats the grey image as the release does (needed for MAE weights); 1 is the same film once.
-    stem: "patch" (one linear map per patch, the paper) or "convolutional" (ours, for small budgets).
+    stem: "patch" (one linear map per patch, the paper) "convolutional" or "deep" (ours, for small budgets; model/encoder.py).
     text, language: keyword arguments of transformers' BertConfig and GPT2Config.
     plus: the model has a head that looks (SS-ACL+, ours; model/look.py). Without it, nothing of it is in the model.
 
@@ -106,7 +106,7 @@ class SSACLConfig(PretrainedConfig):
         language_positions = language_positions or ("release" if release else "continued")
         cls_before_names = not release if cls_before_names is None else cls_before_names
         for name, value, allowed in (
-            ("stem", stem, ("patch", "convolutional")),
+            ("stem", stem, ("patch", "convolutional", "deep")),
             ("attention", attention, ("paper", "release")),
             ("hierarchy", hierarchy, ("release", "recursive")),
             ("prefix", prefix, ("prompts and patches", "prompts only")),

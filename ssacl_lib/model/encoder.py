@@ -161,26 +161,42 @@ class ConvolutionalStem(nn.Module):
         layers, channels, factor = [], 2, patch_size
         out = 24
         while factor % 2 == 0:
-            layers += [
-                nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(out),
-                nn.ReLU(inplace=True),
-            ]
+            layers += convolution(channels, out, stride=2)
             channels, out, factor = out, min(out * 2, width), factor // 2
         if factor > 1:
-            layers += [
-                nn.Conv2d(channels, out, factor, stride=factor, bias=False),
-                nn.BatchNorm2d(out),
-                nn.ReLU(inplace=True),
-            ]
+            layers += convolution(channels, out, factor, factor)
             channels = out
-        layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        layers += convolution(channels, width)
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
 
     def forward(self, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
         """pixels, visible (1 or 0): [B, 1, S, S] -> [B, N, D]."""
         stacked = torch.cat([pixels * visible, visible], dim=1).contiguous(memory_format=torch.channels_last)
         return self.layers(stacked).flatten(2).transpose(1, 2)
+
+
+class DeepStem(ConvolutionalStem):
+    """The same with a second convolution at half and at a quarter of the film's resolution, for lines thinner than a patch."""
+
+    def __init__(self, width: int, patch_size: int):
+        nn.Module.__init__(self)
+        if patch_size % 4:
+            raise ValueError(f"patch_size {patch_size} is no multiple of 4, which the deep stem needs")
+        layers = [
+            *convolution(2, 24, stride=2),
+            *convolution(24, 48),
+            *convolution(48, 48, stride=2),
+            *convolution(48, 96),
+        ]
+        layers += convolution(96, width, patch_size // 4, patch_size // 4) + convolution(width, width)
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
+
+
+def convolution(channels: int, out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution, batch normalisation, ReLU. A kernel as wide as its stride has no border."""
+    border = 0 if kernel == stride else kernel // 2
+    layer = nn.Conv2d(channels, out, kernel, stride=stride, padding=border, bias=False)
+    return [layer, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
 
 
 class PatchStem(nn.Module):
@@ -207,7 +223,8 @@ class VisionEncoder(nn.Module):
         if config.stem == "patch":
             self.stem: PatchStem | ConvolutionalStem = PatchStem(config.channels, config.width, config.patch_size)
         else:
-            self.stem = ConvolutionalStem(config.width, config.patch_size)
+            kind = DeepStem if config.stem == "deep" else ConvolutionalStem
+            self.stem = kind(config.width, config.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.register_buffer("positions", sine_cosine_positions(config.width, config.grid))
         self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
