@@ -5,10 +5,15 @@ processor takes at once. Training amplifies the last bit, so two machines agree 
 
 How idle threads wait is left to OpenMP: benchmarks/threads.py found nothing better for two threads (data/results/threads.csv).
 Beside a busy neighbour no way of waiting helps as much as one thread less: OMP_NUM_THREADS=1.
+
+The phantom is drawn with one thread of BLAS, whatever the run has: with two, four values of the organ maps and five of 221
+million pixels came out one level apart, which is enough for a training to end elsewhere.
 """
 
 import os
 from pathlib import Path
+
+from threadpoolctl import ThreadpoolController
 
 SAME_KERNELS = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
 """torch, oneDNN and MKL then run the code that every x86-64 processor since 2013 has, whatever else this one could do."""
@@ -42,6 +47,13 @@ def apply(threads: int | None, deterministic: bool = False) -> None:
         if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "DEFAULT"):
             words = " ".join(f"{name}={value}" for name, value in SAME_KERNELS.items())
             raise RuntimeError(f"deterministic: torch has chosen its kernels before; start anew with {words}")
+
+
+def one_blas_thread(function):
+    """Decorator: inside of the function numpy multiplies matrices on one thread, so that the last bit is always the same."""
+    import numpy  # noqa: F401  (its BLAS must be loaded before the controller looks for it)
+
+    return ThreadpoolController().wrap(limits=1, user_api="blas")(function)
 
 
 def kernels_are_fixed() -> bool:

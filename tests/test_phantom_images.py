@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from scipy import ndimage
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
@@ -50,6 +51,20 @@ def test_a_patient_does_not_depend_on_the_batch_or_the_order(maps, batch):
     assert np.array_equal(alone.images[0], mixed.images[1])
     assert np.array_equal(alone.images[0], batch.images[5]) and alone.signs[0] == batch.signs[5]
     assert np.array_equal(alone.node_masks[0], batch.node_masks[5])
+
+
+def test_a_film_does_not_depend_on_the_threads_of_blas(monkeypatch):
+    films, seen, add = [], set(), xray.add_soft_tissue
+
+    def watched(*arguments):
+        seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        add(*arguments)
+
+    monkeypatch.setattr(xray, "add_soft_tissue", watched)
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            films.append(render(0, "train", [17735], image_size=96, ranges=0.5).images)
+    assert seen == {1} and np.array_equal(*films)
 
 
 def test_the_phantom_is_frozen_while_methods_are_compared():

@@ -17,6 +17,7 @@ from ssacl_lib.model.build import load_model
 from ssacl_lib.plots.randomisation import randomisation as figure_of
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training import look as fitting, randomise
+from ssacl_lib.training.look import still_head
 from ssacl_lib.training.words_atlas import WordsAtlas
 
 SIZE = 96
@@ -96,8 +97,7 @@ def test_unknown_families_are_named():
 @pytest.fixture
 def few_steps(monkeypatch):
     """Heads that learn for a moment."""
-    for module in (fitting, randomise):
-        monkeypatch.setattr(module, "FEWEST_STEPS", 4)
+    monkeypatch.setattr(fitting, "FEWEST_STEPS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def looking_checkpoint(tiny_checkpoint, tmp_path_factory):
     for k in range(look.NODES):
         maps[k, 6 * (k // 8) : 6 * (k // 8) + 8, 5 * (k % 8) : 5 * (k % 8) + 8] = 1
     atlas = WordsAtlas(maps, torch.ones(look.NODES, dtype=torch.bool), torch.ones(look.NODES, dtype=torch.int64))
-    model.add_look(randomise.still_head(model, atlas))
+    model.add_look(still_head(model, atlas))
     folder = tmp_path_factory.mktemp("looks")
     model.save_pretrained(folder)
     return folder

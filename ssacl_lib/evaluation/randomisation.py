@@ -30,8 +30,8 @@ from ..record.kept import keep
 from ..record.manifest import atomic_write
 from ..record.sources import code_behind
 from ..settings import Settings
-from ..training.look import FILMS
-from ..training.randomise import FAMILIES, fit_randomised, still_head
+from ..training.look import FILMS, still_head
+from ..training.randomise import FAMILIES, fit_randomised
 from ..training.state import write_tensors
 from ..training.words_atlas import WordsAtlas
 from .anatomy_grounding import CHUNK, node_scores

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from .. import paths
 from ..record.manifest import atomic_write
 from ..record.sources import code_behind, sha256_json
+from ..threads import one_blas_thread
 from .ct import FILES, LabelledCT, find_files, get_ct, load_ct, sha256
 from .regions import node_regions, wall_distance
 from .volumes import LOBES, halved, landmarks, volumes
@@ -98,6 +99,7 @@ def _cached(folder: Path | None, size: int) -> OrganMaps:
         )
 
 
+@one_blas_thread
 def make_maps(ct: LabelledCT, size: int, after: Callable[[], object] = lambda: None) -> OrganMaps:
     """Project a CT organ by organ. About 30 s on 2 cores for the fetched CT; `after` is called after each part of the work."""
     ct = halved(ct)

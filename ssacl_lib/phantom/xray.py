@@ -11,6 +11,7 @@ import numpy as np
 
 from ..anatomy import default_graph
 from ..observations import FINDINGS
+from ..threads import one_blas_thread
 from .body import Body, Patient, draw_patient, node_masks, pose_body, smooth_step
 from .devices import support_device
 from .findings import draw_signs, generator_of
@@ -39,6 +40,7 @@ class RenderedBatch:
     sign_masks: list[np.ndarray] | None = None
 
 
+@one_blas_thread
 def render(seed: int, split: str, indices: Sequence[int], *, image_size: int, ranges: float,
            maps: list[OrganMaps] | None = None, masks: bool = False) -> RenderedBatch:  # fmt: skip
     """Render patients of a split; patient i is the same whatever else is rendered with it.

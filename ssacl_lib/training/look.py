@@ -55,17 +55,26 @@ def fit_look(model: SSACLNetwork, studies, atlas: WordsAtlas, seed: int, progres
     theta = random_poses(rows, seed, SHIFT, SCALE, DEGREES)
     theta[::UNMOVED] = torch.eye(2, 3)
     tokens = tokens_of_moved(model, studies, rows, theta, progress)
+    return learn_poses(model, tokens, theta, atlas, seed, generator, progress)
+
+
+def learn_poses(
+    model: SSACLNetwork,
+    tokens: torch.Tensor,
+    theta: torch.Tensor,
+    atlas: WordsAtlas,
+    seed: int,
+    generator: np.random.Generator,
+    progress: bool,
+) -> SSACLNetwork:
+    """Teach a head how films were moved, by patch tokens [n, N, D] and poses [n, 2, 3]; the model with it, in eval mode."""
     torch.manual_seed(seed)
-    head = LookHead(model.config).to(model.device)
-    torch.nn.init.zeros_(head.pose.weight)
-    torch.nn.init.zeros_(head.pose.bias)
-    head.atlas.copy_(atlas.maps)
-    head.located.copy_(atlas.located)
-    steps = max(FEWEST_STEPS, EPOCHS * len(rows) // SIZE)
+    head = still_head(model, atlas)
+    steps = max(FEWEST_STEPS, EPOCHS * len(theta) // SIZE)
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1)
     for _ in tqdm(range(steps), desc="learning to look", disable=not progress, mininterval=2, leave=False):
-        part = torch.from_numpy(generator.choice(len(rows), min(SIZE, len(rows)), replace=False))
+        part = torch.from_numpy(generator.choice(len(theta), min(SIZE, len(theta)), replace=False))
         loss = (head.theta(tokens[part].to(model.device)) - theta[part].to(model.device)).square().mean()
         optimizer.zero_grad()
         loss.backward()
@@ -73,6 +82,16 @@ def fit_look(model: SSACLNetwork, studies, atlas: WordsAtlas, seed: int, progres
         schedule.step()
     model.add_look(head.eval())
     return model
+
+
+def still_head(model: SSACLNetwork, atlas: WordsAtlas) -> LookHead:
+    """A head that sees nothing yet: on every film the atlas lies as in the average one."""
+    head = LookHead(model.config).to(model.device)
+    torch.nn.init.zeros_(head.pose.weight)
+    torch.nn.init.zeros_(head.pose.bias)
+    head.atlas.copy_(atlas.maps)
+    head.located.copy_(atlas.located)
+    return head
 
 
 def make_plus(weights: Path | None, settings: Settings, out: Path, command: str = "", half: bool = False) -> Path:

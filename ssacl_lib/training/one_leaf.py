@@ -17,9 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from ..model.encoder import Tokens
 from ..model.language import LEAVES
@@ -29,9 +27,7 @@ from ..model.reporting import leaf_tokens
 from ..record import kept
 from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
-from .batches import TrainingBatches
-from .loop import learning_rate_scale
-from .sight import IMAGES, RATE, WARMUP, SightDecoder, empty_text, train_decoder
+from .sight import IMAGES, SightDecoder, taught, train_decoder
 from .state import write_tensors
 
 OPENED = ("all", "by chance")
@@ -84,28 +80,9 @@ def train_by_chance(
     studies: training view. The model itself stays as it is.
     """
     torch.manual_seed(settings.seed)
-    decoder = LeafDecoder(model.eval(), prompts).to(model.device).train()
-    steps = max(1, images // min(settings.training.batch_size, len(studies)))
-    batches = TrainingBatches(settings, studies, model.processor, steps)
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=RATE, weight_decay=settings.training.weight_decay)
+    decoder = LeafDecoder(model.eval(), prompts).to(model.device)
     name = f"decoder: {prompts} prompts, leaves opened by chance"
-    for step, batch in enumerate(tqdm(batches.loader(), desc=name, total=steps, disable=not progress, mininterval=2)):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * learning_rate_scale(step * batches.size, WARMUP, steps * batches.size)
-        batch = batch.to(model.device)
-        tokens = decoder.tokens(model, batch.pixels)
-        opened = drawn_leaves(settings.seed, step, len(batch.pixels)).to(model.device)
-        with autocast(model):
-            hidden = decoder.language.hidden(
-                tokens, opened, *empty_text(model, len(opened)), batch.report_ids, batch.report_mask
-            )
-            logits = decoder.language.gpt.lm_head(hidden.flatten(0, 1)[batch.report_places])
-        loss = F.cross_entropy(logits.float(), batch.report_ids.flatten()[batch.report_places])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), settings.training.clip_norm or 1.0)
-        optimizer.step()
-    return decoder.eval()
+    return taught(decoder, model, settings, studies, partial(drawn_leaves, settings.seed), name, images, progress)
 
 
 def kept_decoder(

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ..model.chunks import BATCH
-from ..model.look import LookHead, moved, random_poses
+from ..model.look import moved, random_poses
 from ..model.network import SSACLNetwork
 from ..model.precision import autocast
-from .look import DEGREES, EPOCHS, FEWEST_STEPS, FILMS, RATE, SCALE, SHIFT, SIZE, UNMOVED
+from .look import DEGREES, FILMS, SCALE, SHIFT, UNMOVED, learn_poses
 from .words_atlas import WordsAtlas
 
 Generators = Sequence[np.random.Generator]
@@ -277,27 +277,4 @@ def fit_randomised(
     theta[::UNMOVED] = torch.eye(2, 3)
     theta = disturbed_poses(theta, rows, seed, families, share)
     tokens = tokens_of_disturbed(model, studies, rows, theta, seed, families, share, progress)
-    torch.manual_seed(seed)
-    head = still_head(model, atlas)
-    steps = max(FEWEST_STEPS, EPOCHS * len(rows) // SIZE)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps + 1)
-    for _ in tqdm(range(steps), desc="learning to look", disable=not progress, mininterval=2, leave=False):
-        part = torch.from_numpy(generator.choice(len(rows), min(SIZE, len(rows)), replace=False))
-        loss = (head.theta(tokens[part].to(model.device)) - theta[part].to(model.device)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    model.add_look(head.eval())
-    return model
-
-
-def still_head(model: SSACLNetwork, atlas: WordsAtlas) -> LookHead:
-    """A head that sees nothing yet: on every film the atlas lies as in the average one."""
-    head = LookHead(model.config).to(model.device)
-    torch.nn.init.zeros_(head.pose.weight)
-    torch.nn.init.zeros_(head.pose.bias)
-    head.atlas.copy_(atlas.maps)
-    head.located.copy_(atlas.located)
-    return head
+    return learn_poses(model, tokens, theta, atlas, seed, generator, progress)

@@ -11,6 +11,7 @@ where they are open) can tell it of the patient. Two kinds of leaf token:
 and two prefixes: patches open, as in the release, or closed, as the paper's figure draws it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -101,23 +102,42 @@ def train_decoder(
     studies: training view. The model itself stays as it is.
     """
     torch.manual_seed(settings.seed)
-    decoder = SightDecoder(model.eval(), prompts, closed).to(model.device).train()
+    decoder = SightDecoder(model.eval(), prompts, closed).to(model.device)
+    name = f"decoder: {prompts} prompts, patches {'closed' if closed else 'open'}"
+    return taught(decoder, model, settings, studies, all_leaves, name, images, progress)
+
+
+def all_leaves(step: int, count: int) -> torch.Tensor:
+    """Leaves [count, 25] bool that are open in a step: all."""
+    return torch.ones(count, LEAVES, dtype=torch.bool)
+
+
+def taught(
+    decoder: SightDecoder,
+    model: SSACLNetwork,
+    settings: Settings,
+    studies,
+    opened: Callable[[int, int], torch.Tensor],
+    name: str,
+    images: int,
+    progress: bool,
+) -> SightDecoder:
+    """The decoder after so many images of L_lm, in eval mode. opened: (step, films) -> leaves [films, 25] that are open."""
+    decoder.train()
     steps = max(1, images // min(settings.training.batch_size, len(studies)))
     batches = TrainingBatches(settings, studies, model.processor, steps)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=RATE, weight_decay=settings.training.weight_decay)
-    name = f"decoder: {prompts} prompts, patches {'closed' if closed else 'open'}"
     for step, batch in enumerate(tqdm(batches.loader(), desc=name, total=steps, disable=not progress, mininterval=2)):
         for group in optimizer.param_groups:
             group["lr"] = RATE * learning_rate_scale(step * batches.size, WARMUP, steps * batches.size)
         batch = batch.to(model.device)
         tokens = decoder.tokens(model, batch.pixels)
-        begin, told = empty_text(model, len(batch.pixels))
-        opened = torch.ones_like(batch.leaf_open)
+        leaves = opened(step, len(batch.pixels)).to(model.device)
         with autocast(model):
-            hidden = decoder.language.hidden(tokens, opened, begin, told, batch.report_ids, batch.report_mask).flatten(
-                0, 1
-            )[batch.report_places]
-            logits = decoder.language.gpt.lm_head(hidden)
+            hidden = decoder.language.hidden(
+                tokens, leaves, *empty_text(model, len(leaves)), batch.report_ids, batch.report_mask
+            )
+            logits = decoder.language.gpt.lm_head(hidden.flatten(0, 1)[batch.report_places])
         loss = F.cross_entropy(logits.float(), batch.report_ids.flatten()[batch.report_places])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
