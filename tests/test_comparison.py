@@ -50,7 +50,9 @@ def test_names_and_folders_are_unique_and_what_is_asked_is_known():
 def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(profile):
     settings = load_settings(profile)
     runs = planned(settings)
-    assert {run.training.training.images for run in runs} == {settings.training.images // 2}
+    half = settings.training.images // 2
+    assert {run.training.training.images for run in runs if run.method.group != registry.BUDGET} == {half}
+    assert {run.training.training.images for run in runs if run.method.group == registry.BUDGET} == {2 * half, 4 * half}
     assert all(run.training.data == settings.data for run in runs)
     assert [run.seed for run in runs if run.method.name == SSACL] == [0, 1, 2]
     recipes = [(run.recipe, run.method.pairs) for run in runs if run.method.made == registry.TRAINED]
@@ -134,6 +136,7 @@ def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
         scored(method_of("without L_ar"), 3.0),
         scored(method_of("detector"), 2.0),
         scored(method_of("SS-ACL, oracle findings"), 2.0),
+        scored(method_of("PromptMRG-like, 4 times the images"), 2.0),
         scored(method_of("GLoRIA-like"), 0.8, seeds=1),
         scored(method_of("MaCo-like"), 0.5),
     ]

@@ -16,8 +16,8 @@ from .looking_prompts import LookingPrompts
 from .prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from .wrong_anatomy import FlatGraph, NonsenseNames, OwnNames, SeenQueries, ShuffledNames, ShuffledPairs
 
-CENTRAL, COMPARED, ABLATION = "central", "compared", "ablation"
-GROUPS = (CENTRAL, COMPARED, ABLATION)
+CENTRAL, COMPARED, BUDGET, ABLATION = "central", "compared", "budget", "ablation"
+GROUPS = (CENTRAL, COMPARED, BUDGET, ABLATION)
 TRAINED, BEFORE, ANOTHER = "trained", "before training", "another way"
 FINDINGS, PHRASES, LEAVES, PLUS, REPORTS = PARTS = ("findings", "phrases", "leaves", "plus", "reports")
 """What a trained method is scored on; see evaluation/ablation.py."""
@@ -31,7 +31,8 @@ class Method:
     differ from the profile's, by dotted name. kind: the network in training. parts: what it is asked, of PARTS. variant: under
     which prompts it writes its reports (evaluation/prompting.py). ours: a variant of SS-ACL, so never its "best rival".
     annotated: it needs boxes or masks. made: TRAINED, BEFORE any training, or in ANOTHER way, each in its own module.
-    pairs: makes the training studies of some others.
+    pairs: makes the training studies of some others. times: how many times as many images as the others it sees (group BUDGET;
+    such a row is compared with rows of its own budget alone).
     """
 
     name: str
@@ -45,6 +46,7 @@ class Method:
     annotated: bool = False
     made: str = TRAINED
     pairs: Callable | None = None
+    times: int = 1
 
     @property
     def answers(self) -> type[SSACLNetwork]:
@@ -76,6 +78,8 @@ ALL = PARTS
 
 SSACL = "SS-ACL"
 PROMPT_MRG = {**only(report_generation=1, report_labels=1)}
+TIMES = (2, 4)
+"""Larger budgets of the group BUDGET."""
 
 METHODS = (
     Method(SSACL, "the paper's five losses", CENTRAL, parts=ALL, ours=True),
@@ -117,6 +121,12 @@ METHODS = (
            "entities only"),
     Method("R2Gen-like, no start", "from random weights", COMPARED, {**only(report_generation=1), **NO_START},
            PatchesAlone, WRITES, "without prompts"),
+    *(Method(f"{name}, {times} times the images", "the same with a larger budget", BUDGET, changes, kind, parts, variant,
+             ours=ours, times=times)
+      for times in TIMES for name, changes, kind, parts, variant, ours in (
+          (SSACL, {}, SSACLNetwork, (FINDINGS, PHRASES, REPORTS), "with prompts", True),
+          ("PromptMRG-like", PROMPT_MRG, LeavesClosed, WRITES, "entities only", False),
+          ("R2GenGPT-like", only(report_generation=1), FrozenEncoder, (REPORTS,), "without prompts", False))),
     Method("without L_ir", "image reconstruction off", ABLATION, without(IR), ours=True),
     Method("without L_ar", "anatomy reconstruction off", ABLATION, without(AR), ours=True),
     Method("without L_cl", "global contrast off", ABLATION, without(CL), parts=(FINDINGS, LEAVES), ours=True),

@@ -3,16 +3,24 @@
 import numpy as np
 import pandas as pd
 
-from ..baselines.registry import ABLATION, FINDINGS, METHODS, PHRASES, REPORTS, SSACL
+from ..baselines.registry import ABLATION, BUDGET, FINDINGS, METHODS, PHRASES, REPORTS, SSACL
 from ..metrics.intervals import percentile_interval
 from ..record.spread import student_quantile
-from .comparison_run import PATIENTS
+from ..settings import Settings
+from .comparison_run import PATIENTS, Run
 from .comparison_tables import GROUNDING, KEY, Scores, interval
 
 LEXICAL = ("bleu4", "rouge_l", "cider")
 CLINICAL = {"micro_f1_positive": "micro_f1_13", "micro_f1_uncertain_positive": "micro_f1_13_uncertain_as_positive"}
 MAP_NAMES = {"": "similarity map", "_masked": "masked map"}
 """Ending of a margin's name -> the kind of map. The paper does not say how its maps are made; both are stated."""
+
+AUC = (FINDINGS, "mean of findings", "auc")
+F1 = (REPORTS, "reports", "micro_f1_13")
+MASKED_CNR = (PHRASES, "masked map", "cnr")
+BUDGET_NUMBERS = (F1, (REPORTS, "reports", "bleu4"), MASKED_CNR, AUC)
+STILL = ("start", "nearest training report")
+"""Rivals without a training of their own, which stand beside every budget."""
 
 PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
 """The paper's claims over the best other method (abstract), relative: cited, not measured here."""
@@ -67,8 +75,12 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
 
 
 def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None:
-    """The method with the highest number that is annotation-free and no variant of SS-ACL; None where there is none."""
-    rivals = [entry for entry in scores if key in entry.draws and not entry.method.ours and not entry.method.annotated]
+    """The method with the highest number, of equal budget, annotation-free and no variant of SS-ACL; None where there is none."""
+    rivals = [
+        entry
+        for entry in scores
+        if key in entry.draws and not entry.method.ours and not entry.method.annotated and entry.method.group != BUDGET
+    ]
     return max(rivals, key=lambda entry: entry.draws[key][:, 0].mean(), default=None)
 
 
@@ -106,6 +118,33 @@ def ablation_table(scores: list[Scores]) -> pd.DataFrame:
     )
 
 
+def budget_table(scores: list[Scores], settings: Settings) -> pd.DataFrame:
+    """Methods of the group BUDGET with one, two and four times the images: what more training changes, and for whom.
+
+    Columns: method, images, metric, value, low, high, n, runs, seed; settings: the profile's. All on the same patients; a method
+    that is trained on nothing (the start, the nearest training report) stands once, with 0 images.
+    """
+    wanted = {base_of(method.name) for method in METHODS if method.group == BUDGET} | set(STILL)
+    rows = []
+    for entry in scores:
+        name = base_of(entry.method.name)
+        if name not in wanted or (entry.method.group != BUDGET and entry.method.name != name):
+            continue
+        images = 0 if name in STILL else Run(entry.method, settings.seed, settings).training.training.images
+        for key in BUDGET_NUMBERS:
+            if key in entry.draws:
+                value, low, high = interval(entry.draws[key])
+                told = {"value": value, "low": low, "high": high, "n": entry.n[key], "runs": len(entry.draws[key])}
+                rows.append({"method": name, "images": images, "metric": key[2], **told, "seed": PATIENTS})
+    columns = ["method", "images", "metric", "value", "low", "high", "n", "runs", "seed"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["metric", "method", "images"], ignore_index=True)
+
+
+def base_of(name: str) -> str:
+    """The method's name without its budget."""
+    return name.partition(", ")[0] if name.endswith("times the images") else name
+
+
 def beside(other: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:
     """One more run minus the mean of k runs, with the interval of `ablation_table`: draws [1, .] and [k, .]."""
     draws = other[0] - own.mean(0)
@@ -136,9 +175,6 @@ def floors(scores: list[Scores]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-AUC = (FINDINGS, "mean of findings", "auc")
-F1 = (REPORTS, "reports", "micro_f1_13")
-MASKED_CNR = (PHRASES, "masked map", "cnr")
 FLOORS = (
     ("contrast only", "untrained", AUC),
     ("contrast only", "untrained", (PHRASES, "masked map", "pointing")),

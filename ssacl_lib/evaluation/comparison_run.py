@@ -53,7 +53,7 @@ class Run:
     @cached_property
     def training(self) -> Settings:
         """The settings of its training: one thread, so that two runs can go side by side."""
-        images = max(1, self.settings.training.images // SHARE)
+        images = max(1, self.method.times * self.settings.training.images // SHARE)
         budget = {"training.images": images, "training.warmup_images": self.settings.training.warmup_images // SHARE}
         return self.settings.changed(**{**budget, "seed": self.seed, "threads": 1, **self.method.changes})
 

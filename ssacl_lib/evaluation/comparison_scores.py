@@ -20,14 +20,13 @@ from ..model.start import build_network, load_network, load_text_side, start_tok
 from ..observations import FINDINGS as OBSERVED
 from ..record.kept import keep
 from ..record.manifest import write_json
-from ..record.sources import code_behind, sha256_json
+from ..record.sources import code_behind
 from ..text.entities import positives
 from ..text.labeler import label_array
 from ..text.tokenizer import train_tokenizer
-from ..training import checkpoints
 from ..training.head import fit_head
 from ..training.look import fit_look
-from ..training.loop import pretrain, save_model, untrained
+from ..training.loop import pretrain, save_model, start_fingerprint, untrained
 from ..training.state import write_tensors
 from ..training.words_atlas import WordsAtlas
 from . import anatomy_grounding, looking
@@ -45,13 +44,12 @@ CHUNK = 64
 
 
 def trained(run: Run):
-    """The model of a run with its head, and its loss curves (None where nothing was trained)."""
+    """The model of a run with its head, and its loss curves (None where nothing was trained).
+
+    Weights are kept by the run's recipe, as its results are: code that trains otherwise is what `gives_the_same` looks for.
+    """
     settings, device = run.training, device_of(run.settings)
-    parts = {
-        **checkpoints.made_from(settings),
-        "the studies": checkpoints.made_from(run.settings)["the studies"],
-        "the network": sha256_json([run.method.name, code_behind(run.method.kind.__module__)]),
-    }
+    parts = {"the recipe": run.recipe, "the start": start_fingerprint(settings)}
 
     def fit(out: Path) -> None:
         if run.method.kind is LookingPrompts:

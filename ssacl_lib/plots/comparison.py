@@ -40,6 +40,13 @@ CELLS = (
     ("reports", "reports", "micro_f1_13", "reports\nmicro F1"),
 )
 
+BUDGET_TITLES = {
+    "micro_f1_13": "reports: micro F1 of 13",
+    "bleu4": "reports: BLEU-4",
+    "cnr": "masked map: CNR",
+    "auc": "findings: mean AUC",
+}
+
 PALETTE = (
     style.GREEN,
     style.BLUE,
@@ -87,7 +94,7 @@ def claims(margins: pd.DataFrame, paper: dict[str, float]) -> Figure | str:
 
 def methods(table: pd.DataFrame) -> Figure | str:
     """Dots with intervals: one row per compared method, one panel per kind of number."""
-    table = table[table["group"] != "ablation"]
+    table = table[~table["group"].isin(["ablation", "budget"])]
     if not len(table):
         return NOTHING
     order = list(dict.fromkeys(table["method"]))
@@ -106,6 +113,42 @@ def methods(table: pd.DataFrame) -> Figure | str:
             ax.axhline(place - 0.5, color=style.PALE, linewidth=0.4)
     ax.set_yticks(range(len(order)), order)
     ax.set_ylim(len(order) - 0.5, -0.5)
+    return figure
+
+
+def budgets(table: pd.DataFrame) -> Figure | str:
+    """What a larger budget changes: one panel per number, images seen against the score; dashed: rivals without training.
+
+    table: of `comparison_margins.budget_table`.
+    """
+    if table.loc[table["images"] > 0, "images"].nunique() < 2:
+        return "no run with a larger budget is there: `ssacl ablation`"
+    names = [
+        name for name in dict.fromkeys(table["method"]) if (table["method"].eq(name) & table["images"].gt(0)).any()
+    ]
+    figure = style.new_figure(style.DOUBLE, 62)
+    metrics = [metric for metric in BUDGET_TITLES if table["metric"].eq(metric).any()]
+    for ax, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
+        of_metric = table[table["metric"] == metric]
+        for place, name in enumerate(names):
+            rows = of_metric[of_metric["method"] == name].sort_values("images")
+            if len(rows):
+                where = rows["images"] * (1 + 0.04 * (place - 1)) / 1000
+                style.intervals(ax, where, rows["value"], rows["low"], rows["high"], colour=PALETTE[place],
+                                vertical=True, marker="o-", markersize=3.2, label=name)  # fmt: skip
+        for row in of_metric[of_metric["images"] == 0].itertuples():
+            ax.axhline(row.value, color=style.GREY, linestyle=":" if row.method == "start" else "--", linewidth=0.9,
+                       label=f"{row.method} (no training)")  # fmt: skip
+        ax.set_xscale("log")
+        ticks = sorted(set(table.loc[table["images"] > 0, "images"] / 1000))
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+        ax.set_xlabel("images seen (thousands)")
+        ax.set_title(BUDGET_TITLES[metric], fontsize=6.5)
+    labels = {}
+    for ax in figure.axes:
+        labels |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=5, fontsize=6)
     return figure
 
 
@@ -169,7 +212,11 @@ def looks(table: pd.DataFrame) -> Figure | str:
 
 def curves(history: pd.DataFrame) -> Figure | str:
     """Losses of all compared methods over the images seen, a panel per term; dashed: without a start."""
-    history = history[(history["term"] != "total") & (history["group"] != "ablation")] if len(history) else history
+    history = (
+        history[(history["term"] != "total") & ~history["group"].isin(["ablation", "budget"])]
+        if len(history)
+        else history
+    )
     if not len(history):
         return NOTHING
     terms, names = list(dict.fromkeys(history["term"])), list(dict.fromkeys(history["method"]))
