@@ -123,9 +123,8 @@ def budgets(table: pd.DataFrame) -> Figure | str:
     """
     if table.loc[table["images"] > 0, "images"].nunique() < 2:
         return "no run with a larger budget is there: `ssacl ablation`"
-    names = [
-        name for name in dict.fromkeys(table["method"]) if (table["method"].eq(name) & table["images"].gt(0)).any()
-    ]
+    trained = table.loc[table["images"] > 0, "method"]
+    names = sorted(dict.fromkeys(trained), key=lambda name: name not in OURS)
     figure = style.new_figure(style.DOUBLE, 62)
     metrics = [metric for metric in BUDGET_TITLES if table["metric"].eq(metric).any()]
     for ax, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
@@ -134,7 +133,8 @@ def budgets(table: pd.DataFrame) -> Figure | str:
             rows = of_metric[of_metric["method"] == name].sort_values("images")
             if len(rows):
                 where = rows["images"] * (1 + 0.04 * (place - 1)) / 1000
-                style.intervals(ax, where, rows["value"], rows["low"], rows["high"], colour=PALETTE[place],
+                colour = style.GREEN if name in OURS else (style.BLUE, style.ORANGE)[place % 2]
+                style.intervals(ax, where, rows["value"], rows["low"], rows["high"], colour=colour,
                                 vertical=True, marker="o-", markersize=3.2, label=name)  # fmt: skip
         for row in of_metric[of_metric["images"] == 0].itertuples():
             ax.axhline(row.value, color=style.GREY, linestyle=":" if row.method == "start" else "--", linewidth=0.9,
