@@ -35,7 +35,7 @@ from ..evaluation.findings import probabilities_of, reference_of
 from ..evaluation.grounding import MAPS, score_jobs, score_map
 from ..evaluation.inputs import pixels_of
 from ..evaluation.looking import WORDS as WORDS_ATLAS
-from ..evaluation.reports import _NoMeteor as NoMeteor, constant_report, f1_counts
+from ..evaluation.reports import NoMeteor, constant_report, f1_counts
 from ..evaluation.targets import collect_targets
 from ..metrics.grounding import centre_prior
 from ..metrics.lexical import bleu_counts, score_reports as lexical_scores

@@ -22,7 +22,7 @@ from ..text.entities import entity_text
 from .grounding import MAPS, RELEASE_MAPS, score_map
 from .inputs import pixels_of
 from .report_marks import MISSED, WRONG, mark_report, positive_names
-from .reports import _NoMeteor
+from .reports import NoMeteor
 
 CASE_FINDINGS = ("Consolidation", "Pleural Effusion", "Pneumothorax", "Atelectasis")
 """The findings of the paper's case grid."""
@@ -155,7 +155,7 @@ def _names(findings: set[str]) -> str:
 
 def bleu1(generated: str, reference: str) -> float:
     """BLEU-1 of one report (without the metrics that need another program)."""
-    return float(score_reports([generated], [reference], meteor=_NoMeteor())[0]["bleu1"].iloc[0])
+    return float(score_reports([generated], [reference], meteor=NoMeteor())[0]["bleu1"].iloc[0])
 
 
 def score_line(generated: str, reference: str, generated_labels, reference_labels) -> str:

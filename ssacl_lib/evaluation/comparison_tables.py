@@ -23,7 +23,7 @@ from ..record.sources import code_behind, sha256_file
 from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
 from .comparison_run import PATIENTS, Run, missing, planned, results_folder
-from .reports import _NoMeteor as NoMeteor
+from .reports import NoMeteor
 from .results import cached
 
 COLUMNS = ("group", "part", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed", "file")

@@ -248,7 +248,7 @@ def rivals_of(method: str, variant: str) -> dict[str, tuple[str, str]]:
     return found | {rival.replace(" ", "_"): (method, rival) for rival in RIVALS.get(variant, ())}
 
 
-class _NoMeteor:
+class NoMeteor:
     """Stands in for METEOR's program where its number is not wanted twice."""
 
     @staticmethod
@@ -260,7 +260,7 @@ def lexical_scores_of(group: pd.DataFrame, resamples: int, seed: int, meteor) ->
     """Lexical intervals on our tokens and (without METEOR) on the release's."""
     texts = list(group["generated"]), list(group["reference"])
     ours = lexical_intervals(*texts, resamples, seed, tokenise, score_reports(*texts, tokenise, meteor))
-    scores = score_reports(*texts, release_tokenise, _NoMeteor())
+    scores = score_reports(*texts, release_tokenise, NoMeteor())
     release = lexical_intervals(*texts, resamples, seed, release_tokenise, scores)
     return {**ours, **{f"{name}_release_tokens": value for name, value in release.items()}}
 
