@@ -25,4 +25,4 @@ STUDIES = (CACHE or DATA) / "studies"  # prepared data sets (Arrow)
 SPREAD = DATA / "results" / "spread"  # one number per run and row of the tables, committed
 CHECKPOINTS = DATA / "checkpoints"  # shipped weights
 START_CHECKPOINT = CHECKPOINTS / "start-cpu"  # the encoder from which the cpu profile trains
-SHIPPED_CHECKPOINT = CHECKPOINTS / "cpu"  # the model that `ssacl report` and `ssacl ground` use
+SHIPPED_CHECKPOINT = CHECKPOINTS / "release"  # the model that `ssacl report` and `ssacl ground` use

@@ -1,14 +1,20 @@
 """The checkpoints that the repository ships: small enough, with the manifest of their making, and at work."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from ssacl_lib import paths
 from ssacl_lib.command import cli
+from ssacl_lib.datasets.study import EvaluationStudy, Phrase
+from ssacl_lib.evaluation.fresh import peak_rows
 from ssacl_lib.model.build import load_model
 from ssacl_lib.model.reporting import Report
 from ssacl_lib.phantom import render
 from ssacl_lib.record.manifest import read_json
+from ssacl_lib.settings import load_settings
 
 LIMITS = {paths.START_CHECKPOINT: 6e6, paths.SHIPPED_CHECKPOINT: 15e6}
 
@@ -30,6 +36,28 @@ def test_the_shipped_model_answers():
     maps = model.ground(list(film), ["left pleural effusion", "right pneumothorax"])
     assert maps.shape == (1, 2, 96, 96) and np.isfinite(maps.numpy()).all()
     assert not np.allclose(maps[0, 0], maps[0, 1])
+
+
+def test_a_peak_counts_where_it_lies_in_the_box_around_the_finding():
+    """The mask is a diagonal: its box holds points that it does not."""
+    mask = np.zeros((8, 8), bool)
+    mask[[1, 2, 3], [1, 2, 3]] = True
+    studies = [
+        EvaluationStudy(f"s{k}", f"p{k}", np.full((8, 8), k, np.uint8), "", np.zeros(14, np.int8), np.eye(13, dtype=bool)[9],
+                        phrases=(Phrase(text, "Pleural Effusion", mask, np.zeros((0, 4))),))
+        for k, text in enumerate(("left pleural effusion", "pleural effusion", "right pleural effusion"))
+    ]  # fmt: skip
+    peaks = {"left pleural effusion": (1, 3), "pleural effusion": (5, 5), "right pleural effusion": (3, 1)}
+
+    def ground(images, texts, evidence):
+        maps = torch.zeros(1, len(texts), 8, 8)
+        for k, text in enumerate(texts):
+            maps[0, k, *peaks[text]] = 1
+        return maps
+
+    rows = peak_rows(SimpleNamespace(ground=ground), studies, load_settings("smoke"))
+    found = {row["metric"]: (row["value"], row["n"]) for row in rows}
+    assert found == {"peak_in_box": (pytest.approx(2 / 3), 3), "peak_in_box_other_side": (1.0, 2)}
 
 
 def test_confirm_refuses_the_seed_of_training(capsys):

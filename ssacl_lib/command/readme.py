@@ -17,6 +17,7 @@ from .readme_results import (
     PROFILES,
     claims_table,
     compared_table,
+    fresh_table,
     markdown_table,
     prompts_table,
     results_table,
@@ -25,7 +26,7 @@ from .readme_results import (
 )
 from .rebuild import STAGES
 
-FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md")
+FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md", "data/checkpoints/release/README.md")
 
 PAPER = (
     ("Teaser figure", "01_anatomy_graph", "teaser"),
@@ -156,6 +157,7 @@ BLOCKS = {
     "notebooks": notebook_table,
     "paper": paper_table,
     "results": results_table,
+    "fresh": fresh_table,
     "prompts": prompts_table,
     "sight": sight_table,
     "claims": claims_table,

@@ -23,10 +23,14 @@ from ..settings import Settings
 from ..text.labeler import label_array
 from . import findings, grounding, looking
 from .anatomy_grounding import AS_THEY_ARE, COLUMNS, MOVED, anatomy_table, node_scores
-from .results import long_table
+from .results import long_table, mean_rows
+from .targets import collect_targets
 
 METHOD = "shipped"
-SHOWN = ("pointing", "cnr", "cnr_own_minus_swapped", "pointing_minus_prior")
+SHOWN = ("pointing", "cnr", "cnr_own_minus_swapped", "pointing_minus_prior", "pointing_own_minus_swapped_side")
+OTHER_SIDE = "other side named"
+ASKED = 100
+"""Patients whose first phrase is pointed at as `ssacl ground` does."""
 
 
 def fresh_patients(settings: Settings) -> pd.DataFrame:
@@ -49,13 +53,37 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
         per_phrase = grounding.evaluate_phrases(run, {METHOD: model}, studies, grounding.MAPS)
         phrases = grounding.phrase_table(per_phrase, settings)
     auc = auc[auc["finding"] == "mean of findings"].assign(about="finding head, mean of findings")
-    phrases = phrases[(phrases["finding"] == "overall") & (phrases["control"] == "own") & phrases["metric"].isin(SHOWN)]
-    phrases = phrases.assign(about="phrases, " + phrases["map"] + " map")
-    rows = report_rows(model, studies, settings)
+    phrases = phrases[phrases["finding"] == "overall"].assign(about="phrases, " + phrases["map"] + " map")
+    sides = phrases[(phrases["control"] == "swapped side") & (phrases["metric"] == "pointing")]
+    sides = sides.assign(about=sides["about"] + ", " + OTHER_SIDE)
+    phrases = phrases[(phrases["control"] == "own") & phrases["metric"].isin(SHOWN)]
+    rows, peaks = report_rows(model, studies, settings), pd.DataFrame(peak_rows(model, studies, settings))
     leaves = leaf_rows(model, studies, settings)
     return pd.concat(
-        [long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases, leaves)], ignore_index=True
+        [long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases, sides, peaks, leaves)],
+        ignore_index=True,
     )
+
+
+def peak_rows(model, studies: list, settings: Settings) -> list[dict]:
+    """What `ssacl ground` shows: does the masked map's peak lie in the box around the finding? First phrase of ASKED patients.
+
+    Beside it the same for the phrase with right and left exchanged, where it names one side.
+    """
+    targets = {target.study: target for target in reversed(collect_targets(studies, settings.seed))}
+    found = []
+    for number in sorted(targets)[:ASKED]:
+        target = targets[number]
+        texts = [target.phrase, *([target.other_side] if target.other_side else [])]
+        maps = model.ground([studies[number].image], texts, evidence="masked")[0].cpu().numpy()
+        rows, columns = np.nonzero(target.mask)
+        box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+        inside = np.zeros_like(target.mask)
+        inside[box] = True
+        peaks = [float(inside.ravel()[heatmap.argmax()]) for heatmap in maps]
+        found.append({"peak_in_box": peaks[0], "peak_in_box_other_side": peaks[1] if len(peaks) > 1 else np.nan})
+    about = {"about": "phrases, what `ssacl ground` shows", "method": METHOD}
+    return mean_rows(about, pd.DataFrame(found), range(len(found)), settings)
 
 
 def leaf_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
