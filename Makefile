@@ -35,7 +35,8 @@ release: setup
 	$(BIN)/ssacl pretrain-start $(RELEASE) --set training.images=96000 --set training.learning_rate=1.5e-3 \
 		--set training.warmup_images=4800 --out runs/start-deep
 	$(BIN)/ssacl pretrain --half $(RELEASE) --set model.encoder_weights=runs/start-deep --set training.images=120000 \
-		--set training.loss_weights.report_labels=1.0 --out runs/release
+		--set training.loss_weights.report_labels=1.0 --set training.head_studies=24000 --set training.head_epochs=20 \
+		--set inference.evidence_masks=256 --set inference.evidence_smoothing_patches=0.75 --out runs/release
 	$(BIN)/ssacl plus --profile cpu --half --weights runs/release --out runs/release
 
 test: setup

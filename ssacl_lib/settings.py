@@ -95,6 +95,10 @@ class TrainingSettings(_Section):
     loss_weights: LossWeights
     augmentation: float = Field(ge=0, le=1, description="1 = the release's rotation and scale")
     flip: bool = Field(description="the release's random horizontal flip, which contradicts left and right in reports")
+    head_studies: int = Field(
+        ge=1, description="training studies that the finding head learns from, at most: their tokens are held in memory"
+    )
+    head_epochs: int = Field(ge=1, description="how often the head sees each of them (more often where they are few)")
     sharding: Literal["none", "full"] = Field(
         description="several processes: a whole model each (DDP), or shards (FSDP)"
     )
@@ -150,6 +154,8 @@ where one of them differs."""
 
 OFF: dict[str, Any] = {
     "training.loss_weights.side_exchange": 0.0,
+    "training.head_studies": 8192,
+    "training.head_epochs": 12,
 }
 """Settings that were added later -> the value at which all is as it was before. At that value they stand in no key, and what
 was written without them is read as if it had it: a new setting makes nothing old."""

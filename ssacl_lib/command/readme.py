@@ -36,7 +36,9 @@ PAPER = (
     ("Figure: phrase grounding case grid", "04_grounding_evaluation", "cases"),
     ("Table: report generation (MIMIC-CXR)", "03_report_generation", "tables/report_generation"),
     ("Table: phrase grounding (MS-CXR)", "04_grounding_evaluation", "tables/phrase_grounding"),
-    ("Tables: classification, segmentation, retrieval", None, ""),
+    ("Table: classification (NIH ChestX-ray14, RSNA pneumonia)", "06_downstream", "tables/downstream_classification"),
+    ("Table: segmentation (SIIM-ACR pneumothorax)", "06_downstream", "tables/downstream_segmentation"),
+    ("Table: image-text retrieval (CheXpert 5x200)", "06_downstream", "tables/downstream_retrieval"),
     ("Table: ablation", "05_ablation", "tables/ablation"),
 )
 """What the paper shows, the notebook that rebuilds it (None: not yet), and a part of the output's name."""

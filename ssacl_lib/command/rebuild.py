@@ -86,6 +86,11 @@ STAGES = (
         ("comparison/**/*.parquet", "comparison/**/run.json"),
     ),
     Stage(
+        "06_downstream", (), (), (),
+        "classification without and with few labels, segmentation, retrieval, and the level of disturbance at which a claim ends",
+        ("downstream/**/*.parquet", "downstream/**/*.json"),
+    ),
+    Stage(
         "07_speed", (), ("fig71_ratios.png", "fig73_curves.png"), (),
         "the reference formulation against ours: throughput, memory, cost curves, generation, grounding (`ssacl bench`)",
     ),

@@ -47,6 +47,9 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
         )
     studies = list(load_evaluation(settings, "test"))
     model = load_model(paths.SHIPPED_CHECKPOINT, "cpu" if settings.device == "cpu" else "auto")
+    settings = settings.changed(
+        **{"inference.evidence_masks": model.config.evidence["masks"]}
+    )  # as `ssacl ground` asks it
     with tempfile.TemporaryDirectory() as folder:  # the caches of evaluate_* are of no use to anybody here
         run = SimpleNamespace(settings=settings, runs=Path(folder))
         auc = findings.finding_table(findings.evaluate_findings(run, {METHOD: model}, studies), settings)

@@ -79,7 +79,8 @@ def make_checkpoint(
         return result
     studies, validation = load_training(settings, "train"), load_training(settings, "validation")
     model = load_network(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
-    fit_head(model, studies, validation, settings.seed, progress)
+    of_head = {"most": settings.training.head_studies, "epochs": settings.training.head_epochs}
+    fit_head(model, studies, validation, settings.seed, progress, **of_head)
     model = model.cpu()
     save_model(model, out, torch.float16 if half else None)
     parameters = sum(p.numel() for p in model.parameters())

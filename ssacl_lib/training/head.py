@@ -17,8 +17,7 @@ from ..model.network import SSACLNetwork
 from ..model.precision import autocast
 from ..observations import POSITIVE, UNCERTAIN
 
-HEAD_STUDIES = 8192  # at most so many training studies: their tokens are held in memory
-EPOCHS, FEWEST_STEPS = 12, 200  # a small data set is seen more often, so that the head is trained on it too
+FEWEST_STEPS = 200  # a small data set is seen more often, so that the head is trained on it too
 
 
 @torch.no_grad()
@@ -34,14 +33,23 @@ def frozen_tokens(model: SSACLNetwork, studies, rows: np.ndarray, progress: bool
     return Tokens(torch.cat(patches), torch.cat(cls))
 
 
-def fit_head(model: SSACLNetwork, studies, validation, seed: int, progress: bool = True) -> SSACLNetwork:
+def fit_head(
+    model: SSACLNetwork,
+    studies,
+    validation,
+    seed: int,
+    progress: bool = True,
+    most: int = 8192,
+    epochs: int = 12,
+) -> SSACLNetwork:
     """Train a fresh head on the frozen encoder and choose its thresholds; returns the same model, in eval mode.
 
-    studies, validation: training views with `.images(rows)` and `.labels` int8 [n, 14].
+    studies, validation: training views with `.images(rows)` and `.labels` int8 [n, 14]. most: of the studies, drawn by the
+    seed; their tokens are held in memory. epochs: over these.
     """
     model.eval()
     generator = np.random.default_rng([seed, 21])
-    rows = np.sort(generator.permutation(len(studies))[:HEAD_STUDIES])
+    rows = np.sort(generator.permutation(len(studies))[:most])
     tokens = frozen_tokens(model, studies, rows, progress)
     labels = torch.from_numpy(np.asarray(studies.labels[rows]))
     torch.manual_seed(seed)
@@ -51,7 +59,7 @@ def fit_head(model: SSACLNetwork, studies, validation, seed: int, progress: bool
     torch.nn.init.normal_(head.where.weight, std=0.02)
     optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3, weight_decay=0.05)
     size = min(256, len(rows))
-    epochs = max(EPOCHS, -(-FEWEST_STEPS // (len(rows) // size)))
+    epochs = max(epochs, -(-FEWEST_STEPS // (len(rows) // size)))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=epochs * (len(rows) // size) + 1)
     for _ in range(epochs):
         order = torch.from_numpy(generator.permutation(len(rows)))
