@@ -8,6 +8,7 @@ from IPython.display import Markdown
 from .answers import Change, Choice, Number
 from .attention import PARENT_ROWS, WHO_SEES
 from .comparison import CLAIM, ENOUGH_SEEDS, HALF_WIDTH, RELATIVE_MARGIN
+from .downstream import ENSEMBLE, LABELS_NEEDED, MEAN_DICE, NOTHING_FOUND, PRECISION_AT_K, REWARDED_THRESHOLD
 from .exercise import Exercise, Verdict
 from .graph import CHEST_RISE, FIFTEEN_LEAVES, OPEN_LEAVES, RESTORE, RESTORE_MOVED
 from .grounding import BLIND_MAP, CNR, CONSTANT_POINTING, FOLLOW, POINTING, VISIBILITY_EFFECT, WENT_ALONG
@@ -30,6 +31,7 @@ ALL = (
     DENIAL_SCORE, PREFIX_MASK, ASSERTS_EFFUSION, BLEU1, MICRO_F1, FOOLED, SHUFFLED_REPORTS,
     CONSTANT_POINTING, CNR, POINTING, VISIBILITY_EFFECT, FOLLOW, WENT_ALONG, BLIND_MAP,
     CLAIM, RELATIVE_MARGIN, HALF_WIDTH, ENOUGH_SEEDS,
+    NOTHING_FOUND, ENSEMBLE, PRECISION_AT_K, MEAN_DICE, LABELS_NEEDED, REWARDED_THRESHOLD,
     TOKENS, SPEEDUP, CHUNK,
 )  # fmt: skip
 EXERCISES: dict[str, Exercise | Number | Choice | Change] = {exercise.name: exercise for exercise in ALL}
@@ -68,6 +70,12 @@ check_claim = CLAIM.check
 check_relative_margin = RELATIVE_MARGIN.check
 check_half_width = HALF_WIDTH.check
 check_enough_seeds = ENOUGH_SEEDS.check
+check_nothing_found = NOTHING_FOUND.check
+check_ensemble = ENSEMBLE.check
+check_precision_at_k = PRECISION_AT_K.check
+check_mean_dice = MEAN_DICE.check
+check_labels_needed = LABELS_NEEDED.check
+check_rewarded_threshold = REWARDED_THRESHOLD.check
 check_token_ratio = TOKENS.check
 check_speedup = SPEEDUP.check
 check_chunk = CHUNK.check
