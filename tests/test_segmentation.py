@@ -1,6 +1,7 @@
 """Segmentation and retrieval as tasks: what a decoder learns, how an encoder takes larger films, and the tables of both."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,14 @@ from conftest import fake_render
 from small import SMALL
 from test_masks import box, five_folder, siim_folder  # noqa: F401  (fixtures)
 
+from ssacl_lib.baselines.registry import SSACL
 from ssacl_lib.datasets import phantom
 from ssacl_lib.datasets.chexpert_5x200 import FIVE, PairedFilms
 from ssacl_lib.datasets.masks import MaskedFilms, mask_of_runs
 from ssacl_lib.downstream import retrieval, run as running, segmentation
 from ssacl_lib.downstream.encoders import SUPERVISED, UNTRAINED, Encoder
 from ssacl_lib.downstream.mask_decoder import MaskDecoder, mask_loss
-from ssacl_lib.downstream.retrieval_tables import retrieval_table
+from ssacl_lib.downstream.retrieval_tables import retrieval_table, term_table
 from ssacl_lib.downstream.segmentation import FROZEN, TUNED, Segmenter, at_side, scored, stretched_positions
 from ssacl_lib.downstream.segmentation_tables import segmentation_table
 from ssacl_lib.evaluation import comparison_run
@@ -225,3 +227,24 @@ def test_real_sets_in_their_published_shapes_run_through_the_tasks(settings, sii
     with pytest.raises(ValueError, match="siim needs data_root"):
         segmentation.masked_films(settings.changed(dataset="siim"), "test", 32)
     assert Encoder(UNTRAINED, 0, asked).recipe == Encoder(UNTRAINED, 0, settings).recipe
+
+
+def test_variants_are_asked_where_they_are_trained_and_stand_in_a_table_of_their_own(settings, monkeypatch):
+    names = {UNTRAINED: "untrained", SSACL: SSACL}
+    monkeypatch.setattr("ssacl_lib.downstream.encoders.METHOD_OF", names)
+    monkeypatch.setattr("ssacl_lib.downstream.encoders.SEEDS", 1)
+    monkeypatch.setattr("ssacl_lib.downstream.encoders.VARIANTS", ("without L_ac", "without L_lm"))
+    monkeypatch.setattr("ssacl_lib.downstream.tables.VARIANTS", ("without L_ac", "without L_lm"))
+    running.measure(settings, ["retrieval"])
+    assert not len(term_table(settings)), "no variant is trained, and none was trained for this"
+    Encoder("without L_ac", 0, settings).model()
+    jobs = running.measure(settings, ["retrieval"])
+    assert [job.encoder.name for job in jobs] == [UNTRAINED, SSACL, "without L_ac"]
+    assert "without L_ac" not in set(retrieval_table(settings)["method"])
+    table = term_table(settings).set_index(["method", "setting", "metric"])["value"]
+    for direction in (retrieval.TO_TEXT, retrieval.TO_IMAGE):
+        own, other = (table[name, direction, "p_at_5"] for name in (SSACL, "without L_ac"))
+        assert table["without L_ac", direction, "p_at_5_minus_ss_acl"] == pytest.approx(other - own)
+    assert (SSACL, direction, "p_at_5_minus_ss_acl") not in table.index
+    shutil.rmtree(jobs[-1].encoder.weights)
+    assert len(term_table(settings)) == 6, "the results are enough"

@@ -30,7 +30,7 @@ from ..evaluation.inputs import device_of
 from ..model.precision import autocast
 from ..model.ssacl import SSACLModel
 from ..phantom.frozen import VERSION
-from ..record.kept import keep
+from ..record.kept import keep, made_from
 from ..record.sources import code_behind, folder_fingerprint, sha256_json
 from ..settings import Settings
 from ..training.state import write_tensors
@@ -48,6 +48,16 @@ METHOD_OF = {
     PLUS: "looking prompts from the start",
 }
 """Encoder -> its method of the comparison (baselines/registry.py), in the order of the tables."""
+
+VARIANTS = (
+    "L_ir + L_cl + L_lm",
+    "without L_ir",
+    "without L_ar",
+    "without L_ac",
+    "without L_lm",
+    "report labels as a term",
+)
+"""Of SS-ACL, by their names in the comparison: asked where a task wants to know which loss does what, and only once trained."""
 
 WITHOUT_TEXT = ("masked autoencoder", SUPERVISED)
 """No loss of theirs ties a film to a text."""
@@ -70,7 +80,8 @@ class Encoder:
     @property
     def method(self) -> Method | None:
         """Its method of the comparison; None of the supervised network and of models from outside."""
-        return method_of(METHOD_OF[self.name]) if self.path is None and self.name in METHOD_OF else None
+        name = self.name if self.name in VARIANTS else METHOD_OF.get(self.name)
+        return method_of(name) if self.path is None and name else None
 
     @property
     def title(self) -> str:
@@ -110,6 +121,11 @@ class Encoder:
         return Run(self.method, self.seed, at_home(self.settings)) if self.method else None
 
     @property
+    def is_trained(self) -> bool:
+        """Are there weights of a run of the comparison? (No word on whether today's code would make them so.)"""
+        return self.run is not None and made_from(self.run.weights / "model") is not None
+
+    @property
     def weights(self) -> Path:
         """Folder of its weights; a process that works on this encoder holds the lock in it."""
         return self.run.weights if self.run else runs_folder(self.settings) / self.place
@@ -128,6 +144,11 @@ class Encoder:
     def model(self):
         """The model with its weights, in eval mode; the last one stays in memory."""
         return _model_of(self)
+
+
+def variants(settings: Settings) -> list[Encoder]:
+    """SS-ACL's variants, one seed each, whether they are trained or not."""
+    return [Encoder(name, settings.seed, settings) for name in VARIANTS]
 
 
 def at_home(settings: Settings) -> Settings:

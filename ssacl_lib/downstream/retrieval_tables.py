@@ -3,13 +3,18 @@
 import numpy as np
 import pandas as pd
 
+from ..baselines.registry import SSACL
 from ..metrics.retrieval import PRECISIONS, RECALLS, chance
 from ..settings import Settings
-from .retrieval import OWN, USUAL
+from .encoders import START
+from .retrieval import OWN, TO_IMAGE, TO_TEXT, USUAL
 from .tables import Asked, asked, long_rows, weights
 
 METRICS = [*(f"p_at_{k}" for k in PRECISIONS), *(f"r_at_{k}" for k in RECALLS), "rank"]
 ALL, RANDOM = "all queries", "chance"
+BESIDE = (SSACL, START, "contrast only", "MaCo-like")
+"""Of `term_table`, before the variants."""
+
 KEYS = ["convention", "direction", "control"]
 
 
@@ -49,6 +54,39 @@ def rows_of(entry: Asked, settings: Settings) -> list[dict]:
                     )
                     found.append(_within(row, len(findings)))
     return found
+
+
+def term_table(settings: Settings) -> pd.DataFrame:
+    """What each loss does to retrieval: P@5 of variants of SS-ACL, and of what it starts from and is compared with.
+
+    The columns as in tables.py; detail: what was exchanged. Metrics: p_at_5, and p_at_5_minus_ss_acl, paired over queries; its
+    interval also holds what seeds of SS-ACL say of another one. No rows where SS-ACL or all variants are missing.
+    """
+    there = {entry.about["method"]: entry for entry in asked(settings, "retrieval")}
+    variants = asked(settings, "retrieval", variants=True)
+    rows: list[dict] = []
+    if SSACL not in there or not variants:
+        return long_rows(rows)
+    for direction in (TO_TEXT, TO_IMAGE):
+        own = _precision_at_5(there[SSACL], direction, settings)
+        for entry in [*(there[name] for name in BESIDE if name in there), *variants]:
+            encoder, draws = entry.jobs[0].encoder, _precision_at_5(entry, direction, settings)
+            asked_of = (direction, encoder.method.says if encoder.method else "")
+            count = len(entry.frames[0]["study"].unique())
+            rows.append(_within(entry.row(*asked_of, "p_at_5", draws, count), count))
+            if entry is not there[SSACL]:
+                rows.append(entry.row(*asked_of, "p_at_5_minus_ss_acl", draws.mean(0) - own, count))
+    return long_rows(rows)
+
+
+def _precision_at_5(entry: Asked, direction: str, settings: Settings) -> np.ndarray:
+    """[seeds, 1 + resamples] of all queries, in the usual convention with the own texts."""
+    draws = []
+    for frame in entry.frames:
+        rows = frame[(frame["convention"] == USUAL) & (frame["direction"] == direction) & (frame["control"] == OWN)]
+        values = rows.sort_values("study")["p_at_5"].to_numpy(float)
+        draws.append(weights(len(values), settings) @ values / len(values))
+    return np.stack(draws)
 
 
 def setting_of(convention: str, direction: str, control: str) -> str:

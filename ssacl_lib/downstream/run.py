@@ -25,7 +25,7 @@ from ..phantom.frozen import VERSION
 from ..record.manifest import device_name, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
-from .encoders import Encoder, planned
+from .encoders import Encoder, planned, variants
 from .films import PHANTOM
 from .tasks import Task, tasks_of
 
@@ -75,14 +75,21 @@ def results_folder(settings: Settings) -> Path:
 
 
 def jobs_of(settings: Settings, only: Sequence[str] = (), outside: Sequence[str] = ()) -> list[Job]:
-    """All jobs, encoder by encoder: only: names of tasks; outside: encoders by path."""
+    """All jobs, encoder by encoder, then variants. only: names of tasks; outside: encoders by path."""
     tasks, encoders = tasks_of(settings, only), planned(settings, outside)
-    return [
+    jobs = [
         Job(name, task, encoder, settings)
         for encoder in encoders
         for name, task in tasks.items()
         if task.suits(encoder)
     ]
+    return jobs + variant_jobs(settings, {name: task for name, task in tasks.items() if task.variants})
+
+
+def variant_jobs(settings: Settings, tasks: dict[str, Task]) -> list[Job]:
+    """Jobs of SS-ACL's variants whose weights or results are there; none is trained for them."""
+    jobs = [Job(name, task, encoder, settings) for encoder in variants(settings) for name, task in tasks.items()]
+    return [job for job in jobs if not job.missing or job.encoder.is_trained]
 
 
 def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1, outside: Sequence[str] = ()) -> list[Job]:

@@ -18,7 +18,7 @@ from ..metrics.intervals import resampled_counts
 from ..record.manifest import read_json
 from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
-from .encoders import Encoder
+from .encoders import VARIANTS, Encoder
 from .run import Job, jobs_of, results_folder
 from .tasks import TASKS
 
@@ -80,16 +80,16 @@ def interval_over(draws: np.ndarray) -> tuple[float, float, float]:
     return value, float(low), float(high)
 
 
-def asked(settings: Settings, task: str) -> list[Asked]:
+def asked(settings: Settings, task: str, variants: bool = False) -> list[Asked]:
     """What is there of a task, encoder by encoder in the order of the plan; those from outside at the end.
 
-    Nothing where the task is not asked of the settings' data set.
+    Nothing where the task is not asked of the settings' data set. variants: those of SS-ACL in place of the plan's encoders.
     """
     if settings.dataset not in TASKS[task].data:
         return []
     found: dict[str, list[Job]] = {}
     for job in [*jobs_of(settings, [task]), *outside_jobs(settings, task)]:
-        if not job.missing:
+        if not job.missing and (job.encoder.name in VARIANTS) == variants:
             found.setdefault(job.encoder.place.split("/")[0], []).append(job)
     return [Asked(tuple(jobs), tuple(pd.read_parquet(job.path) for job in jobs)) for jobs in found.values()]
 

@@ -18,6 +18,7 @@ class Task:
     measure(encoder, settings) -> rows per study, or per subset of the labels. says: what it asks, in half a sentence.
     constants: what decides its rows beside settings and encoder, as JSON values: where they change, it is measured anew.
     needs_text: only encoders with a text side are asked. data: names of the data sets (settings.dataset) on which it runs.
+    variants: those of SS-ACL are asked, too, where they are trained.
     """
 
     measure: Callable[[Encoder, Settings], pd.DataFrame]
@@ -25,6 +26,7 @@ class Task:
     constants: dict = field(default_factory=dict)
     needs_text: bool = False
     data: tuple[str, ...] = (PHANTOM,)
+    variants: bool = False
 
     def suits(self, encoder: Encoder) -> bool:
         """Is this encoder asked?"""
@@ -40,7 +42,12 @@ TASKS: dict[str, Task] = {
         segmentation.measure, "masks by a light decoder", segmentation.CONSTANTS, data=(PHANTOM, segmentation.DATA_SET)
     ),
     "retrieval": Task(
-        retrieval.measure, "films by texts, texts by films", retrieval.CONSTANTS, True, (PHANTOM, retrieval.DATA_SET)
+        retrieval.measure,
+        "films by texts, texts by films",
+        retrieval.CONSTANTS,
+        needs_text=True,
+        data=(PHANTOM, retrieval.DATA_SET),
+        variants=True,
     ),
     "robustness": Task(
         robustness.measure, "what is left on worse films, other bodies, other words", robustness.CONSTANTS
