@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.stats import rankdata
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from small import SMALL
 
@@ -176,6 +175,15 @@ def test_scores_and_thresholds_by_hand():
     found = zero_shot.thresholds(tuned, np.array([[1, 0], [1, 0], [0, 0], [0, 0]], bool))
     assert found[0] == pytest.approx(0.55) and found[1] > 0.4
     assert zero_shot.thresholds(tuned[:, :1], np.array([[0], [0], [0], [1]], bool))[0] == pytest.approx(0.1)
+
+
+def test_places_keep_the_order_and_the_threshold():
+    told = np.round(np.random.default_rng(0).normal(size=(50, 3)), 1)  # with ties
+    limits = np.array([told[3, 0], -9.0, 9.0])
+    found, truth = zero_shot.places(told, limits), np.arange(50) % 3 == 0
+    assert ((found >= 0) == (told >= limits)).all() and found.dtype == np.int16
+    for own, place in zip(told.T, found.T, strict=True):
+        assert roc_auc_score(truth, own) == pytest.approx(roc_auc_score(truth, place))
 
 
 # ---- learning
@@ -350,4 +358,3 @@ def test_labels_needed_lie_between_the_points_of_a_curve():
         classification.labels_needed(counts, areas, 0.5) == 10
         and classification.labels_needed(counts, areas, 0.81) == np.inf
     )
-    assert rankdata([0.2, 0.2, 0.1], method="min").tolist() == [2, 2, 1]

@@ -6,7 +6,7 @@
             Kumar et al., Fine-tuning can distort pretrained features and underperform out-of-distribution, ICLR 2022)
 
 Subsets of the labels are nested (a smaller one lies inside of a larger one), drawn by number, and the same for all encoders.
-Source of the protocol: the authors' release fine-tunes with SGD of momentum 0.9, no layer frozen, for 8,000 to 200,000 steps of
+Source of the protocol: the authors' release fine-tunes with SGD of momentum 0.9, no layer frozen, for 3,000 to 200,000 steps of
 32 to 96 films; here AdamW and a few hundred steps, for a laptop. Validation labels choose the probes' strength and nothing else.
 """
 

@@ -6,8 +6,8 @@ Of film i and finding k, with the mean text vectors p_k (affirming) and q_k (den
     dot      s_ik = v_i . p_k - v_i . q_k                the release
 
 A two-way softmax of the pair orders films as this difference does. Where nothing denies, the second term is left out. The
-threshold of a finding, for F1 and accuracy, is the one with the best F1 on validation films; what is written is the score minus
-its threshold, so what is not below 0 was called positive.
+threshold of a finding, for F1 and accuracy, is the one with the best F1 on validation films. What is written is a film's place in
+the order of its finding, counted from the threshold: all that an AUC reads, and what is not below 0 was called positive.
 
 Where a form of prompts fails, is it the words or the space that films and texts share? On the phantom a last form takes no words
 of ours: `training reports`, p_k the mean vector of the reports in which the labeler read the finding, q_k that of all others.
@@ -15,6 +15,7 @@ of ours: `training reports`, p_k the mean vector of the reports in which the lab
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from ..datasets.registry import load_training
 from ..observations import POSITIVE
@@ -40,7 +41,7 @@ CONSTANTS = {
 
 
 def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
-    """study, finding, present, and one column per form of prompts and measure, as "ensemble, cosine": score minus threshold."""
+    """study, finding, present, and one column per form of prompts and measure, as "ensemble, cosine": places."""
     validation, test = (films_of(settings, split) for split in ("validation", "test"))
     vectors = {split: all_vectors(encoder, films) for split, films in (("validation", validation), ("test", test))}
     index = pd.MultiIndex.from_product([test.ids, test.names], names=["study", "finding"])
@@ -51,7 +52,7 @@ def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
         asked.append((FROM_REPORTS, report_vectors(encoder, settings), COSINE))
     for name, texts, measure in asked:
         tuned, told = (scores(vectors[split], texts, measure) for split in ("validation", "test"))
-        columns[name] = (told - thresholds(tuned, validation.truth)).astype(np.float32).ravel()
+        columns[name] = places(told, thresholds(tuned, validation.truth)).ravel()
     return pd.DataFrame(columns, index).reset_index()
 
 
@@ -116,3 +117,13 @@ def thresholds(tuned: np.ndarray, truth: np.ndarray) -> np.ndarray:
         best = int(np.argmax(f1))
         found[label] = own[order[[best, min(best + 1, len(own) - 1)]]].mean()
     return found
+
+
+def places(told: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Places of scores [n, k] in the order of their column, equal scores alike: int [n, k], 0 = the first at or above limits [k].
+
+    >>> places(np.array([[0.3], [0.1], [0.2]]), np.array([0.15])).ravel().tolist()
+    [1, -1, 0]
+    """
+    found = rankdata(told, method="min", axis=0) - 1 - (told < limits).sum(0)
+    return found.astype(np.int16 if len(told) < 2**15 else np.int32)
