@@ -10,8 +10,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from small import SMALL
 
+from ssacl_lib.baselines.nearest_report import nearest_reports
 from ssacl_lib.baselines.registry import SSACL
 from ssacl_lib.datasets.phantom import boxes_around
+from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.datasets.study import EvaluationStudy, Phrase
 from ssacl_lib.downstream import disturbances, encoders, robustness, robustness_tables as tables
 from ssacl_lib.downstream.disturbances import AMOUNTS, POSE, UNDISTURBED, WORDING
@@ -188,6 +190,9 @@ def test_every_part_is_asked_under_every_condition_and_tables_follow(settings):
         name: 4 if numbers[0][0] == "phrases" else 3 for name, (_, numbers) in tables.CLAIMS.items()
     }
     assert set(tables.ends_of(claims)["ends"]) <= set(range(7))
+    start, train = jobs[1].encoder.model(), load_training(settings, "train")
+    films = np.stack([study.image for study in robustness.patients_of(settings)])
+    assert robustness.Nearest(start, train)(films) == nearest_reports(start, train, films)
     assert not len(robustness.measure(encoders.Encoder("x", 0, settings, path="x"), settings))
 
 
