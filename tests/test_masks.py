@@ -57,7 +57,7 @@ SIDE = 64
 
 
 @pytest.fixture
-def siim_folder(tmp_path, monkeypatch):
+def siim_folder(tmp_path, studies_folder, monkeypatch):
     """Films f0 .. f11 with a mask on the odd ones; lists that overlap as the released ones do."""
     monkeypatch.setattr(siim, "SIDE", SIDE)
     root, generator, rows = tmp_path / "siim", np.random.default_rng(2), []
@@ -81,7 +81,11 @@ def test_siim_reads_lists_without_overlap_and_masks_from_table_or_pictures(siim_
     lists = siim.read_lists(siim_folder)
     assert {split: len(names) for split, names in lists.items()} == {"train": 6, "validation": 3, "test": 3, "tenth": 2}
     assert not set(lists["test"]) & set(lists["validation"]) | set(lists["train"]) & set(lists["validation"])
-    films = siim.load_siim(siim_folder, "test", 32)
+    read = siim.load_siim(siim_folder, "test", 32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(siim, "read_masked", None)  # what was read is kept
+        films = siim.load_siim(siim_folder, "test", 32)
+    assert (films.masks == read.masks).all() and films.findings == read.findings == ("Pneumothorax",)
     assert films.names == ["f9", "f10", "f11"] and films.present.ravel().tolist() == [True, False, True]
     assert (films.masks[0, 0] == (box(32, 32, 4, 4, 8, 8) | box(32, 32, 20, 4, 8, 4))).all(), (
         "both rows, at half the size"
@@ -105,7 +109,7 @@ def test_mistakes_of_a_siim_folder_are_named(siim_folder, tmp_path):
     assert films.names == ["f9", "f11"] and "f10: " in films.skipped[0] and "empty file" in films.skipped[0]
     table = pd.read_csv(siim_folder / "siim.csv", skipinitialspace=True)
     table[table["ImageId"] != "f11"].to_csv(siim_folder / "siim.csv", index=False)
-    with pytest.raises(ValueError, match="f11 is listed .test_list.txt. but has no row in siim.csv"):
+    with pytest.raises(ValueError, match="f11 is listed but has no row in siim.csv"):
         siim.load_siim(siim_folder, "test", 32)
     table.loc[table["ImageId"] == "f11", "EncodedPixels"] = "5 9999"
     table.to_csv(siim_folder / "siim.csv", index=False)

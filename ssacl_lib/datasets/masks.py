@@ -4,15 +4,21 @@ A mask is a picture as large as its film's (bright = inside), or run lengths in 
 "gap length", pixels counted down the columns, each gap from the end of the run before; "-1" is a film without any.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from .. import paths
 from ..film import Film, spelt
 from ..images import letterbox, letterbox_geometry, read_film, read_image, stored_shape
+from ..record.manifest import atomic_write
+from ..record.sources import sha256_json
+
+TOLD = ("names", "findings", "skipped")
+"""Fields of `MaskedFilms` that are texts."""
 
 NO_MASK = "-1"
 INSIDE = 128
@@ -40,6 +46,27 @@ class MaskedFilms:
     def present(self) -> np.ndarray:
         """Has the film any pixel of the finding? [n, K] bool."""
         return self.masks.any((2, 3))
+
+
+def keep_films(name: str, parts: object, make: Callable[[], MaskedFilms]) -> MaskedFilms:
+    """Films that `make` gave before, from a file beside the prepared studies; made where it is not there.
+
+    parts: all that decides them, as JSON values.
+    """
+    path = paths.STUDIES / f"{name}-{sha256_json(parts)[:16]}.npz"
+    if not path.is_file():
+        made = make()
+        with atomic_write(path, "wb") as handle:
+            np.savez(
+                handle,
+                films=made.films,
+                masks=np.packbits(made.masks, axis=-1),
+                **{name: np.array(getattr(made, name), str) for name in TOLD},
+            )
+    with np.load(path, allow_pickle=False) as kept:
+        told = {name: kept[name].tolist() for name in TOLD}
+        masks = np.unpackbits(kept["masks"], axis=-1, count=kept["films"].shape[-1]).astype(bool)
+        return MaskedFilms(told["names"], kept["films"], masks, tuple(told["findings"]), told["skipped"])
 
 
 def run_lengths(mask: np.ndarray) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ..film import spelt
+from ..record.sources import code_behind
 from .csv_table import read_csv
-from .masks import MaskedFilms, mask_of_runs, read_masked
+from .masks import MaskedFilms, keep_films, mask_of_runs, read_masked
 
 LISTS = {"train": "train_list.txt", "validation": "val_list.txt", "test": "test_list.txt"}
 TENTH = "train_10.txt"
@@ -82,10 +83,11 @@ def runs_of(root: Path) -> dict[str, list[tuple[str, str]]] | None:
     return found
 
 
-def load_siim(root: Path | str, split: str, size: int, limit: int | None = None) -> MaskedFilms:
+def load_siim(root: Path | str, split: str, size: int) -> MaskedFilms:
     """Films of a split ("train", "tenth", "validation", "test") in squares of `size`, with their one mask.
 
-    Several masks of a film are united. Films that are not there or can't be read are left out with their reason.
+    Several masks of a film are united. Films that are not there or can't be read are left out with their reason. What was read is
+    kept beside the prepared studies.
 
     Raises:
         FileNotFoundError: folder, list or masks are missing.
@@ -94,17 +96,23 @@ def load_siim(root: Path | str, split: str, size: int, limit: int | None = None)
     root, lists = Path(root), read_lists(root)
     if split not in lists:
         raise ValueError(f"{spelt(root)}: no split {split!r}; there are {', '.join(lists)}")
-    runs, files = runs_of(root), _pictures_below(root)
+    files = _pictures_below(root)
+    brought = [*files.values(), *((root / name) for name in TABLES), *sorted((root / "masks").glob("*.png"))]
+    stamps = [[path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in brought if path.is_file()]
+    parts = [lists[split], size, SIDE, stamps, code_behind(__name__)]
+    return keep_films(f"siim-{split}", parts, lambda: _read(root, lists[split], files, size))
+
+
+def _read(root: Path, names: list[str], files: dict[str, Path], size: int) -> MaskedFilms:
+    runs = runs_of(root)
     rows: list = []
-    for name in lists[split][:limit]:
+    for name in names:
         path = files.get(name, root / "images" / f"{name}.dcm")
         if runs is None:
             mask: np.ndarray | Path | None = root / "masks" / f"{name}.png"
             mask = mask if mask.is_file() else None
         elif name not in runs:
-            raise ValueError(
-                f"{spelt(root)}: {name} is listed ({LISTS.get(split, TENTH)}) but has no row in {TABLES[0]}"
-            )
+            raise ValueError(f"{spelt(root)}: {name} is listed but has no row in {TABLES[0]}")
         else:
             mask = np.any([mask_of_runs(text, SIDE, SIDE, where) for where, text in runs[name]], axis=0)
         rows.append((name, path, [mask]))

@@ -59,6 +59,9 @@ IMAGES = {FROZEN: 12_000, TUNED: 6_000}
 RATE, ENCODER_RATE, OUTSIDE_RATE, BATCH = 2e-3, 5e-4, 1e-4, 24
 """Peak rates of AdamW for the decoder, an encoder, one from outside (larger, so slower); films of a step."""
 
+KEPT = 2**31
+"""Bytes of patch tokens of a frozen encoder that are kept; of more films than that it reads each anew."""
+
 THRESHOLDS = tuple(k / 20 for k in range(1, 20))
 HALF = 0.5
 OWN, EXCHANGED = "own film", "next film with the finding"
@@ -106,6 +109,7 @@ class Segmenter:
         self.side, self.tuned = side, tuned
         with torch.no_grad():
             patches = tokens_of(self.model, np.zeros((1, side, side), np.uint8))[1]
+        self.token_size = patches[0].numel()
         self.decoder = MaskDecoder(patches.shape[-1], findings).to(patches.device)
 
     @classmethod
@@ -119,7 +123,8 @@ class Segmenter:
         if own.tuned:
             rate = OUTSIDE_RATE if isinstance(own.model, VisionModel) else ENCODER_RATE
             groups.append({"params": vision_of(own.model).parameters(), "lr": rate})
-        tokens = None if own.tuned else own.tokens(films.films)
+        bytes_in_all = 2 * len(films) * own.token_size
+        tokens = None if own.tuned or bytes_in_all > KEPT else own.tokens(films.films)
         device = next(own.decoder.parameters()).device
 
         def loss_of(rows: np.ndarray) -> torch.Tensor:
