@@ -53,6 +53,27 @@ def test_controls_of_prompts_are_chance_or_not():
     assert "(“start”) 0.760" in words.zero_shot_message(shots(0.5, 0.5)), "neither ours, annotated, nor weaker"
 
 
+def test_what_stands_in_the_way_of_prompts_is_the_largest_step():
+    rows = table(
+        (SSACL, "one pair, cosine", MEAN, "auc", 0.67, 0.02),
+        (SSACL, "ensemble, cosine", MEAN, "auc", 0.77, 0.02),
+        (SSACL, "training reports, cosine", MEAN, "auc", 0.82, 0.02),
+        (SSACL, "probe 100 %", MEAN, "auc", 0.85, 0.02),
+        (SSACL, "probe 100 %", "Fracture", "auc", 0.62, 0.02),
+        (SSACL, "probe 100 %", "Edema", "auc", 0.99, 0.01),
+    )
+    told = words.zero_shot_words(rows).data
+    assert (
+        "one pair of sentences 0.670; several sentences, with sides 0.770; training reports in place of our words 0.820"
+        in told
+    )
+    assert "The largest step (+0.100) is from “one pair of sentences” to “several sentences, with sides”." in told
+    assert (
+        "Not in the film's vector either (the probe stays below 0.7): Fracture (0.62)." in told
+        and "Edema (0.99)." not in told
+    )
+
+
 def test_labels_that_are_not_enough_are_said():
     rows = table(
         ("untrained", "probe", MEAN, LABELS, float("nan"), 0),

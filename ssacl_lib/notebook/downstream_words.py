@@ -16,6 +16,7 @@ from ..downstream.segmentation import EXCHANGED, FROZEN, MEAN_MASK, TUNED
 from ..downstream.segmentation_tables import KEPT, NOTHING, WITH, WITHOUT
 from ..downstream.zero_shot import COSINE, DOT
 from ..settings import Settings
+from .zero_shot_gap import gap_lines
 
 ABSENT = "*Nothing was measured yet: `make downstream`.*"
 
@@ -109,7 +110,7 @@ def aims_message(aims: pd.DataFrame) -> str:
 
 # ---- zero-shot classification
 def zero_shot_words(table: pd.DataFrame) -> Markdown:
-    """SS-ACL with several sentences and with one pair; the two controls; the easiest and the hardest finding."""
+    """SS-ACL with several sentences and with one pair; the two controls; easiest and hardest finding; what is in the way."""
     own = pick(table, SSACL, HEADLINE, MEAN, AUC)
     if own is None:
         return Markdown(ABSENT)
@@ -134,7 +135,7 @@ def zero_shot_words(table: pd.DataFrame) -> Markdown:
             f"Easiest finding: {easiest['detail']} ({easiest['value']:.2f}); hardest: {hardest['detail']} "
             f"({hardest['value']:.2f})."
         )
-    return _lines(lines)
+    return _lines([*lines, *gap_lines(table)])
 
 
 def zero_shot_message(table: pd.DataFrame) -> str:
