@@ -113,7 +113,7 @@ def _cell_of(notebook: Path, stem: str) -> str:
 
 READING_ORDER = (
     "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "chunked_consistency.py", "model", "training", "inference",
-    "metrics", "text", "evaluation", "baselines", "datasets", "images.py", "film.py", "dicom.py", "gdcm_process.py",
+    "metrics", "text", "evaluation", "baselines", "downstream", "datasets", "images.py", "film.py", "dicom.py", "gdcm_process.py",
     "phantom", "plots", "notebook", "command", "record", "distributed.py", "threads.py", "settings.py", "profiles", "paths.py",
     "__main__.py", "__init__.py",
 )  # fmt: skip
