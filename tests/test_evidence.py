@@ -3,9 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from ssacl_lib.datasets.study import EvaluationStudy, Phrase
+from ssacl_lib.evaluation import grounding, sentence_grounding
 from ssacl_lib.inference import evidence
 from ssacl_lib.inference.evidence import finding_phrase, study_evidence
 from ssacl_lib.inference.sentences import (
@@ -22,7 +25,9 @@ from ssacl_lib.model.encoder import Tokens, visible_patches
 from ssacl_lib.model.maps import phrase_maps_of_pixels, random_keeps
 from ssacl_lib.model.prompts import entity_prompts, open_leaves
 from ssacl_lib.model.reporting import Report, leaf_tokens
+from ssacl_lib.notebook.grounding_words import sentence_message
 from ssacl_lib.observations import FINDINGS
+from ssacl_lib.settings import load_settings
 
 REPORT = "FINDINGS: Small right pleural effusion. No pneumothorax. The heart is enlarged. The left lung is clear."
 FOUND = ["Pleural Effusion", "Cardiomegaly"]
@@ -185,3 +190,101 @@ def test_a_finding_has_a_side_where_all_its_sentences_tell_the_same():
     assert finding_phrase("Pneumonia", ["Left pneumonia.", "Right pneumonia."]) == "pneumonia"
     assert finding_phrase("Cardiomegaly", ["Cardiomegaly and right rib fracture."]) == "cardiomegaly"
     assert finding_phrase("Edema", []) == "edema"
+
+
+# ---- sentence evidence in the table of phrases
+SIDES = {"right pleural effusion": slice(1, 3), "left pleural effusion": slice(5, 7)}  # in eighths of the film
+
+
+def studies_of(size: int) -> list[EvaluationStudy]:
+    """Two films with an effusion on either side and two with a large heart, each brighter there."""
+    found = []
+    for number, phrase in enumerate([*SIDES, "enlarged heart", "enlarged heart"]):
+        mask = np.zeros((size, size), bool)
+        where = SIDES.get(phrase, slice(3, 5))
+        mask[size // 2 : 3 * size // 4, where.start * size // 8 : where.stop * size // 8] = True
+        finding = "Pleural Effusion" if phrase in SIDES else "Cardiomegaly"
+        image = (np.random.default_rng(number).integers(0, 90, (size, size)) + 120 * mask).astype(np.uint8)
+        truth = np.array([name == finding for name in FINDINGS])
+        phrases = (Phrase(phrase, finding, mask, np.zeros((1, 4))),)
+        labels = np.r_[0, truth].astype(np.int8)
+        found.append(EvaluationStudy(f"s{number}", f"p{number}", image, phrase, labels, truth, phrases=phrases))
+    return found
+
+
+@pytest.fixture
+def run(tmp_path, model):
+    settings = load_settings(
+        "smoke", out_dir=tmp_path, **{"evaluation.control_studies": 4, "data.image_size": model.config.image_size}
+    )
+    return SimpleNamespace(settings=settings, runs=settings.runs)
+
+
+def test_a_decoder_that_reads_the_finding_points_at_it_and_its_controls_do_not(run, model, monkeypatch):
+    """A stand-in for the decoder says a text more willingly the more of the bright patches of its own side are open."""
+    studies = studies_of(model.config.image_size)
+    grid, patch = model.config.grid, model.config.patch_size
+    texts: dict[tuple, str] = {}
+
+    def likelihoods(model, tokens, findings, report, branches, visible):
+        bright = (tokens > 60).float()
+        sides = torch.arange(grid).repeat(grid) < grid / 2
+        values = []
+        for branch in branches:
+            text = texts[branch.ids]
+            where = sides if "right" in text else ~sides if "left" in text else torch.ones_like(sides)
+            values.append((visible @ (bright * where))[:, None])
+        return torch.zeros(len(visible), 0), values
+
+    def words(processor, text, spans):
+        texts[(len(text), hash(text))] = text
+        return [len(text), hash(text)], []
+
+    monkeypatch.setattr(sentence_grounding, "text_likelihoods", likelihoods)
+    monkeypatch.setattr(sentence_grounding, "tokens_of", words)
+    monkeypatch.setattr(sentence_grounding, "leaf_tokens", lambda model, pixels: torch.nn.functional.avg_pool2d(
+        (pixels * model.config.pixel_std + model.config.pixel_mean) * 255, patch)[0, 0].flatten())  # fmt: skip
+    scores = sentence_grounding.evaluate_sentences(run, {"start": model, "this run": model}, studies)
+    assert list(scores.columns) == grounding.COLUMNS and set(scores["method"]) == {"this run"}
+    own = scores[scores["control"] == "own"].set_index("study")
+    assert (own["pointing"] == 1).all() and len(own) == 4 and all(len(row) == grid**2 for row in own["evidence"])
+    side = scores[scores["control"] == "swapped side"]
+    assert (
+        len(side) == 2 and (side["pointing"] < 0.1).all() and (side["cnr"] < own["cnr"][side["study"]].to_numpy()).all()
+    )
+    assert (scores[scores["control"] == "shifted"]["pointing"] == 1).any()
+    # beside masked evidence that points at every second one
+    masked = scores.assign(map="masked", pointing=np.where(scores["study"].isin(["s0", "s2"]), scores["pointing"], 0.0))
+    prior = sentence_grounding.cached(run.runs, "prior", {}, lambda: grounding.score_prior(
+        grounding.collect_targets(studies, 0), studies, run.settings))  # fmt: skip
+    whole = pd.concat([scores, masked, prior], ignore_index=True)
+    table = sentence_grounding.table_with_sentences(whole, run.settings)
+    about = {"map": "sentence", "control": "own", "finding": "overall", "method": "this run"}
+    found = table[(table[list(about)] == pd.Series(about)).all(axis=1)].set_index("metric")
+    assert (
+        found.loc["pointing_minus_masked", ["value", "n"]].tolist() == [0.5, 4] and found.loc["pointing", "value"] == 1
+    )
+    assert not table.duplicated(["map", "control", "finding", "method", "metric"]).any()
+    told = sentence_message(table, "this run")
+    assert "1.00 [1.00, 1.00] of 4 phrases" in told and "minus its masked evidence +0.50" in told and "(n 2)" in told
+    assert "not asked for" in sentence_message(
+        grounding.phrase_table(whole[whole["map"] != "sentence"], run.settings), "this run"
+    )
+
+
+def test_a_phrase_is_scored_as_the_first_sentence_of_its_report(run, model, pixels):
+    film = np.random.default_rng(2).integers(0, 256, (model.config.image_size,) * 2, np.uint8)
+    texts = ["Small left effusion.", "Small right effusion."]
+    settings = run.settings.changed(**{"inference.evidence_masks": model.config.evidence["masks"]})
+    maps = sentence_grounding.sentence_maps(model, film, texts, FOUND, settings)
+    pair = study_evidence(model, pixels, a_report(texts[0])).sentences[0].written
+    for heatmap, heat in zip(maps, (pair.own, pair.other), strict=True):
+        np.testing.assert_allclose(heatmap, heat.heatmap, atol=1e-4 * np.abs(heatmap).max())
+
+
+def test_models_without_patches_and_data_without_phrases_have_no_rows(run, model, monkeypatch):
+    bare = [EvaluationStudy(**{**vars(study), "phrases": ()}) for study in studies_of(model.config.image_size)]
+    assert not len(sentence_grounding.evaluate_sentences(run, {"this run": model}, bare))
+    monkeypatch.setattr(model.config, "prefix", "prompts only")
+    rows = sentence_grounding.evaluate_sentences(run, {"this run": model}, studies_of(model.config.image_size))
+    assert not len(rows) and list(rows.columns) == grounding.COLUMNS

@@ -31,6 +31,7 @@ from ..evaluation import (
     probe,
     randomisation,
     reports as written,
+    sentence_grounding,
     sight,
 )
 from ..evaluation.comparison_margins import ablation_table, margins
@@ -116,6 +117,15 @@ def anatomy_files(row: pd.Series) -> list[str]:
     return [
         f"looking {row['films']} {method.removesuffix('+')}" if moved or method.endswith("+") else f"anatomies {method}"
     ]
+
+
+def phrase_files(row: pd.Series) -> list[str]:
+    """Sentence evidence has a file of its own; where masked evidence is taken away from it, that of the phrases as well."""
+    phrases = f"phrases {row['method']}"
+    if row["map"] != sentence_grounding.KIND:
+        return [f"phrases {grounding.PRIOR}", phrases]
+    also = [phrases] if row["metric"].endswith("_minus_masked") else []
+    return [f"phrases {grounding.PRIOR}", f"sentences {row['method']}", *also]
 
 
 def film_files(row: pd.Series) -> list[str]:
@@ -280,9 +290,7 @@ ORIGINS = {
     "randomisation": measured(
         "randomise", "05", lambda: randomisation.RESULTS, lambda settings: randomisation.randomisation_table()
     ),
-    "phrase_grounding": saved(
-        "04", lambda row: [f"phrases {grounding.PRIOR}", f"phrases {row['method']}"], grounding.phrase_table
-    ),
+    "phrase_grounding": saved("04", phrase_files, sentence_grounding.table_with_sentences),
     "anatomy_grounding": saved("04", anatomy_files, anatomy_grounding.anatomy_table),
     "faithfulness": saved("04", lambda row: [f"faithfulness {row['method']}"], faithfulness.faithfulness_table),
     "film_grounding": saved("04", film_files, films.film_table),

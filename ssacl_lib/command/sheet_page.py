@@ -233,7 +233,7 @@ def index_row(film: FilmFile, study: StudyEvidence) -> Markup:
     told = f"{len(stated)} state a finding, {without} of them without evidence" if stated else "none states a finding"
     found = ", ".join(f"{finding.name} {finding.probability:.2f}" for finding in study.findings if finding.found)
     link = tag("a", tag("bdi", film.name), href=film.page)
-    return tag("tr", tag("td", tag("img", src=film.thumb, alt="", class_="thumb")), tag("td", link),
+    return tag("tr", tag("td", tag("img", src=film.thumb, alt="", class_="thumb")), tag("td", link, class_="name"),
                tag("td", found or "nothing"), tag("td", f"{len(study.sentences)} sentences: {told}"))  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from ..evaluation.cases import KINDS, PhraseCase
 from ..evaluation.controls import COSTS, FAILS, IN_PART, PASSES, PRIOR, against_prior, verdicts
 from ..evaluation.grounding import MAPS
 from ..evaluation.looking import WORDS, plus
+from ..evaluation.sentence_grounding import KIND as SENTENCE
 
 KIND_WORDS = {
     "masked": "masked evidence",
@@ -15,6 +16,7 @@ KIND_WORDS = {
     "cls attention": "CLS attention",
     "weighted tokens": "map of weighted tokens",
     "grad-cam": "Grad-CAM",
+    "sentence": "sentence evidence",
 }
 VERDICT_WORDS = {
     "swapped phrase": {
@@ -125,6 +127,20 @@ def control_message(table: pd.DataFrame, method: str, kind: str = "masked") -> s
         for row in found.itertuples()
     ]
     return f"The {KIND_WORDS[kind]} of “{method}” {listed(parts)}."
+
+
+def sentence_message(table: pd.DataFrame, method: str) -> str:
+    """One sentence: how sentence evidence points, and how it does against masked evidence and the swapped side."""
+    about = {"map": SENTENCE, "control": "own", "finding": "overall", "method": method}
+    own = _row(table, **about, metric="pointing")
+    if own is None:
+        return "Sentence evidence was not asked for: no phrase, or no decoder that sees patches."
+    told = f"The sentence evidence of “{method}” points into the finding in {_between(own)} of {int(own['n'])} phrases"
+    for metric, words in (("minus_masked", "its masked evidence"), ("own_minus_swapped_side", "the swapped side")):
+        row = _row(table, **about, metric=f"pointing_{metric}")
+        if row is not None:
+            told += f"; minus {words} {_interval(row['value'], row['low'], row['high'], '+')} (n {int(row['n'])})"
+    return f"{told}."
 
 
 def cases_message(cases: list[PhraseCase], method: str) -> str:
