@@ -11,6 +11,7 @@ from conftest import fake_render
 from small import SMALL
 from test_masks import box, five_folder, siim_folder  # noqa: F401  (fixtures)
 
+from ssacl_lib.baselines.outside import VisionModel
 from ssacl_lib.baselines.registry import SSACL
 from ssacl_lib.datasets import phantom
 from ssacl_lib.datasets.chexpert_5x200 import FIVE, PairedFilms
@@ -85,11 +86,19 @@ def test_a_decoder_finds_boxes_that_their_place_does_not_tell(model, side, way, 
     assert dice > 0.62 > 0.52 > mean_dice(rows, control=segmentation.EXCHANGED), "the mask follows its film"
     assert own.entry == ("as trained" if side == 32 else "positions interpolated")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "a copy was trained"
+    assert all(parameter.requires_grad for parameter in model.parameters()), "the next task may train it"
     told = rows[rows["mask"].notna()].iloc[0]
     mask = mask_of_runs(told["mask"], side, side)
     assert (
         mask.sum() == told["found"] and (mask & test.masks[test.names.index(told["study"]), 0]).sum() == told["common"]
     )
+
+
+def test_tokens_that_are_kept_and_tokens_that_are_made_anew_teach_the_same(model, monkeypatch):
+    films = discs(12)
+    kept = Segmenter.fitted(model, films, FROZEN, 0, images=48).probabilities(films.films)
+    monkeypatch.setattr(segmentation, "KEPT", 0)
+    assert np.allclose(kept, Segmenter.fitted(model, films, FROZEN, 0, images=48).probabilities(films.films), atol=5e-3)
 
 
 def test_how_an_encoder_takes_larger_films(model):
@@ -104,6 +113,28 @@ def test_how_an_encoder_takes_larger_films(model):
     assert torch.allclose(larger[0, :, 8:], larger[0, :1, 8:].expand(12, 8), atol=1e-5), "a row keeps the row's half"
     with pytest.raises(ValueError, match="15 patch tokens are no square grid"):
         MaskDecoder(16, 1)(torch.zeros(1, 15, 16), 32)
+
+
+def test_a_model_from_outside_is_segmented_at_its_own_size_and_as_a_copy():
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    vit = ViTModel(ViTConfig(**sizes, image_size=32, patch_size=8)).eval()
+    own, before = (
+        VisionModel(vit, ViTImageProcessor(size={"height": 32, "width": 32}), 32),
+        vit.state_dict()["layernorm.weight"].clone(),
+    )
+    films = discs(8, 64)
+    for way in (FROZEN, TUNED):
+        segmenter = Segmenter.fitted(own, films, way, 0, images=24)
+        assert segmenter.entry == "own size, masks enlarged" and segmenter.probabilities(films.films).shape == (
+            8,
+            1,
+            64,
+            64,
+        )
+        changed = not torch.equal(segmenter.model.model.state_dict()["layernorm.weight"], before)
+        assert changed == (way == TUNED) and torch.equal(vit.state_dict()["layernorm.weight"], before)
 
 
 def test_the_loss_is_cross_entropy_and_dice_of_the_batch():

@@ -128,8 +128,10 @@ class Segmenter:
         device = next(own.decoder.parameters()).device
 
         def loss_of(rows: np.ndarray) -> torch.Tensor:
-            patches = tokens_of(own.model, films.films[rows])[1] if tokens is None else tokens[rows].to(device).float()
-            return mask_loss(own.decoder(patches, own.side), torch.from_numpy(films.masks[rows]).to(device).float())
+            with torch.set_grad_enabled(own.tuned):  # a frozen encoder gets no gradient, and stays as it is for others
+                patches = tokens_of(own.model, films.films[rows])[1] if tokens is None else tokens[rows].to(device)
+            masks = torch.from_numpy(films.masks[rows]).to(device).float()
+            return mask_loss(own.decoder(patches.float(), own.side), masks)
 
         batch = min(BATCH, len(films))
         state = (kept, own.learnt) if kept else None
@@ -174,7 +176,8 @@ def at_side(model, side: int, copied: bool) -> tuple:
     known = model.config.image_size if hasattr(model, "config") else None
     stretched = known is not None and side != known
     own = deepcopy(model) if copied or stretched else model
-    vision_of(own).requires_grad_(copied)
+    if copied:
+        vision_of(own).requires_grad_(True)
     if isinstance(own, VisionModel):
         return own.eval(), "as trained" if side == own.side else "own size, masks enlarged"
     if isinstance(own, SmallCNN):
