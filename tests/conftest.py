@@ -20,8 +20,8 @@ PICTURES = Path(__file__).parent / "data" / "pictures"
 
 SLOW = (
     "test_ablation",
-    "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_fuzz", "test_gpu_profile",
-    "test_gpu_visit", "test_models",
+    "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_explorer", "test_fuzz",
+    "test_gpu_profile", "test_gpu_visit", "test_models",
     "test_phantom_images", "test_plots", "test_public_import", "test_rebuild", "test_recipe", "test_release_equality",
     "test_robustness", "test_segmentation", "test_shipped", "test_small_cnn", "test_speed", "test_spread", "test_stale",
     "test_teaching", "test_threads", "test_training",

@@ -101,7 +101,7 @@ def quick_part(smoke, fake_phantom, monkeypatch):
     return lambda name: speed.measure(smoke, "cpu", [name], quick=True)
 
 
-@pytest.mark.parametrize("part", speed.PARTS)
+@pytest.mark.parametrize("part", speed.SPEED)
 def test_a_quick_run_gives_the_rows_of_its_part(part, quick_part):
     table = quick_part(part)
     assert tuple(table.columns) == speed.COLUMNS and not table.isna().any(axis=None)
@@ -133,6 +133,7 @@ def fake_parts(monkeypatch, tmp_path):
         "inference": "greedy_a",
         "consistency": "consistency_batch_8",
         "training_step": "training_step",
+        "explorer": "explorer_a",
     }
     values = iter(range(1, 100))
     monkeypatch.setattr(speed, "load_part", lambda name: lambda *_: rows(names[name], next(values)))
@@ -146,18 +147,18 @@ def test_a_partial_run_replaces_its_own_rows_only(fake_parts):
     measured = speed.run_benchmarks("smoke", "cpu", only=["terms"], json_path=fake_parts / "speed.json")
     after = pd.read_csv(fake_parts / "tables" / "speed.csv").set_index("what")["value"]
     assert list(measured["what"]) == ["term_a"] and list(after.index) == list(before.index)
-    assert after["term_a"] == 6 and after.drop("term_a").equals(before.drop("term_a"))
-    assert [row["value"] for row in json.loads((fake_parts / "speed.json").read_text())["rows"]] == [6]
+    assert after["term_a"] == 7 and after.drop("term_a").equals(before.drop("term_a"))
+    assert [row["value"] for row in json.loads((fake_parts / "speed.json").read_text())["rows"]] == [7]
     assert output_problems(fake_parts) == []
     assert set(read_json(fake_parts / "manifest.json")["notebooks"]["bench"]["outputs"]) == {
-        "tables/speed.csv",
-        "tables/speed.md",
+        f"tables/{name}{ending}" for name in ("speed", "explorer") for ending in (".csv", ".md")
     }
+    assert list(pd.read_csv(fake_parts / "tables" / "explorer.csv")["what"]) == ["explorer_a"], "a table of its own"
     assert (fake_parts / "tables" / "speed.csv").read_text().splitlines()[0] == ",".join(speed.COLUMNS)
 
 
 def test_a_quick_run_writes_no_table(fake_parts):
-    assert len(speed.run_benchmarks("smoke", "cpu", quick=True)) == 5
+    assert len(speed.run_benchmarks("smoke", "cpu", quick=True)) == 6
     assert not fake_parts.exists()
 
 

@@ -3,7 +3,7 @@
 comparison, margins, ablation, sight, labeler and the like   from files that are committed
 tables of notebook 06                                        from files that are committed (downstream_origins.py)
 tables of the notebooks 01, 03 and 04                        from Parquets that a rebuild leaves under runs/
-blind_losses, speed, fresh_patients                          no file holds what each study gave
+blind_losses, speed, explorer, fresh_patients                no file holds what each study gave
 """
 
 import re
@@ -302,6 +302,7 @@ ORIGINS = {
         for name, (tasks, _) in asking.TABLES.items()
     },
     "speed": Origin(lambda settings, rows: [f"ssacl bench --profile {settings.profile}"]),
+    "explorer": Origin(lambda settings, rows: [f"ssacl bench --profile {settings.profile} --only explorer"]),
     "fresh_patients": Origin(lambda settings, rows: [f"ssacl confirm --seed {settings.seed}"]),
 }
 """Every table of figures/*/tables by its name."""

@@ -62,6 +62,10 @@ class Stage:
 
 STAGES = (
     Stage(
+        "00_explorer", (), ("fig02_phrase.png",), (),
+        "ask the shipped model: a patient, a phrase with its controls, a node, what changed, other models; widgets and twins",
+    ),
+    Stage(
         "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (),
         "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
     ),

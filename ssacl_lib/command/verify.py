@@ -35,7 +35,7 @@ from ..record.manifest import atomic_write
 from ..record.spread import KEYS, about_of, is_share, read_runs, runs_of_table, student_quantile
 from ..settings import Settings
 
-MEASURED = ("speed",)
+MEASURED = ("speed", "explorer")
 """Tables that `ssacl bench` measures and no rebuild makes."""
 
 NOMINAL, ROUNDED, UNLIKELY = 0.05, 0.01, 3.09

@@ -1,7 +1,8 @@
 """Speed as a table: run the scripts of `benchmarks/`, keep what they measured, and give it to notebook 07.
 
-The table of a profile is `figures/PROFILE/tables/speed.csv` with the columns what, metric, value, low, high, n, seed, machine.
-`ssacl bench` writes it and no rebuild does: a rebuild draws what was measured, on the machine that the table names.
+The table of a profile is `figures/PROFILE/tables/speed.csv` with the columns what, metric, value, low, high, n, seed, machine;
+how fast the explorer of notebook 00 answers stands in `explorer.csv` beside it. `ssacl bench` writes them and no rebuild does: a
+rebuild draws what was measured, on the machine that the table names.
 """
 
 import importlib
@@ -25,12 +26,20 @@ PARTS = {
     "consistency": ("consistency_",),
     "inference": ("greedy_", "beam_", "ground_"),
     "rendering": ("renderer", "prepared_", "loader"),
+    "explorer": ("explorer_",),
 }
 """Script in `benchmarks/` -> how the names of its rows begin."""
+
+EXPLORER, SPEED = "explorer", tuple(name for name in PARTS if name != "explorer")
+"""The part that has a table of its own, and those of the table speed."""
 
 CAPTION = (
     "How fast, and how much memory. Medians with the 95 % interval of repeated measurements in one run; ratios are paired "
     "within a round; a row with n = 1 was counted or measured once. The names of the rows are told in benchmarks/."
+)
+EXPLORER_CAPTION = (
+    "How long the explorer takes to answer, picture included: median with its 95 % interval, and the longest of n answers "
+    "(seconds_max). The names of the rows are told in benchmarks/explorer.py."
 )
 
 
@@ -137,7 +146,8 @@ def run_benchmarks(
 
 def save_part(run: Run, name: str, frame: pd.DataFrame) -> None:
     """Write a part's rows into the table in place of those that it had; the rows of other parts stay."""
-    path = Path(run.tables) / "speed.csv"
+    table, caption = (EXPLORER, EXPLORER_CAPTION) if name == EXPLORER else ("speed", CAPTION)
+    path = Path(run.tables) / f"{table}.csv"
     if path.is_file():
         old = pd.read_csv(path)
         frame = pd.concat([old[~old["what"].str.startswith(PARTS[name])], frame], ignore_index=True)
@@ -147,9 +157,10 @@ def save_part(run: Run, name: str, frame: pd.DataFrame) -> None:
     with atomic_write(path) as handle:
         frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
     with atomic_write(path.with_suffix(".md")) as handle:
-        handle.write(f"{CAPTION}\n\n{to_markdown(frame)}\n")
-    for written in (path, path.with_suffix(".md")):
-        run.record(written)
+        handle.write(f"{caption}\n\n{to_markdown(frame)}\n")
+    for written in (Path(run.tables) / f"{one}{ending}" for one in ("speed", EXPLORER) for ending in (".csv", ".md")):
+        if written.is_file():
+            run.record(written)
 
 
 # ---- for the notebook
@@ -182,7 +193,7 @@ def saved_or_measured(run: Run) -> pd.DataFrame:
             run.record(Path(run.tables) / name)
         print(f"measured before, on {machines(table)}")
         return table
-    table = measure(run.settings, device_for(run.settings), PARTS, quick=True)
+    table = measure(run.settings, device_for(run.settings), SPEED, quick=True)
     print(
         f"no saved measurement of {run.settings.name}: measured just now in few rounds, on {machines(table)}. For more: "
         f"ssacl bench --profile {run.settings.profile}"
