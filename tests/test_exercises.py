@@ -118,7 +118,7 @@ def test_hints():
     for name, exercise in EXERCISES.items():
         assert exercise.name == name and exercise.hint in exercises.hint(name).data
         assert getattr(exercises, f"check_{name}") == exercise.check
-    with pytest.raises(ValueError, match=r"no exercise 'cnrr'; there are chest_rise,"):
+    with pytest.raises(ValueError, match=rf"no exercise 'cnrr'; there are {NAMES[0]},"):
         exercises.hint("cnrr")
 
 
