@@ -286,13 +286,15 @@ def test_a_moved_control_changes_the_picture_and_those_that_follow(explore):
     film.controls[1].value = "shipped"
 
 
-def test_a_twin_draws_what_the_panel_shows(explore):
+def test_a_twin_draws_what_the_panel_shows(explore, monkeypatch):
     explore.subject = explore.made(effusion(), 3)
     panel = panels.phrases(explore.showing(explore.subject), None)
     panel.controls[0].value = "left pleural effusion"
     twin = explore.showing(explore.patient(0)).phrase_sheet("left pleural effusion")
     assert picture_of(panel) == png_bytes(twin.figure) and twin.words.split(":")[0] in panel.words.value
-    assert panels.twin(twin).data == png_bytes(twin.figure)
+    drawn = []
+    monkeypatch.setattr(panels, "display", drawn.append)
+    assert panels.twin(twin).data == twin.words and drawn[0].data == png_bytes(twin.figure)
 
 
 def test_what_is_wrong_stands_where_the_words_stand(explore):

@@ -29,7 +29,7 @@ from .grounding import score_map
 from .inputs import pixels_of
 from .report_marks import positive_names
 from .subjects import Subject, region_of_phrase
-from .targets import WHOLE, _moved_film, findings_of, shift
+from .targets import WHOLE, findings_of, shift
 
 OWN, SWAPPED, OTHER_SIDE, SHIFTED = CONTROLS
 BLANK = "blank film"
@@ -93,18 +93,40 @@ class Reading:
     sentence: str
 
 
-@torch.no_grad()
-def look(model, subject: Subject, masks: int | None = None, seed: int = 0) -> Looked:
-    """Make the passes of a film: K masked and one whole of the film, of the moved and of the blank one."""
-    model.eval()
+def look(model, subject: Subject, seed: int = 0, blank: tuple[torch.Tensor, torch.Tensor] | None = None) -> Looked:
+    """Make the passes of a film: K masked and one whole of the film, of the moved and of the blank one.
+
+    blank: `seen` of the blank film (`blank_film`), which is the same for all patients; None makes its passes, too.
+    """
     image = subject.study.image
     columns = _away(subject) * round(image.shape[1] / 6)
-    images = np.stack([image, shift(image, columns), np.full_like(image, GREY)])
+    images = np.stack([image, shift(image, columns)])
+    masked, patches = seen(model, images, seed)
+    of_blank = seen(model, blank_film(model), seed) if blank is None else blank
+    whole = np.concatenate([images, blank_film(model)])
+    return Looked(
+        whole, columns, keeps_of(model, seed), torch.cat([masked, of_blank[0]]), torch.cat([patches, of_blank[1]])
+    )
+
+
+def blank_film(model) -> np.ndarray:
+    """No patient at all [1, S, S]."""
+    return np.full((1, model.config.image_size, model.config.image_size), GREY, np.uint8)
+
+
+def keeps_of(model, seed: int) -> torch.Tensor:
+    """The patches that each of the model's K masks keeps [K, kept]."""
+    return random_keeps(model, model.config.evidence["masks"], seed)
+
+
+@torch.no_grad()
+def seen(model, images: np.ndarray, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Image vectors of films [n, S, S] under the masks [n, K, Dt], and their projected patch tokens [n, N, Dt], unit length."""
+    model.eval()
     pixels = pixels_of(model, images)
-    keeps = random_keeps(model, masks or model.config.evidence["masks"], seed)
     with autocast(model):
         patches = F.normalize(model.patch_embeddings(pixels).float(), dim=-1)
-    return Looked(images, columns, keeps, masked_embeddings(model, pixels, keeps), patches)
+    return masked_embeddings(model, pixels, keeps_of(model, seed)), patches
 
 
 def _away(subject: Subject) -> int:
@@ -134,7 +156,7 @@ def phrase_views(model, looked: Looked, subject: Subject, phrase: str) -> dict[s
     maps = _maps(model, looked, list(asked.values()))
     mask, film = region_of_phrase(subject, phrase), subject.study.film
     moved_mask = None if mask is None else _kept(shift(mask, looked.columns, "empty"), mask)
-    moved_film = _moved_film(film, looked.columns, len(looked.images[0]))
+    moved_film = _film_after(film, looked.columns, len(looked.images[0]))
     own = {kind: values[0, 0] for kind, values in maps.items()}
     found = {
         control: _view(
@@ -158,6 +180,14 @@ def _maps(model, looked: Looked, texts: list[str]) -> dict[str, np.ndarray]:
         "masked": evidence_to_image(effect, model).cpu().numpy(),
         "similarity": to_image(text @ looked.patches.transpose(1, 2), model, smoothing).cpu().numpy(),
     }
+
+
+def _film_after(film: tuple[slice, slice], columns: int, size: int) -> tuple[slice, slice]:
+    """The rows and columns of a moved film that are still in the picture."""
+    inside = np.zeros((size, size), bool)
+    inside[film] = True
+    rows, across = np.nonzero(shift(inside, columns, "empty"))
+    return slice(rows.min(), rows.max() + 1), slice(across.min(), across.max() + 1)
 
 
 def _kept(moved: np.ndarray, mask: np.ndarray) -> np.ndarray | None:

@@ -27,6 +27,7 @@ from ..phantom.xray import apply_signs, film, warped_extents
 from ..text.labeler import label, label_array
 from ..text.regions import named_nodes
 from ..text.sections import read_sections, sentences
+from ..threads import one_blas_thread
 from .ordered_signs import phrase_of_sign
 from .report_marks import AGREES, PLAIN, WRONG, positive_names, sides_of
 from .targets import findings_of
@@ -49,6 +50,7 @@ class Subject:
 
 
 # ---- films
+@one_blas_thread
 def made_subject(
     signs: tuple[Sign, ...], number: int, *, seed: int, size: int, ranges: float, maps: Sequence[OrganMaps]
 ) -> Subject:

@@ -9,6 +9,7 @@ a new phrase or another node costs no further pass.
 from collections.abc import Callable, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..datasets.phantom import body_maps
 from ..evaluation import node_views, ordered_signs, phrase_views, subjects, word_views
 from ..evaluation.comparison_run import planned
 from ..evaluation.inputs import device_of, pixels_of, test_studies
-from ..evaluation.models import _found, small_model
+from ..evaluation.models import small_model
 from ..evaluation.report_marks import PLAIN
 from ..evaluation.subjects import Subject
 from ..model import SSACLModel
@@ -32,6 +33,7 @@ from ..model.start import load_network, load_text_side, start_tokenizer
 from ..observations import FINDINGS
 from ..phantom import OrganMaps, Sign
 from ..plots import explorer as draw, explorer_maps as draw_maps
+from ..record.kept import made_from
 from ..settings import Settings, load_settings
 from ..text.sides import swap_side
 from ..training import checkpoints
@@ -62,8 +64,9 @@ class Shown:
 class ModelsAtHand(Mapping):
     """Models by name, each loaded when it is first asked for; `fitted` names those whose head has learnt findings.
 
-    untrained: the shipped model's sizes, random weights. start: what the shipped model began from. this run: what a rebuild of
-    this profile has trained here. shipped: of the repository. Then the compared methods that `ssacl ablation` has trained here.
+    untrained: the shipped model's sizes, random weights. start: what the profile cpu goes on from, before the five losses. this
+    run: what a rebuild of this profile has trained here. shipped: of the repository. Then the compared methods that
+    `ssacl ablation` has trained here.
     """
 
     def __init__(self, run):
@@ -80,8 +83,8 @@ class ModelsAtHand(Mapping):
         found = {"untrained": self._untrained}
         if start_tokenizer(str(paths.START_CHECKPOINT)) is not None:
             found["start"] = self._start
-        own = _found(self.run, "model", checkpoints.made_from(self.run.settings))
-        if own is not None and self._size_of(own) == self._size_of(folder):
+        own = self.run.settings.changed(out_dir=None).runs / "model"
+        if self._of_today(own) and self._size_of(own) == self._size_of(folder):
             found["this run"] = lambda: load_model(own, str(self.device))
         found["shipped"] = lambda: load_model(folder, str(self.device))
         for trained in planned(load_settings("cpu")):
@@ -91,6 +94,10 @@ class ModelsAtHand(Mapping):
                     place, str(self.device), kind
                 )
         return found
+
+    def _of_today(self, folder: Path) -> bool:
+        """Has a rebuild trained the model in a folder by these settings and this code?"""
+        return folder.is_dir() and made_from(folder) == checkpoints.made_from(self.run.settings)
 
     @staticmethod
     def _size_of(folder) -> int:
@@ -219,8 +226,9 @@ class Explorer:
     def looked(self, subject: Subject | None = None, name: str | None = None) -> phrase_views.Looked:
         """What a model has seen of a film under masks."""
         subject, name = subject or self.subject, name or self.asked
-        make = lambda: phrase_views.look(self.models[name], subject, seed=self.settings.seed)  # noqa: E731
-        return self._once(self._about("looked", name, subject), make)
+        model, seed = self.models[name], self.settings.seed
+        blank = self._once(("blank", name), lambda: phrase_views.seen(model, phrase_views.blank_film(model), seed))
+        return self._once(self._about("looked", name, subject), lambda: phrase_views.look(model, subject, seed, blank))
 
     def others(self, name: str) -> np.ndarray:
         """Attention of a model's prompts on the first patients [n, 32, N]."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import ipywidgets as widgets
-from IPython.display import Image
+from IPython.display import Image, Markdown, display
 
 from ..anatomy import default_graph
 from ..evaluation import node_views, ordered_signs, phrase_views, subjects
@@ -85,11 +85,11 @@ def words(text: str) -> str:
     return f'<p role="status" aria-live="polite" style="max-width:60em">{html.escape(text)}</p>'
 
 
-def twin(shown: Shown) -> Image:
-    """The static twin of a panel that no file is kept of: the same figure as a picture of the notebook."""
-    return Image(
-        data=png_bytes(shown.figure), format="png", width=round(shown.figure.get_figwidth() * 125), alt=shown.alt
-    )
+def twin(shown: Shown) -> Markdown:
+    """The static twin of a panel that no file is kept of: the same figure as a picture of the notebook, then its words."""
+    width = round(shown.figure.get_figwidth() * 125)
+    display(Image(data=png_bytes(shown.figure), format="png", width=width, alt=shown.alt))
+    return Markdown(shown.words)
 
 
 def file_of(name: str, content: bytes) -> dict:

@@ -10,7 +10,7 @@ from .attention import PARENT_ROWS, WHO_SEES
 from .comparison import CLAIM, ENOUGH_SEEDS, HALF_WIDTH, RELATIVE_MARGIN
 from .downstream import ENSEMBLE, LABELS_NEEDED, MEAN_DICE, NOTHING_FOUND, PRECISION_AT_K, REWARDED_THRESHOLD
 from .exercise import Exercise, Verdict
-from .explorer import LIKENESS
+from .explorer import CORNERS, LIKENESS, SWAPPED_PLACE
 from .graph import CHEST_RISE, FIFTEEN_LEAVES, OPEN_LEAVES, RESTORE, RESTORE_MOVED
 from .grounding import BLIND_MAP, CNR, CONSTANT_POINTING, FOLLOW, POINTING, VISIBILITY_EFFECT, WENT_ALONG
 from .pretraining import (
@@ -27,7 +27,7 @@ from .reports import ASSERTS_EFFUSION, BLEU1, DENIAL_SCORE, FOOLED, MICRO_F1, PR
 from .speed import CHUNK, SPEEDUP, TOKENS
 
 ALL = (
-    LIKENESS,
+    CORNERS, LIKENESS, SWAPPED_PLACE,
     CHEST_RISE, RESTORE, RESTORE_MOVED, OPEN_LEAVES, FIFTEEN_LEAVES,
     ROW_SUM, WHO_SEES, MASKED_ERROR, PARENT_ROWS, CONTRAST, IMAGE_WEIGHT, CONSISTENCY_TARGET, MIXING, MASK_RATIO, LEFT_OUT,
     DENIAL_SCORE, PREFIX_MASK, ASSERTS_EFFUSION, BLEU1, MICRO_F1, FOOLED, SHUFFLED_REPORTS,
@@ -39,7 +39,9 @@ ALL = (
 EXERCISES: dict[str, Exercise | Number | Choice | Change] = {exercise.name: exercise for exercise in ALL}
 """Name -> exercise, in the order of the notebooks."""
 
+check_corners = CORNERS.check
 check_likeness = LIKENESS.check
+check_swapped_place = SWAPPED_PLACE.check
 check_chest_rise = CHEST_RISE.check
 check_restore = RESTORE.check
 check_restore_moved = RESTORE_MOVED.check
