@@ -40,7 +40,7 @@ def test_the_solved_edition_holds_every_solution(out):
     for path in paths.NOTEBOOKS.glob("*.ipynb"):
         solutions = [handout.SOLUTION.search(c["source"])[1] for c in cells(path) if "solution" in c["tags"]]
         edition = cells(out / "solutions" / path.name)
-        assert [c["source"] for c in edition if "exercise" in c["tags"]] == solutions
+        assert [c["source"] for c in edition if "exercise" in c["tags"]] == [s + ".or_stop()" for s in solutions]
         assert not [c for c in edition if "solution" in c["tags"]]
         checked += [re.search(r"check_(\w+)\(", solution)[1] for solution in solutions]
     assert sorted(checked) == sorted(EXERCISES)
@@ -56,13 +56,20 @@ def test_links_lead_somewhere_from_where_the_copies_lie(out, edition):
 
 
 def test_a_solution_of_another_form_is_refused():
-    code = {"cell_type": "code", "id": "a", "metadata": {"tags": ["exercise"]}, "source": ["x = ..."]}
+    code = {"cell_type": "code", "id": "a", "metadata": {"tags": ["exercise"]}, "source": ["check(...)"]}
     prose = {"cell_type": "markdown", "id": "b", "metadata": {"tags": ["solution"]}, "source": ["It is 3."]}
-    folded = {**prose, "source": ["<details><summary>Solution</summary>\n\n```python\nx = 3\n```\n\n</details>"]}
-    assert handout.solved([dict(code), folded], "n.ipynb")[0]["source"] == ["x = 3"]
+    folded = {**prose, "source": ["<details><summary>Solution</summary>\n\n```python\ncheck(3)\n```\n\n</details>"]}
+    assert handout.solved([dict(code), folded], "n.ipynb")[0]["source"] == ["check(3).or_stop()"]
     for cells_ in ([dict(code), prose], [folded]):
         with pytest.raises(ValueError, match=r"n\.ipynb, cell b: expected folded Python code behind an exercise"):
             handout.solved(cells_, "n.ipynb")
+
+
+def test_a_solved_notebook_stops_where_a_solution_does_not_hold():
+    exercise = EXERCISES["cnr"]
+    assert str(exercise.check(exercise.right).or_stop()) == "Right."
+    with pytest.raises(AssertionError, match=r"Not yet.\nasked: map"):
+        exercise.check(lambda heatmap, mask: 0.0).or_stop()
 
 
 # ---- the page

@@ -1,7 +1,8 @@
 """`ssacl handout`: the notebooks as they are handed out, once without solutions and once solved, and the printed page.
 
 student/    every notebook without its solution cells
-solutions/  every notebook with the solutions in the reader's cells, so that it runs from top to bottom
+solutions/  every notebook with the solutions in the reader's cells; it runs from top to bottom, and stops at a solution that is
+            none any more
 handout.pdf one page of the method, from teaching/handout.md
 """
 
@@ -28,7 +29,7 @@ def write_handouts(out: Path | None = None) -> list[Path]:
     Raises:
         ValueError: a notebook's solution has another form, or the page's text is too long.
     """
-    out = out or paths.ROOT / "runs" / "handout"
+    out = out or paths.RUNS / "handout"
     written = []
     for path in sorted(paths.NOTEBOOKS.glob("*.ipynb")):
         for edition, cells_of in ((STUDENT, without_solutions), (SOLUTIONS, solved)):
@@ -52,7 +53,7 @@ def without_solutions(cells: list[dict], name: str) -> list[dict]:
 
 
 def solved(cells: list[dict], name: str) -> list[dict]:
-    """The cells with each solution in the reader's cell before it.
+    """The cells with each solution in the reader's cell before it; its check, the last line, must pass.
 
     Raises:
         ValueError: a solution that is not folded code, or that no exercise stands before; with the notebook's name.
@@ -68,7 +69,7 @@ def solved(cells: list[dict], name: str) -> list[dict]:
         code = SOLUTION.fullmatch("".join(cell["source"]).strip())
         if code is None or exercise is None:
             raise ValueError(f"{name}, cell {cell['id']}: expected folded Python code behind an exercise")
-        exercise["source"] = code[1].splitlines(keepends=True)
+        exercise["source"] = f"{code[1]}.or_stop()".splitlines(keepends=True)
         exercise = None
     return kept
 

@@ -39,6 +39,16 @@ class Verdict:
 
     __repr__ = __str__
 
+    def or_stop(self) -> "Verdict":
+        """Itself if passed: the solved notebooks end where one of their solutions does not hold.
+
+        Raises:
+            AssertionError: not passed, with all that the verdict says.
+        """
+        if not self.passed:
+            raise AssertionError(str(self))
+        return self
+
 
 @dataclass(frozen=True)
 class Exercise:
