@@ -94,6 +94,10 @@ def test_rsna_lists_have_one_label_and_may_have_commas(tmp_path, studies_folder)
     found = labelled.films_of_list(settings, "test")
     assert found.names == ("Pneumonia",) and found.truth[:, 0].tolist() == [False, True, False]
     assert "0 test.txt.jpg" in found.ids[0]
+    forms = zero_shot.forms_for(found.names)
+    assert prompts.SHUFFLED not in forms and set(forms) | {prompts.SHUFFLED} == set(prompts.FORMS), (
+        "no other name to take"
+    )
 
 
 def test_errors_of_lists_name_file_and_line(nih, tmp_path):

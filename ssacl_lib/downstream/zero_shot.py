@@ -13,6 +13,8 @@ Where a form of prompts fails, is it the words or the space that films and texts
 of ours: `training reports`, p_k the mean vector of the reports in which the labeler read the finding, q_k that of all others.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
@@ -22,7 +24,7 @@ from ..observations import POSITIVE
 from ..settings import Settings
 from .encoders import Encoder, at_home, image_vectors, text_vectors
 from .films import PHANTOM, films_of
-from .prompts import AFFIRMING, DENYING, ENSEMBLE, FORMS, NAMES, ONE_PAIR, prompts_for
+from .prompts import AFFIRMING, DENYING, ENSEMBLE, FORMS, NAMES, ONE_PAIR, SHUFFLED, prompts_for
 
 COSINE, DOT = "cosine", "dot"
 
@@ -47,13 +49,18 @@ def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
     index = pd.MultiIndex.from_product([test.ids, test.names], names=["study", "finding"])
     columns = {"present": test.truth.ravel()}
     asked = [(f"{form}, {measure}", prompt_vectors(encoder, test.names, form), measure)
-             for form, measures in MEASURES.items() for measure in measures]  # fmt: skip
+             for form in forms_for(test.names) for measure in MEASURES[form]]  # fmt: skip
     if settings.dataset == PHANTOM:
         asked.append((FROM_REPORTS, report_vectors(encoder, settings), COSINE))
     for name, texts, measure in asked:
         tuned, told = (scores(vectors[split], texts, measure) for split in ("validation", "test"))
         columns[name] = places(told, thresholds(tuned, validation.truth)).ravel()
     return pd.DataFrame(columns, index).reset_index()
+
+
+def forms_for(labels: Sequence[str]) -> list[str]:
+    """The forms of prompts for these labels: a single one has no other whose name it could take."""
+    return [form for form in FORMS if len(labels) > 1 or form != SHUFFLED]
 
 
 def all_vectors(encoder: Encoder, films, chunk: int = 1024) -> np.ndarray:
