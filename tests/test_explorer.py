@@ -26,6 +26,7 @@ from ssacl_lib.notebook import explorer_panels as panels
 from ssacl_lib.notebook.explorer import Explorer
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.phantom import draw_signs, render
+from ssacl_lib.plots import explorer as draw
 from ssacl_lib.plots.style import png_bytes
 from ssacl_lib.record.manifest import Run
 from ssacl_lib.settings import load_settings
@@ -357,6 +358,8 @@ def test_models_side_by_side_and_words_one_by_one(explore):
     told = panels.sentences(explore, 3)
     before = picture_of(told)
     told.controls[2].value = 12
+    bare = replace(explore.told(), patches=np.zeros((len(explore.told().pieces), 0)))
+    assert isinstance(draw.words(explore.subject.study.image, bare, 0), Figure), "a prefix without patches"
     assert told.error == "" and picture_of(told) != before and told.controls[2].max == len(explore.told().pieces) - 1
 
 

@@ -239,6 +239,11 @@ class Explorer:
 
         return self._once(("others", name), make)
 
+    def opened(self, names: tuple[str, ...] | None = None) -> set[str]:
+        """Nodes that the findings of the film at hand open, by the last of the models whose head has learnt findings."""
+        fitted = [name for name in names or () if name in self.fitted]
+        return node_views.open_nodes(self.report(name=fitted[-1] if fitted else None).positives)
+
     @property
     def thresholds(self) -> np.ndarray:
         """Of the asked model's head [13]."""
@@ -277,9 +282,7 @@ class Explorer:
         for done, name in enumerate(names):
             self.step(done / len(names), f"attention of “{name}”")
             views[name] = node_views.node_views(self.models[name], self.subject, [node], self.others(name))[0]
-        opened = node_views.open_nodes(
-            self.report(name=next((n for n in names if n in self.fitted), self.asked)).positives
-        )
+        opened = self.opened(names)
         parts = [f"{name}: {_node_words(view)}" for name, view in views.items()]
         figure = draw_maps.node(self.subject.study.image, views, opened)
         return Shown(

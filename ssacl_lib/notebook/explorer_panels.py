@@ -13,7 +13,7 @@ import ipywidgets as widgets
 from IPython.display import Image, Markdown, display
 
 from ..anatomy import default_graph
-from ..evaluation import node_views, ordered_signs, phrase_views, subjects
+from ..evaluation import ordered_signs, phrase_views, subjects
 from ..observations import FINDINGS
 from ..phantom import Sign
 from ..plots.style import png_bytes
@@ -234,7 +234,7 @@ def nodes(
     def draw(name: str, *more: object) -> Shown:
         _take(explorer, more)
         shown = explorer.node_sheet(name, names)
-        opened = node_views.open_nodes(explorer.report(name=names[-1] if names else None).positives)
+        opened = explorer.opened(names)
         for other, button in buttons.items():
             button.description = f"{'●' if other in opened else '○'} {other}"
             button.style.font_weight = "bold" if other == name else "normal"

@@ -176,21 +176,32 @@ def words(image: np.ndarray, told: Told, token: int) -> Figure:
     figure = sheet(style.DOUBLE, 101)
     number = told.sentence_of(token)
     start, stop, _ = told.sentences[number]
+    if told.patches.shape[1]:
+        _patches(
+            figure,
+            image,
+            told,
+            {"before this word": slice(token, token + 1), "mean of the sentence": slice(start, stop)},
+        )
+    else:
+        style.show_film(place(figure, 1, 6, 36, 36), image, "no patches stand in this decoder's prefix")
+    _leaf_shares(place(figure, 141, 9, 36, 85), told, slice(token, token + 1), slice(start, stop))
+    _shares(place(figure, 1, 52, 76, 7), told, token)
+    _guesses(place(figure, 102, 9, 14, 32), told.guesses[token])
+    _written(place(figure, 1, 73, 104, 26), told, token, number)
+    return figure
+
+
+def _patches(figure: Figure, image: np.ndarray, told: Told, parts: Mapping[str, slice]) -> None:
+    """Attention to the patches over the film, as a multiple of their own mean, for some tokens by title."""
     size = round(np.sqrt(told.patches.shape[1]))
-    for column, (title, rows) in enumerate(
-        (("before this word", slice(token, token + 1)), ("mean of the sentence", slice(start, stop)))
-    ):
+    for column, (title, rows) in enumerate(parts.items()):
         ax = place(figure, 1 + 38 * column, 6, 36, 36)
         share = told.patches[rows].mean(0)
         ratio = (share / max(share.mean(), 1e-12)).reshape(size, size)
         shown = style.attention_over_film(ax, image, np.kron(ratio, np.ones((image.shape[0] // size,) * 2)))
         ax.set_title(title, fontsize=6.5, loc="left", fontweight="normal", pad=2)
     style.attention_bar(figure, shown, ax, cax=place(figure, 76.5, 9, 1.5, 30))
-    _leaf_shares(place(figure, 141, 9, 36, 85), told, slice(token, token + 1), slice(start, stop))
-    _shares(place(figure, 1, 52, 76, 7), told, token)
-    _guesses(place(figure, 102, 9, 14, 32), told.guesses[token])
-    _written(place(figure, 1, 73, 104, 26), told, token, number)
-    return figure
 
 
 def _leaf_shares(ax, told: Told, now: slice, sentence: slice) -> None:
