@@ -244,7 +244,9 @@ def test_a_decoder_that_reads_the_finding_points_at_it_and_its_controls_do_not(r
     monkeypatch.setattr(sentence_grounding, "tokens_of", words)
     monkeypatch.setattr(sentence_grounding, "leaf_tokens", lambda model, pixels: torch.nn.functional.avg_pool2d(
         (pixels * model.config.pixel_std + model.config.pixel_mean) * 255, patch)[0, 0].flatten())  # fmt: skip
-    scores = sentence_grounding.evaluate_sentences(run, {"start": model, "this run": model}, studies)
+    scores = sentence_grounding.evaluate_sentences(
+        run, {"untrained": model, "start": model, "this run": model}, studies
+    )
     assert list(scores.columns) == grounding.COLUMNS and set(scores["method"]) == {"this run"}
     own = scores[scores["control"] == "own"].set_index("study")
     assert (own["pointing"] == 1).all() and len(own) == 4 and all(len(row) == grid**2 for row in own["evidence"])

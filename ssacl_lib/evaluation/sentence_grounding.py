@@ -35,8 +35,8 @@ SCORES = ("pointing", "cnr")
 def evaluate_sentences(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
     """Rows like those of `grounding.evaluate_phrases`, of the kind "sentence" (cached per model).
 
-    run: has `.settings` and `.runs`. models: method name -> model; the start and models whose decoder sees no patches are left
-    out. No phrases in the data set: no rows.
+    run: has `.settings` and `.runs`. models: method name -> model; left out are the start and the untrained model, whose decoders
+    have learnt nothing, and models whose decoder sees no patches. No phrases in the data set: no rows.
     """
     settings = run.settings
     studies = test_studies(settings) if studies is None else studies
@@ -45,7 +45,7 @@ def evaluate_sentences(run, models: dict, studies: Sequence | None = None) -> pd
     if targets:
         key = results_key(studies, settings, __name__)
         for method, model in writers(models).items():
-            if model.config.prefix == "prompts and patches":
+            if method != "untrained" and model.config.prefix == "prompts and patches":
                 made = {**key, "weights": weights_hash(model)}
                 frames.append(
                     cached(run.runs / "evaluation", f"sentences {method}", made,
