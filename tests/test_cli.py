@@ -73,7 +73,7 @@ def test_the_console_script():
     ("words", "culprit"),
     [
         (["rebuild", "--profile", "laptop"], "no profile 'laptop'; there are cpu, gpu, paper, release, smoke"),
-        (["rebuild", "--profile", "smoke", "--only", "09"], "no stage '09'; there are 01_anatomy_graph"),
+        (["rebuild", "--profile", "smoke", "--only", "09"], "no stage '09'; there are 00_explorer, 01_anatomy_graph"),
         (["rebuild", "--profile", "smoke", "--dataset", "mimic"], "no data set 'mimic'; there are phantom, folder"),
         (["rebuild", "--profile", "smoke", "--dataset", "folder"], "needs data_root"),
         (["rebuild", "--profile", "smoke", "--dataset", "folder", "--data-root", "nowhere"], "nowhere: no such folder"),

@@ -279,7 +279,7 @@ def test_a_trained_row_that_no_run_holds_is_told_and_not_judged(settings, capsys
 
 
 def test_the_reference_is_the_commit_whatever_the_working_copy_holds(settings, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ssacl_lib.command.cli.load_settings", lambda *_, **__: settings)
+    monkeypatch.setattr("ssacl_lib.command.measurements.load_settings", lambda *_, **__: settings)
     publish(settings, rows(np.ones(30), 0.01, "shipped"))
     assert main(["rebuild", "--profile", "smoke", "--verify"]) == 2
     assert "is no git checkout" in capsys.readouterr().err
