@@ -56,6 +56,11 @@ TASKS: dict[str, Task] = {
 """In the order of the tables; the keys are names of folders."""
 
 
+def any_on(settings: Settings) -> bool:
+    """Is any task asked of the settings' data set?"""
+    return any(settings.dataset in task.data for task in TASKS.values())
+
+
 def tasks_of(settings: Settings, only=()) -> dict[str, Task]:
     """The tasks that run on the settings' data set; only: names.
 

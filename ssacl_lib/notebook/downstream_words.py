@@ -14,6 +14,7 @@ from ..downstream.robustness_tables import LEVELS
 from ..downstream.run import jobs_of
 from ..downstream.segmentation import EXCHANGED, FROZEN, MEAN_MASK, TUNED
 from ..downstream.segmentation_tables import KEPT, NOTHING, WITH, WITHOUT
+from ..downstream.tasks import any_on
 from ..downstream.zero_shot import COSINE, DOT
 from ..settings import Settings
 from .zero_shot_gap import gap_lines
@@ -53,6 +54,8 @@ def _lines(lines: list[str]) -> Markdown:
 # ---- what is there
 def state_words(settings: Settings) -> Markdown:
     """How many answers of the plan are there."""
+    if not any_on(settings):
+        return Markdown(f"*No task is asked of the data set `{settings.dataset}`.*")
     jobs = jobs_of(settings)
     absent = [job.title for job in jobs if job.missing]
     words = f"{len(jobs) - len(absent)} of {len(jobs)} answers of the profile `{settings.profile}` are there"
@@ -65,10 +68,12 @@ def state_words(settings: Settings) -> Markdown:
 
 def encoders_table(settings: Settings) -> pd.DataFrame:
     """Who is asked: encoder, what it is, text side, annotations, seeds, and how many of its answers are there."""
-    jobs = jobs_of(settings)
+    jobs = jobs_of(settings) if any_on(settings) else []
     rows = []
     for name in dict.fromkeys(encoder.name for encoder in planned(settings)):
         own = [job for job in jobs if job.encoder.name == name]
+        if not own:
+            continue
         first = own[0].encoder
         rows.append(
             {
