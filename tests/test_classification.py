@@ -336,7 +336,7 @@ def test_data_sets_without_reports_are_rebuilt_by_notebook_06_alone(nih, tmp_pat
     known = {name for task in TASKS.values() for name in task.data} - {films.PHANTOM}
     assert known == set(labelled.WITHOUT_REPORTS)
     settings = load_settings("smoke", dataset="nih", data_root=str(nih), out_dir=str(tmp_path / "out"))
-    with pytest.raises(ValueError, match="has no reports, so 01_anatomy_graph can't be made of it: add --only 06"):
+    with pytest.raises(ValueError, match="has no reports, so 00_explorer can't be made of it: add --only 06"):
         rebuild(settings)
     before = labelled.outside_data(settings)
     (nih / "test_list.txt").write_text((nih / "test_list.txt").read_text() + "\n")

@@ -133,7 +133,7 @@ def test_a_setting_that_was_added_later_makes_nothing_old():
     assert len(read_runs(now)), "the committed runs were made before"
 
 
-@pytest.mark.parametrize("folder", ["start-cpu", "cpu"])
+@pytest.mark.parametrize("folder", ["start-cpu", "release"])
 def test_manifests_of_any_age_are_read(folder):
     told = read_json(paths.CHECKPOINTS / folder / "manifest.json")["settings"]
     read = flat(settings_of(told).model_dump(mode="json"))
