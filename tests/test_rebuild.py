@@ -14,6 +14,7 @@ import pytest
 from ssacl_lib import paths
 from ssacl_lib.command import rebuild
 from ssacl_lib.command.rebuild import STAGES, Stage, StageError, clean_notebook, stale_outputs
+from ssacl_lib.downstream import aims, robustness_tables
 from ssacl_lib.record.manifest import output_problems, read_json
 from ssacl_lib.settings import load_settings
 
@@ -62,12 +63,18 @@ def test_executed_notebooks_hold_no_errors_and_no_widget_state(smoke_run):
         assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
 
 
+OF_THEIR_OWN = {
+    "margins": ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"],
+    "downstream_aims": list(aims.COLUMNS),
+    "robustness_claims": list(robustness_tables.CLAIM_COLUMNS),
+}
+"""Tables of margins and differences."""
+
+
 def test_tables_have_the_columns_of_every_number(smoke_run):
     for path in sorted((smoke_run[0] / "tables").glob("*.csv")):
         table = pd.read_csv(path)
-        wanted = ["method", "metric", "value", "low", "high", "n", "runs", "seed"]
-        if path.stem == "margins":  # by name what the claims are about
-            wanted = ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"]
+        wanted = OF_THEIR_OWN.get(path.stem, ["method", "metric", "value", "low", "high", "n", "runs", "seed"])
         assert list(table.columns[-len(wanted) :]) == wanted, path.name
         assert len(table) and path.with_suffix(".md").is_file()
 
