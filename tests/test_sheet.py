@@ -142,9 +142,10 @@ def first_name(page) -> str:
 def test_sentences_findings_and_maps_are_linked(capsys, tmp_path, tiny_checkpoint, films, told):
     out = tmp_path / "out"
     assert run(capsys, "report", films, "--html", out, "--weights", tiny_checkpoint)[0] == 0
-    page = next(page for page in map(Page, out.iterdir()) if HOSTILE in page.text)
-    asks = page.values("data-ask")
     effusion, heart = (f"f{FINDINGS.index(name)}" for name in ("Pleural Effusion", "Cardiomegaly"))
+    pages = [page for page in map(Page, sorted(out.iterdir())) if HOSTILE in page.text]
+    page = next(page for page in pages if effusion in page.values("data-ask"))  # every second film has the findings
+    asks = page.values("data-ask")
     assert sorted(asks) == sorted(["s0", "s1", "s2", "s3", "s4", effusion, heart])
     ids = set(page.values("id"))
     assert {"s0-written", "s0-written-other", "s0-masked", "s0-masked-other", "s1-masked", "s2-written", f"{effusion}-masked",

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pandas as pd
 
 from .. import paths
-from ..baselines.registry import METHODS, PHRASES, REPORTS, SSACL, method_of
+from ..baselines.registry import FINDINGS, METHODS, PHRASES, REPORTS, SSACL, method_of
 from ..datasets.registry import load_training, source_for
 from ..datasets.shards import SHARD, folder_of
 from ..evaluation import (
@@ -34,7 +34,7 @@ from ..evaluation import (
     sentence_grounding,
     sight,
 )
-from ..evaluation.comparison_margins import ablation_table, margins
+from ..evaluation.comparison_margins import ablation_table, base_of, budget_table, margins
 from ..evaluation.comparison_run import planned, results_folder
 from ..evaluation.comparison_tables import comparison_table, scored_runs, scores_of, shown_settings
 from ..evaluation.results import long_table
@@ -244,6 +244,28 @@ def margin_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     return files + _references(settings, parts)
 
 
+BUDGET_PARTS = {"auc": FINDINGS, "cnr": PHRASES}
+"""Number of the table budget -> the part behind it; the others are read from reports."""
+
+
+def budget_methods(rows: pd.DataFrame) -> list[str]:
+    """The methods of the rows, with all their budgets."""
+    return [method.name for method in METHODS if base_of(method.name) in set(rows["method"])]
+
+
+def budget_parts(rows: pd.DataFrame) -> list[str]:
+    """What the rows are measured on."""
+    return list(dict.fromkeys(BUDGET_PARTS.get(metric, REPORTS) for metric in rows["metric"]))
+
+
+def budget_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """All runs that are there of the rows' methods, with all their budgets."""
+    parts = budget_parts(rows)
+    asked = [(name, part) for name in budget_methods(rows) for part in parts if part in method_of(name).parts]
+    files = [path for name, part in asked for path in run_files(settings, name, part, 0)]
+    return files + _references(settings, parts)
+
+
 def margin_parts(rows: pd.DataFrame) -> list[str]:
     """What the claims of margins are measured on."""
     return list(dict.fromkeys(PHRASES if claim == "grounding" else REPORTS for claim in rows["claim"]))
@@ -296,6 +318,13 @@ ORIGINS = {
     "film_grounding": saved("04", film_files, films.film_table),
     "comparison": compared(comparison_files, comparison_table, methods_of, lambda rows: list(rows["part"])),
     "margins": compared(margin_files, margins, lambda rows: rivals(), margin_parts),
+    "budget": Origin(
+        runs_and_notebook,
+        lambda settings, rows: budget_files(shown_settings(settings), rows),
+        lambda settings, files, rows: budget_table(
+            _scores(settings, budget_methods(rows), budget_parts(rows)), shown_settings(settings)
+        ),
+    ),
     "ablation": compared(ablation_files, ablation_table, methods_of, lambda rows: list(rows["part"])),
     **{
         name: Origin(asking.commands_for(*tasks), asking.task_files(*tasks), asking.made_again(name))
