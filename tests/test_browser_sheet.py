@@ -1,13 +1,8 @@
-"""An evidence sheet in a real browser: keyboard and pointer are answered, nobody is asked for anything, no other script runs.
-
-Skipped where playwright or a chromium is not there; the build machine has both.
-"""
-
-import os
-import shutil
+"""An evidence sheet in a real browser: keyboard and pointer are answered, nobody is asked for anything, no other script runs."""
 
 import numpy as np
 import pytest
+from browser import watched_page
 from PIL import Image
 
 from ssacl_lib.command import sheet
@@ -15,35 +10,11 @@ from ssacl_lib.model.reporting import Report
 from ssacl_lib.observations import FINDINGS
 
 TEXT = "Small right effusion. The heart is enlarged. <script>document.title = 'taken'</script>"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = (
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        sync_playwright = None
-    if sync_playwright is None or CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("the browser tests need playwright and Debian's chromium; .ci/run installs them")
-        pytest.skip("no playwright or no chromium here: the evidence sheet is not opened in a browser")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield started
-        started.close()
 
 
 @pytest.fixture
 def opened(browser, tmp_path, tiny_checkpoint, monkeypatch):
-    """The first of two pages, with what it asked for and what it complained of."""
+    """The first of two pages."""
 
     def reports(model, pixels, evidence):
         found = ("Pleural Effusion", "Cardiomegaly")
@@ -54,17 +25,10 @@ def opened(browser, tmp_path, tiny_checkpoint, monkeypatch):
         pixels = np.random.default_rng(number).integers(0, 256, (60, 60), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"film{number}.png")
     sheet.write_sheets([tmp_path], tiny_checkpoint, tmp_path / "out", progress=False)
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
-    page.asked, page.said = [], []
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
     (first,) = (tmp_path / "out").glob("*film0*.html")
-    page.goto(first.as_uri())
-    yield page
-    outside = [url for url in page.asked if not url.startswith(("file:", "data:"))]
-    assert (outside, page.said) == ([], [])
-    page.close()
+    with watched_page(browser) as page:
+        page.goto(first.as_uri())
+        yield page
 
 
 def shown(page) -> str:
