@@ -155,5 +155,6 @@ def _predictions(films: dict[str, LabelledFilms], logits: dict[str, np.ndarray])
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Atomically, six digits, without the row numbers; raises OSError where the folder can't be written to."""
     with atomic_write(path) as handle:
         frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import paths
@@ -64,12 +65,17 @@ def run_plus(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _measured(arguments: argparse.Namespace, measure: Callable) -> int:
+    """Measure a checkpoint on the patients of a seed, and say where the rows lie."""
+    print(f"written: {measure(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
+    return 0
+
+
 def run_sight(arguments: argparse.Namespace) -> int:
     """ssacl sight."""
     from ..evaluation.sight import measure_sight
 
-    print(f"written: {measure_sight(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
-    return 0
+    return _measured(arguments, measure_sight)
 
 
 def run_randomise(arguments: argparse.Namespace) -> int:
@@ -88,16 +94,14 @@ def run_probe(arguments: argparse.Namespace) -> int:
     """ssacl probe."""
     from ..evaluation.probe import measure_probe
 
-    print(f"written: {measure_probe(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
-    return 0
+    return _measured(arguments, measure_probe)
 
 
 def run_one_leaf(arguments: argparse.Namespace) -> int:
     """ssacl one-leaf."""
     from ..evaluation.one_leaf import measure_one_leaf
 
-    print(f"written: {measure_one_leaf(load_settings(arguments.profile), arguments.seed, arguments.weights)}")
-    return 0
+    return _measured(arguments, measure_one_leaf)
 
 
 def run_spread(arguments: argparse.Namespace) -> int:

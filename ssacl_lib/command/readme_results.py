@@ -8,6 +8,7 @@ from .. import paths
 from ..baselines.registry import OUR_TERMS
 from ..evaluation.comparison_margins import PAPER
 from ..evaluation.fresh import OTHER_SIDE
+from ..evaluation.phrase_views import BLANK
 from ..evaluation.prompting import (
     ALL_LEAVES,
     ENTITIES,
@@ -123,6 +124,8 @@ FRESH = (
     ("the same minus centre prior", "phrases, masked map", "pointing_minus_prior"),
     ("the same minus that of the other side, where a side is named", "phrases, masked map", "pointing_own_minus_swapped_side"),
     ("pointing where the other side is named", f"phrases, masked map, {OTHER_SIDE}", "pointing"),
+    ("pointing of the same phrase on a blank film", f"phrases, masked map, {BLANK}", "pointing"),
+    ("pointing, own film minus blank film", f"phrases, masked map, {BLANK}", "pointing_own_minus_blank"),
     ("what `ssacl ground` shows: the peak lies in the finding's box", "phrases, what `ssacl ground` shows", "peak_in_box"),
     ("CNR minus swapped phrase", "phrases, masked map", "cnr_own_minus_swapped"),
     ("SS-ACL+ (ours), 25 leaf maps: pointing", "25 leaves, films as they are", "pointing"),

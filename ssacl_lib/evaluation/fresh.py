@@ -23,6 +23,8 @@ from ..settings import Settings
 from ..text.labeler import label_array
 from . import findings, grounding, looking
 from .anatomy_grounding import AS_THEY_ARE, COLUMNS, MOVED, anatomy_table, node_scores
+from .grounding import score_map
+from .phrase_views import BLANK, blank_film
 from .results import long_table, mean_rows
 from .targets import collect_targets
 
@@ -61,11 +63,40 @@ def fresh_patients(settings: Settings) -> pd.DataFrame:
     sides = sides.assign(about=sides["about"] + ", " + OTHER_SIDE)
     phrases = phrases[(phrases["control"] == "own") & phrases["metric"].isin(SHOWN)]
     rows, peaks = report_rows(model, studies, settings), pd.DataFrame(peak_rows(model, studies, settings))
+    blank = pd.DataFrame(blank_rows(model, studies, settings, per_phrase))
     leaves = leaf_rows(model, studies, settings)
     return pd.concat(
-        [long_table(frame.to_dict("records"), ("about",)) for frame in (auc, rows, phrases, sides, peaks, leaves)],
+        [
+            long_table(frame.to_dict("records"), ("about",))
+            for frame in (auc, rows, phrases, sides, blank, peaks, leaves)
+        ],
         ignore_index=True,
     )
+
+
+def blank_rows(model, studies: list, settings: Settings, per_phrase: pd.DataFrame) -> list[dict]:
+    """The same phrases on a film of one grey: what a masked map owes to the words alone, and what the patient's film adds.
+
+    per_phrase: of `grounding.evaluate_phrases`, whose own masked maps are compared phrase by phrase.
+    """
+    targets = collect_targets(studies, settings.seed)
+    texts = list(dict.fromkeys(target.phrase for target in targets))
+    maps = model.ground(list(blank_film(model)), texts, evidence="masked", seed=settings.seed)[0].cpu().numpy()
+    rows = [
+        {
+            "study": studies[target.study].study_id,
+            "finding": target.finding,
+            "phrase": target.phrase,
+            **score_map(maps[texts.index(target.phrase)], target.mask, target.film),
+        }
+        for target in targets
+    ]
+    own = per_phrase[(per_phrase["map"] == "masked") & (per_phrase["control"] == "own")]
+    both = own.merge(pd.DataFrame(rows), on=["study", "finding", "phrase"], suffixes=("", "_blank"), validate="1:1")
+    blank = both[["pointing_blank", "cnr_blank"]].set_axis(["pointing", "cnr"], axis=1)
+    gained = pd.DataFrame({f"{name}_own_minus_blank": both[name] - both[f"{name}_blank"] for name in blank})
+    about = {"about": f"phrases, masked map, {BLANK}", "method": METHOD}
+    return [row for frame in (blank, gained) for row in mean_rows(about, frame, list(both["study"]), settings)]
 
 
 def peak_rows(model, studies: list, settings: Settings) -> list[dict]:

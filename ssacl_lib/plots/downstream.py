@@ -12,6 +12,9 @@ from ..downstream.disturbances import AMOUNTS, UNDISTURBED
 from ..downstream.robustness import LOOK
 from . import style
 
+NAMES = {"auc": "mean AUC of the findings (0.5 is chance)"}
+"""A number's name on an axis."""
+
 NOTHING = "nothing was measured yet: `ssacl downstream`"
 
 COLOURS = {
@@ -59,7 +62,8 @@ def encoders(table: pd.DataFrame, panels: Sequence[tuple[str, str, str, str]]) -
         return NOTHING
     order = list(dict.fromkeys(table["method"]))
     figure = style.new_figure(style.DOUBLE, 22 + 4.8 * len(order))
-    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
+    one = len({metric for *_, metric, _ in panels}) == 1  # one number throughout: one axis, so that panels compare
+    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True, sharex=one))
     for ax, (setting, detail, metric, title) in zip(axes, panels, strict=True):
         rows = table[(table["setting"] == setting) & (table["detail"] == detail) & (table["metric"] == metric)]
         for row in rows.itertuples():
@@ -73,6 +77,8 @@ def encoders(table: pd.DataFrame, panels: Sequence[tuple[str, str, str, str]]) -
             ax.axhline(place - 0.5, color=style.PALE, linewidth=0.4)
     axes[0].set_yticks(range(len(order)), order)
     axes[0].set_ylim(len(order) - 0.5, -0.5)
+    if one:
+        figure.supxlabel(NAMES.get(panels[0][2], panels[0][2]), fontsize=6.5)
     return figure
 
 

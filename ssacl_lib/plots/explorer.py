@@ -187,7 +187,7 @@ def words(image: np.ndarray, told: Told, token: int) -> Figure:
         style.show_film(place(figure, 1, 6, 36, 36), image, "no patches stand in this decoder's prefix")
     _leaf_shares(place(figure, 141, 9, 36, 85), told, slice(token, token + 1), slice(start, stop))
     _shares(place(figure, 1, 52, 76, 7), told, token)
-    _guesses(place(figure, 102, 9, 14, 32), told.guesses[token])
+    _guesses(place(figure, 98, 9, 14, 32), told.guesses[token])
     _written(place(figure, 1, 73, 104, 26), told, token, number)
     return figure
 
@@ -242,7 +242,7 @@ def _guesses(ax, guesses) -> None:
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(0, 1)
     ax.tick_params(axis="x", labelsize=5.4)
-    ax.set_title("likely next words", fontsize=6.5, fontweight="normal")
+    ax.set_title("likely\nnext words", fontsize=5.8, fontweight="normal", loc="left")
 
 
 def _written(ax, told: Told, token: int, number: int) -> None:
