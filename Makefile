@@ -7,16 +7,18 @@
 # make lint    set-up, then ruff and the types of the public surface
 # make lab     set-up, then open the notebooks
 # make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)
+# make book    set-up, then the notebooks and pages as a folder for a browser, offline (runs/book; adds Sphinx to .venv)
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 INSTALLED := .venv/.installed-$(LOCK)
+BOOK := .venv/.book-$(shell cat constraints-book.txt | cksum | cut -d ' ' -f 1)
 # The lock first and without resolving: where the index fails for one package, pip then stops at once (and is tried again)
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper ablation downstream release test quick lint lab handout setup
+.PHONY: paper ablation downstream release test quick lint lab handout book setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -58,6 +60,9 @@ lab: setup
 handout: setup
 	$(BIN)/ssacl handout
 
+book: setup $(BOOK)
+	$(BIN)/ssacl book
+
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct
 
@@ -70,4 +75,9 @@ $(INSTALLED):
 	$(PYTHON) -m venv .venv
 	$(LOCKED) || $(LOCKED)
 	$(BIN)/python -m pip install -e ".[test]" -c constraints.txt "torch>=2.11,<2.14"
+	touch $@
+
+# Only here, so that the other commands stay small. Its lock holds what the first one lacks, and nothing is resolved.
+$(BOOK): $(INSTALLED)
+	$(BIN)/python -m pip install --no-deps -r constraints-book.txt
 	touch $@

@@ -48,6 +48,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
         "bench",
         "readme",
         "handout",
+        "book",
         "spread",
         "labeler",
         "randomise",

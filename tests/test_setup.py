@@ -36,6 +36,18 @@ def test_the_lock_pins_every_requirement_within_its_range():
     assert not [version for version in pins.values() if version.local]
 
 
+def test_the_lock_of_the_book_stands_on_the_other():
+    """What its extra asks for is in one of the two, within its range; no package in both."""
+    text = (paths.ROOT / "constraints-book.txt").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in text if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    pins = {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
+    assert len(pins) == len(lines) and not set(pins) & set(lock())
+    extra = [Requirement(line) for line in PROJECT["optional-dependencies"]["book"]]
+    assert all(requirement.specifier.contains(pins[canonicalize_name(requirement.name)]) for requirement in extra)
+    assert "-m pip install --no-deps -r constraints-book.txt" in read("Makefile")
+
+
 def test_the_lock_holds_versions_only():
     text = (paths.ROOT / "constraints.txt").read_text(encoding="utf-8")
     for line in text.splitlines():
@@ -44,7 +56,8 @@ def test_the_lock_holds_versions_only():
 
 def test_every_requirement_has_its_reason():
     text = (paths.ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for requirement in requirements():
+    extra = [Requirement(line) for line in PROJECT["optional-dependencies"]["book"]]
+    for requirement in requirements() + extra:
         assert re.search(rf'^ *"{re.escape(requirement.name)}[^"]*",  # \w', text, re.MULTILINE), requirement.name
     assert "torchvision" not in text
 

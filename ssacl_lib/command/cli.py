@@ -268,6 +268,14 @@ def run_handout(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_book(arguments: argparse.Namespace) -> int:
+    """ssacl book."""
+    from .book import write_book
+
+    print(f"the web edition: open {write_book(arguments.out, arguments.model)}")
+    return 0
+
+
 def run_readme(arguments: argparse.Namespace) -> int:
     """ssacl readme."""
     from .readme import outdated, write_generated

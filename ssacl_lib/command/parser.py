@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         _studies,
         _downstream,
         _handout,
+        _book,
         _readme,
     ):
         add(command)
@@ -286,6 +287,15 @@ def _handout(command) -> None:
     """`ssacl handout`."""
     handout = command("handout", "run_handout", "notebooks for a class, with and without solutions", texts.HANDOUT)
     handout.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default runs/handout)")
+
+
+def _book(command) -> None:
+    """`ssacl book`."""
+    book = command("book", "run_book", "the web edition: pages to be read without Python or a network", texts.BOOK)
+    book.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default runs/book)")
+    book.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of the model in the browser; becomes a page of the edition"
+    )
 
 
 def _readme(command) -> None:

@@ -144,6 +144,11 @@ HANDOUT = """\
 Writes what a class is handed out: student/, every notebook without its solutions; solutions/, every notebook with the solutions
 in the reader's cells, so that it runs from top to bottom; and handout.pdf, the method on one printed page (teaching/handout.md).
 Seconds. A course is planned in teaching/README.md."""
+BOOK = """\
+Sets the executed notebooks, the README, the teaching and data pages, the model card and the tables as a folder of pages that is
+opened in a browser, without Python, server or network: links lead on inside of it, tables sort, words of the glossary say what
+they mean. Stops where a link is broken, a picture has no words, or a page would ask for something outside. Under two minutes.
+Needs the extra `book` (`make book` installs it, from constraints-book.txt)."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
