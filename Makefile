@@ -61,7 +61,7 @@ handout: setup
 	$(BIN)/ssacl handout
 
 book: setup $(BOOK)
-	$(BIN)/ssacl book
+	$(BIN)/ssacl book $(if $(wildcard runs/browser/index.html),--model runs/browser)
 
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct

@@ -1,6 +1,7 @@
 """The web edition in pieces, on pages made up here: where links lead, what is said of pictures and terms, what the check finds."""
 
 import base64
+import json
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from ssacl_lib import paths
 from ssacl_lib.command import book, book_check, book_glossary, book_notebooks, book_pages
 from ssacl_lib.command.book_links import Places, relative, rewritten
 
+TITLE = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["# Maps\n", "\n", "Words."]}
 PIXEL = base64.b64encode(b"a picture").decode()
 GLOSSARY = "# Glossary\n\n- **Leaf**: a node without\n  `children`, see [here](a.md).\n- **Look, looking**: of a prompt.\n- **Query**: it looks.\n"
 
@@ -25,7 +27,7 @@ def tree(tmp_path):
         "figures/cpu/tables/scores.csv": "a,b\nx,1\n",
         "figures/cpu/fig.png": "a picture",
         "library/losses.py": "def loss():\n    return '<b>'\n",
-        "figures/cpu/notebooks/01.ipynb": '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+        "figures/cpu/notebooks/01.ipynb": json.dumps({"cells": [TITLE], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}),
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,8 @@ def tree(tmp_path):
 
 @pytest.fixture
 def places(tree):
-    return Places(tree, book_pages.pages_of(tree))
+    pages = book_pages.pages_of(tree)
+    return Places(tree, {**pages, **book_pages.aliases(pages)})
 
 
 def test_links_lead_to_pages_listings_files_or_nowhere(places):
@@ -43,6 +46,7 @@ def test_links_lead_to_pages_listings_files_or_nowhere(places):
         return rewritten(text, "teaching/README.md", "teaching/index.html", places)
 
     assert on("[go](../figures/cpu/notebooks/01.ipynb#cells)") == "[go](../notebooks/01.html#cells)"
+    assert on("[go](../notebooks/01.ipynb)") == "[go](../notebooks/01.html)"  # the source: its executed copy
     assert on("[it](../README.md) [g](glossary.md)") == "[it](../index.html) [g](glossary.html)"
     assert on("[s](../figures/cpu/tables/scores.csv)") == "[s](../tables/cpu/scores.html)"
     assert on("[line](../library/losses.py#L2)") == "[line](../source/library/losses.py.html#L2)"
@@ -68,7 +72,7 @@ def output(**data):
 
 def notebook(*outputs, text="[w](../../../README.md)"):
     cells = [{"cell_type": "markdown", "id": "words", "metadata": {}, "source": [text]},
-             {"cell_type": "code", "id": "maps", "metadata": {}, "source": [], "outputs": list(outputs)}]  # fmt: skip
+             {"cell_type": "code", "id": "maps", "metadata": {}, "source": ["# NBVAL_CHECK_OUTPUT\n", "draw()"], "outputs": list(outputs)}]  # fmt: skip
     return {"cells": cells, "metadata": {"widgets": {"state": 1}}}
 
 
@@ -87,6 +91,7 @@ def test_a_notebook_loses_its_weight_and_its_widgets(places, tmp_path):
     assert 'src="../files/notebooks/01/maps-0.png" alt="a film" width="9"' in first["text/html"]
     assert [one["text/html"] for one in sleeping] == [book_notebooks.ASLEEP] * 2
     assert words == {"text/markdown": "[n](../index.html)"} and made["cells"][0]["source"] == "[w](../index.html)"
+    assert made["cells"][1]["source"] == "draw()"
     assert "widgets" not in made["metadata"] and PIXEL not in str(made)
 
 
@@ -103,13 +108,13 @@ def test_terms_say_what_the_glossary_says():
     terms = book_glossary.entries(GLOSSARY)
     assert terms["Leaf"] == "a node without children, see here." and terms["look".title()] == terms["looking"]
     page = (
-        "<body><p>leaf</p><article role='main'><h2>Leaf</h2><p>A leaf &amp; its leaf, leaflet, queries; look.</p>"
+        "<body><p>leaf</p><article role='main'><h2>Leaf</h2><p>A leaf &amp; its leaf, leaflet, a finding; look.</p>"
         "<pre>leaf</pre><a href='x'>leaf</a><img alt='leaf'><p>one <b>QUERY</b></p>"
-        "<h2>next</h2><p>two leafs</p></article><p>leaf</p></body>"
+        "<h2>next</h2><p>two leaves</p></article><p>leaf</p></body>"
     )
     made = book_glossary.marked(page, terms, "g.html")
     links = re.findall(r'<a class="term" href="g.html#(term-\w+)" data-says="([^"]*)">(\w+)</a>', made)
-    assert [(place, word) for place, _, word in links] == [("term-leaf", "leaf"), ("term-query", "QUERY"), ("term-leaf", "leafs")]
+    assert [(place, word) for place, _, word in links] == [("term-leaf", "leaf"), ("term-query", "QUERY"), ("term-leaf", "leaves")]
     assert links[0][1] == terms["Leaf"]
     assert re.sub(r'<a class="term"[^>]*>(\w+)</a>', r"\1", made) == page  # nothing else is touched
     assert '<span id="term-leaf"></span>**Leaf**' in book_glossary.anchored(GLOSSARY)
@@ -121,23 +126,27 @@ def test_every_link_to_the_glossary_has_its_entry():
     assert len(set(places)) == len(places) == text.count("\n- **") and set(book_glossary.EVERYDAY) <= {t.lower() for t in terms}
     page = "<article role='main'><p>" + ". ".join(terms) + "</p></article>"
     linked = re.findall(r"#(term-[\w-]+)", book_glossary.marked(page, terms, "g.html"))
-    assert set(linked) <= set(places) and len(linked) == len(terms) - len(book_glossary.EVERYDAY)
+    assert set(linked) <= set(places) and len(linked) == len(terms) - len(book_glossary.EVERYDAY | book_glossary.PLURAL)
 
 
 def test_sources_of_the_edition(tree):
     source, extra = tree / "out" / "source", tree / "out" / "extra"
     (tree / "teaching" / "README.md").write_text("[line](../library/losses.py#L2) [t](../figures/cpu/tables/scores.csv)")
-    pages = book_pages.write_sources(source, extra, tree, model=True)
+    (tree / "run").mkdir()
+    for name in ("index.html", "alone.html"):
+        (tree / "run" / name).write_text("it answers")
+    pages = book_pages.write_sources(source, extra, tree, tree / "run")
     assert "figures/cpu/tables/empty.md" not in pages
     start = (source / "index.md").read_text()
-    assert start.index("notebooks/01") < start.index("teaching/index") < start.index("browser") < start.index("tables/index")
+    assert start.index("01 Maps <notebooks/01>") < start.index("teaching/index") < start.index("browser") < start.index("tables/index")
     table = (source / "tables/cpu/scores.md").read_text()
     assert "<td><code>x</code></td>" in table and "[As CSV](../../files/figures/cpu/tables/scores.csv)" in table
     assert (extra / "files/figures/cpu/tables/scores.csv").read_text() == "a,b\nx,1\n"
     listing = (source / "source/library/losses.py.md").read_text()
     assert '<span id="L2">' in listing and "&lt;b&gt;" in listing and '<span id="L3">' not in listing
     assert "- [scores](cpu/scores.html): Scores." in (source / "tables/index.md").read_text()
-    assert book_pages.MODEL in (source / "browser.md").read_text()
+    browser = (source / "browser.md").read_text()
+    assert "[Open it from this folder](model/alone.html)" in browser and "(model/index.html)" in browser
 
 
 GOOD = '<html><body><h1 id="top-1">x</h1><a href="b/two.html#p">y</a><a href="https://a.org">z</a><img src="i.png" alt="i"></body></html>'

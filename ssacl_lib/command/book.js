@@ -25,6 +25,9 @@ function sortBy(table, column, heading) {
 
 function makeSortable(table) {
   if (!table.tHead || table.tHead.rows.length !== 1 || !table.tBodies.length || table.tBodies[0].rows.length < 2) return;
+  for (const cell of table.tBodies[0].querySelectorAll("td")) { // a number and its interval stay in one line
+    if (/^[+-]?\d/.test(cell.textContent) && cell.textContent.length < 32) cell.className = "number";
+  }
   Array.from(table.tHead.rows[0].cells).forEach((heading, column) => {
     const button = document.createElement("button");
     button.type = "button";

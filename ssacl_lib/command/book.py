@@ -75,14 +75,14 @@ def write_book(out: Path | None = None, model: Path | None = None, root: Path = 
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
         work = Path(folder)
-        pages = write_sources(work / "source", work / "extra", root, model is not None)
+        pages = write_sources(work / "source", work / "extra", root, model)
         _write_static(work / "static")
         _run_sphinx(work)
         built = work / "html"
         _mark_terms(built, root, pages)
         if model is not None:
-            shutil.copytree(model, (built / MODEL).parent)
-        if found := faults(built, frozenset({Path(MODEL).parts[0]})):
+            shutil.copytree(model, built / MODEL)
+        if found := faults(built, frozenset({MODEL})):
             more = f"; and {len(found) - 5} more" if len(found) > 5 else ""
             raise RuntimeError(f"the web edition is not whole: {'; '.join(found[:5])}{more}")
         if out.exists():

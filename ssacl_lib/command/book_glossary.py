@@ -9,6 +9,9 @@ ENTRY = re.compile(r"^- \*\*(?P<name>[^*]+)\*\*: (?P<text>.*(?:\n  .*)*)", re.MU
 EVERYDAY = frozenset({"control", "fit", "head", "look", "looking", "start", "switch", "study", "shipped"})
 """Words that are in most sentences no terms: only the glossary itself has them."""
 
+PLURAL = frozenset({"finding"})
+"""Alone it is a verb as often."""
+
 VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr", "path", "use", "rect"})
 SILENT = frozenset({"a", "button", "code", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "script", "style", "summary", "svg", "table"})
 """Elements whose words are left alone."""
@@ -50,14 +53,22 @@ def marked(page: str, terms: dict[str, str], glossary: str) -> str:
     return "".join(marker.pieces)
 
 
+def _forms(term: str) -> set[str]:
+    """A term as texts have it: "leaf", "leaves"."""
+    if term in EVERYDAY:
+        return set()
+    ending = {"y": term[:-1] + "ies", "f": term[:-1] + "ves"}.get(term[-1], term + "s")
+    return {ending} if term in PLURAL else {term, ending}
+
+
 class _Marker(HTMLParser):
     """Writes what it reads, with terms in the words of the article as links."""
 
     def __init__(self, terms: dict[str, str], glossary: str) -> None:
         super().__init__(convert_charrefs=False)
-        self.terms = {name.lower(): name for name in terms if name.lower() not in EVERYDAY}
-        names = "|".join(re.escape(name) for name in sorted(self.terms, key=len, reverse=True))
-        self.pattern = re.compile(rf"(?<![\w-])({names})(s?)(?![\w-])", re.IGNORECASE)
+        self.terms = {form: name for name in terms for form in _forms(name.lower())}
+        names = "|".join(re.escape(form) for form in sorted(self.terms, key=len, reverse=True))
+        self.pattern = re.compile(rf"(?<![\w-])({names})(?![\w-])", re.IGNORECASE)
         self.says, self.glossary = terms, glossary
         self.pieces: list[str] = []
         self.open: list[tuple[str, bool]] = []

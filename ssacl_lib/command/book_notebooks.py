@@ -6,6 +6,9 @@ from pathlib import Path
 
 from .book_links import FILES, Places, picture, relative, rewritten
 
+CHECKED = "# NBVAL_CHECK_OUTPUT"
+"""A line for the test of notebooks, not for readers."""
+
 PICTURES = {"image/png": "png", "image/jpeg": "jpg"}
 
 WIDGET = re.compile(r"\w+\(children=\(")
@@ -28,6 +31,7 @@ def notebook_page(content: dict, source: str, page: str, places: Places, out: Pa
         if cell["cell_type"] == "markdown":
             cell["source"] = rewritten("".join(cell["source"]), source, page, places)
         if "outputs" in cell:
+            cell["source"] = "".join(cell["source"]).removeprefix(f"{CHECKED}\n")
             place = f"{source}, cell {cell['id']}"
             shown = [_output(one, f"{cell['id']}-{number}", place, source, page, places, out)
                      for number, one in enumerate(cell["outputs"])]  # fmt: skip

@@ -13,8 +13,8 @@ from .book_notebooks import notebook_page
 
 GLOSSARY = "teaching/glossary.md"
 
-MODEL = "model/index.html"
-"""The model in the browser, where a folder with it is handed over."""
+MODEL = "model"
+"""Folder of the model in the browser, where one is handed over."""
 
 CHAPTERS = {
     "Notebooks": ("notebooks/README.md", "figures/cpu/notebooks/*.ipynb"),
@@ -31,7 +31,6 @@ TRIED = """# The model in the browser
 The shipped model runs on this page, without Python and without a network: drop a film or take a phantom, ask for findings and
 phrases, and hold each map against its control. Not for clinical use.
 
-[**Open it**]({place})
 """
 
 
@@ -42,6 +41,13 @@ def pages_of(root: Path) -> dict[str, str]:
         for pattern in patterns:
             found.update({name: _place(name) for name in _names(root, pattern)})
     return found
+
+
+def aliases(pages: Mapping[str, str]) -> dict[str, str]:
+    """What else leads to a page: a notebook's source to its executed copy, a folder to its list."""
+    found = {name.removeprefix("figures/cpu/"): page for name, page in pages.items() if name.endswith(".ipynb")}
+    found.update({str(Path(name).parent): "tables/index.html" for name in pages if "/tables/" in name})
+    return {**found, "figures/cpu/notebooks": "notebooks/index.html", "notebooks": "notebooks/index.html"}
 
 
 def _names(root: Path, pattern: str) -> list[str]:
@@ -56,16 +62,16 @@ def _place(name: str) -> str:
     return re.sub(r"README$", "index", re.sub(r"\.(md|ipynb)$", "", name)) + ".html"
 
 
-def write_sources(source: Path, extra: Path, root: Path = paths.ROOT, model: bool = False) -> dict[str, str]:
+def write_sources(source: Path, extra: Path, root: Path = paths.ROOT, model: Path | None = None) -> dict[str, str]:
     """Write what Sphinx reads to `source`, and what is copied as it is to `extra`; returns `pages_of`.
 
-    model: there is a page of the model in the browser.
+    model: the folder of the model in the browser; it becomes the folder MODEL of the edition.
 
     Raises:
         ValueError: as `rewritten` and `notebook_page`.
     """
     pages = pages_of(root)
-    places = Places(root, {**pages, "figures/cpu/notebooks": "notebooks/index.html", "figures/cpu-folder/tables": "tables/index.html"})
+    places = Places(root, {**pages, **{name: page for name, page in aliases(pages).items() if (root / name).exists()}})
     for name, page in pages.items():
         if name.endswith(".ipynb"):
             content = json.loads((root / name).read_text(encoding="utf-8"))
@@ -77,11 +83,11 @@ def write_sources(source: Path, extra: Path, root: Path = paths.ROOT, model: boo
         if name == GLOSSARY:
             text = anchored(text)
         if name == "README.md":
-            text += contents(pages, model)
+            text += contents(pages, root, model is not None)
         _write(source / Path(page).with_suffix(Path(name).suffix), text)
     _write(source / "tables" / "index.md", tables_page(root, pages))
-    if model:
-        _write(source / "browser.md", TRIED.format(place=MODEL))
+    if model is not None:
+        _write(source / "browser.md", browser_page(model))
     for name, page in places.wanted.items():
         _write(source / page.replace(".html", ".md"), listing((root / name).read_text(encoding="utf-8"), name))
     for name, place in places.copies.items():
@@ -95,17 +101,32 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def contents(pages: Mapping[str, str], model: bool) -> str:
+def contents(pages: Mapping[str, str], root: Path, model: bool) -> str:
     """The table of contents as Sphinx reads it."""
     parts = []
     for chapter, patterns in CHAPTERS.items():
-        names = [page for name, page in pages.items() if any(_matches(name, pattern) for pattern in patterns)]
+        lines = [
+            _line(name, page, root)
+            for name, page in pages.items()
+            if any(_matches(name, pattern) for pattern in patterns)
+        ]
         if chapter == "Tables":
-            names = ["tables/index.html"]
+            lines = ["All tables <tables/index>"]
         if chapter == "Model and data" and model:
-            names.insert(0, "browser.html")
-        parts.append(_toctree([name.removesuffix(".html") for name in names], chapter))
+            lines.insert(0, "browser")
+        if lines:
+            parts.append(_toctree(lines, chapter))
     return "".join(parts)
+
+
+def _line(name: str, page: str, root: Path) -> str:
+    """A line of the contents; a notebook has its number, by which the pages call it."""
+    document = page.removesuffix(".html")
+    if not name.endswith(".ipynb"):
+        return document
+    cells = json.loads((root / name).read_text(encoding="utf-8"))["cells"]
+    title = "".join(cells[0]["source"]).partition("\n")[0].lstrip("# ") if cells else Path(name).stem
+    return f"{Path(name).stem[:2]} {title} <{document}>"
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -118,6 +139,14 @@ def _toctree(names: list[str], caption: str = "") -> str:
 
 
 # ---- pages that no file of the repository is
+def browser_page(model: Path) -> str:
+    """The page that leads to the model in the browser: what stands alone opens from a folder, index.html asks for its files."""
+    alone = sorted(path.name for path in model.glob("*.html") if path.name != "index.html")
+    links = [f"- [Open it from this folder]({MODEL}/{name}) (one file)" for name in alone]
+    served = "Open it where it is served" if alone else "Open it"
+    return TRIED + "\n".join([*links, f"- [{served}]({MODEL}/index.html), as by `python -m http.server`"]) + "\n"
+
+
 def tables_page(root: Path, pages: Mapping[str, str]) -> str:
     """The list of all tables with the first sentence of each caption."""
     tables = {name: page for name, page in pages.items() if "/tables/" in name}
@@ -141,7 +170,7 @@ def table_page(text: str, name: str, page: str, places: Places) -> str:
     place = places.copies.setdefault(sheet, f"{FILES}/{sheet}") if (places.root / sheet).is_file() else None
     link = f"[As CSV]({relative(place, page)})\n\n" if place else ""
     title = Path(name).stem.replace("_", " ").capitalize()
-    framed = _raw(f'<div class="table-wrapper">{table}</div>')
+    framed = _raw(f'<div class="table-wrapper whole">{table}</div>')
     return f"# {title}\n\n{caption}\n\n{link}{framed}"
 
 
