@@ -1,4 +1,4 @@
-"""The web edition in pieces, on pages made up here: where links lead, what is said of pictures and terms, what the check finds."""
+"""The web edition in pieces, on made-up pages: where links lead, what is said of pictures and terms, what the check finds."""
 
 import base64
 import json
@@ -12,7 +12,13 @@ from ssacl_lib.command.book_links import Places, relative, rewritten
 
 TITLE = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["# Maps\n", "\n", "Words."]}
 PIXEL = base64.b64encode(b"a picture").decode()
-GLOSSARY = "# Glossary\n\n- **Leaf**: a node without\n  `children`, see [here](a.md).\n- **Look, looking**: of a prompt.\n- **Query**: it looks.\n"
+GLOSSARY = """# Glossary
+
+- **Leaf**: a node without
+  `children`, see [here](a.md).
+- **Look, looking**: of a prompt.
+- **Query**: it looks.
+"""
 
 
 @pytest.fixture
@@ -27,7 +33,9 @@ def tree(tmp_path):
         "figures/cpu/tables/scores.csv": "a,b\nx,1\n",
         "figures/cpu/fig.png": "a picture",
         "library/losses.py": "def loss():\n    return '<b>'\n",
-        "figures/cpu/notebooks/01.ipynb": json.dumps({"cells": [TITLE], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}),
+        "figures/cpu/notebooks/01.ipynb": json.dumps(
+            {"cells": [TITLE], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        ),
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +80,8 @@ def output(**data):
 
 def notebook(*outputs, text="[w](../../../README.md)"):
     cells = [{"cell_type": "markdown", "id": "words", "metadata": {}, "source": [text]},
-             {"cell_type": "code", "id": "maps", "metadata": {}, "source": ["# NBVAL_CHECK_OUTPUT\n", "draw()"], "outputs": list(outputs)}]  # fmt: skip
+             {"cell_type": "code", "id": "maps", "metadata": {}, "outputs": list(outputs),
+              "source": ["# NBVAL_CHECK_OUTPUT\n", "draw()"]}]  # fmt: skip
     return {"cells": cells, "metadata": {"widgets": {"state": 1}}}
 
 
@@ -114,7 +123,11 @@ def test_terms_say_what_the_glossary_says():
     )
     made = book_glossary.marked(page, terms, "g.html")
     links = re.findall(r'<a class="term" href="g.html#(term-\w+)" data-says="([^"]*)">(\w+)</a>', made)
-    assert [(place, word) for place, _, word in links] == [("term-leaf", "leaf"), ("term-query", "QUERY"), ("term-leaf", "leaves")]
+    assert [(place, word) for place, _, word in links] == [
+        ("term-leaf", "leaf"),
+        ("term-query", "QUERY"),
+        ("term-leaf", "leaves"),
+    ]
     assert links[0][1] == terms["Leaf"]
     assert re.sub(r'<a class="term"[^>]*>(\w+)</a>', r"\1", made) == page  # nothing else is touched
     assert '<span id="term-leaf"></span>**Leaf**' in book_glossary.anchored(GLOSSARY)
@@ -123,7 +136,9 @@ def test_terms_say_what_the_glossary_says():
 def test_every_link_to_the_glossary_has_its_entry():
     text = (paths.ROOT / "teaching" / "glossary.md").read_text(encoding="utf-8")
     places, terms = re.findall(r'id="(term-[\w-]+)"', book_glossary.anchored(text)), book_glossary.entries(text)
-    assert len(set(places)) == len(places) == text.count("\n- **") and set(book_glossary.EVERYDAY) <= {t.lower() for t in terms}
+    assert len(set(places)) == len(places) == text.count("\n- **") and set(book_glossary.EVERYDAY) <= {
+        t.lower() for t in terms
+    }
     page = "<article role='main'><p>" + ". ".join(terms) + "</p></article>"
     linked = re.findall(r"#(term-[\w-]+)", book_glossary.marked(page, terms, "g.html"))
     assert set(linked) <= set(places) and len(linked) == len(terms) - len(book_glossary.EVERYDAY | book_glossary.PLURAL)
@@ -131,14 +146,21 @@ def test_every_link_to_the_glossary_has_its_entry():
 
 def test_sources_of_the_edition(tree):
     source, extra = tree / "out" / "source", tree / "out" / "extra"
-    (tree / "teaching" / "README.md").write_text("[line](../library/losses.py#L2) [t](../figures/cpu/tables/scores.csv)")
+    (tree / "teaching" / "README.md").write_text(
+        "[line](../library/losses.py#L2) [t](../figures/cpu/tables/scores.csv)"
+    )
     (tree / "run").mkdir()
     for name in ("index.html", "alone.html"):
         (tree / "run" / name).write_text("it answers")
     pages = book_pages.write_sources(source, extra, tree, tree / "run")
     assert "figures/cpu/tables/empty.md" not in pages
     start = (source / "index.md").read_text()
-    assert start.index("01 Maps <notebooks/01>") < start.index("teaching/index") < start.index("browser") < start.index("tables/index")
+    assert (
+        start.index("01 Maps <notebooks/01>")
+        < start.index("teaching/index")
+        < start.index("browser")
+        < start.index("tables/index")
+    )
     table = (source / "tables/cpu/scores.md").read_text()
     assert "<td><code>x</code></td>" in table and "[As CSV](../../files/figures/cpu/tables/scores.csv)" in table
     assert (extra / "files/figures/cpu/tables/scores.csv").read_text() == "a,b\nx,1\n"
@@ -149,7 +171,10 @@ def test_sources_of_the_edition(tree):
     assert "[Open it from this folder](model/alone.html)" in browser and "(model/index.html)" in browser
 
 
-GOOD = '<html><body><h1 id="top-1">x</h1><a href="b/two.html#p">y</a><a href="https://a.org">z</a><img src="i.png" alt="i"></body></html>'
+GOOD = (
+    '<html><body><h1 id="top-1">x</h1><a href="b/two.html#p">y</a><a href="https://a.org">z</a>'
+    '<img src="i.png" alt="i"></body></html>'
+)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +189,7 @@ GOOD = '<html><body><h1 id="top-1">x</h1><a href="b/two.html#p">y</a><a href="ht
         ('<script src="https://cdn.org/x.js"></script>', "one.html: asks for https://cdn.org/x.js"),
         ('<link rel="stylesheet" href="//cdn.org/x.css">', "one.html: asks for //cdn.org/x.css"),
         ('<img alt="i" src="i.png" srcset="http://cdn.org/a.png 2x">', "one.html: asks for http://cdn.org/a.png"),
-        ('<p style="background: url(\'https://cdn.org/b.png\')">', "one.html: asks for https://cdn.org/b.png"),
+        ("<p style=\"background: url('https://cdn.org/b.png')\">", "one.html: asks for https://cdn.org/b.png"),
         ("<style>@import 'https://cdn.org/f.css';</style>", "one.html: asks for https://cdn.org/f.css"),
         ("<p>" + "x" * book_check.HEAVIEST + "</p>", "one.html: 5.0 MB, the most is 5 MB"),
     ],
@@ -173,7 +198,9 @@ def test_the_check_finds(tmp_path, added, found):
     (tmp_path / "b").mkdir()
     (tmp_path / "i.png").write_bytes(b"")
     (tmp_path / "one.html").write_text(GOOD.replace("</body>", added + "</body>"))
-    (tmp_path / "b" / "two.html").write_text('<p id="p">p</p><a href="../one.html?q=1#top">back</a><img src="data:x" alt="d">')
+    (tmp_path / "b" / "two.html").write_text(
+        '<p id="p">p</p><a href="../one.html?q=1#top">back</a><img src="data:x" alt="d">'
+    )
     (tmp_path / "b" / "s.css").write_text("a { background: url(../i.png) }")
     assert book_check.faults(tmp_path) == ([found] if found else [])
 

@@ -47,11 +47,18 @@ def notebook(number: int) -> str:
         {"output_type": "display_data", "data": shown, "metadata": told},
         {"output_type": "execute_result", "execution_count": 1, "metadata": {},
          "data": {"text/plain": "VBox(children=(Dropdown(),))"}},
-        {"output_type": "display_data", "metadata": {}, "data": {"text/markdown": "**Figure.** A leaf, $q_p$.", "text/plain": ""}},
+        {"output_type": "display_data", "metadata": {}, "data": {"text/markdown": "**Figure.** A leaf, $q_p$."}},
     ]  # fmt: skip
-    other = f"# Maps {number}\n\n[The other](0{3 - number}_maps.ipynb), [start](../../../README.md), [source](../../../library/a.py#L2)"
-    cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": other},
-             {"cell_type": "code", "id": "draw", "metadata": {}, "source": "draw()", "execution_count": 1, "outputs": outputs}]  # fmt: skip
+    links = f"[The other](0{3 - number}_maps.ipynb), [start](../../../README.md), [source](../../../library/a.py#L2)"
+    code = {
+        "cell_type": "code",
+        "id": "draw",
+        "metadata": {},
+        "source": "draw()",
+        "execution_count": 1,
+        "outputs": outputs,
+    }
+    cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": f"# Maps {number}\n\n{links}"}, code]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python", "language": "python"}}
     return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
@@ -120,7 +127,7 @@ def test_formulas_pictures_and_links_work_from_the_folder(opened):
     opened.get_by_role("link", name="the maps", exact=True).click()
     opened.wait_for_url("**/notebooks/01_maps.html")
     assert opened.locator("img[alt='a red film']").evaluate("one => one.decode().then(() => one.naturalWidth)") == 900
-    opened.wait_for_selector("article .output mjx-container svg")
+    opened.wait_for_selector("article .cell_output mjx-container svg")
     assert opened.is_visible("p.asleep") and opened.title().startswith("Maps 1")
     opened.get_by_role("link", name="source", exact=True).click()
     opened.wait_for_url("**/source/library/a.py.html#L2")
@@ -130,7 +137,9 @@ def test_formulas_pictures_and_links_work_from_the_folder(opened):
     assert opened.inner_text("p") == "it answers"
 
 
-@pytest.mark.parametrize("name", ["index.html", "notebooks/01_maps.html", "source/library/a.py.html", "tables/cpu/scores.html"])
+@pytest.mark.parametrize(
+    "name", ["index.html", "notebooks/01_maps.html", "source/library/a.py.html", "tables/cpu/scores.html"]
+)
 def test_a_phone_and_the_dark_are_served(edition, browser, name):
     with watched_page(browser, viewport={"width": 360, "height": 700}, color_scheme="dark") as page:
         page.goto((edition.parent / name).as_uri())

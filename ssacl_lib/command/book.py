@@ -137,4 +137,6 @@ def _mark_terms(built: Path, root: Path, pages: dict[str, str]) -> None:
     for name, page in pages.items():
         if name != GLOSSARY and "/tables/" not in name:
             path = built / page
-            path.write_text(marked(path.read_text(encoding="utf-8"), terms, relative(pages[GLOSSARY], page)), encoding="utf-8")
+            path.write_text(
+                marked(path.read_text(encoding="utf-8"), terms, relative(pages[GLOSSARY], page)), encoding="utf-8"
+            )

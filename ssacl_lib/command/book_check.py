@@ -70,7 +70,9 @@ def faults(folder: Path, heavy: frozenset[str] = frozenset()) -> list[str]:
         found += [f"{name}: the picture {source[:80]} has no alternative text" for source in page.wordless]
         found += [f"{name}: asks for {target}" for target in page.asks if outside(target)]
         inside = [target for target in page.links + page.asks if not outside(target) and not target.startswith("data:")]
-        found += [f"{name}: {target} leads nowhere" for target in dict.fromkeys(inside) if not _there(target, path, pages)]
+        found += [
+            f"{name}: {target} leads nowhere" for target in dict.fromkeys(inside) if not _there(target, path, pages)
+        ]
     for path in sorted(folder.rglob("*.css")):
         asked = IN_STYLE.findall(path.read_text(encoding="utf-8"))
         found += [f"{path.relative_to(folder).as_posix()}: asks for {target}" for target in asked if outside(target)]

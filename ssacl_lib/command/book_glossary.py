@@ -1,4 +1,4 @@
-"""Words of the glossary on the pages of the web edition: the first of each section links to its entry and carries what it says."""
+"""Words of the glossary on the pages of the web edition: the first in each section links to its entry and says what it says."""
 
 import re
 from html import escape
@@ -13,7 +13,9 @@ PLURAL = frozenset({"finding"})
 """Alone it is a verb as often."""
 
 VOID = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr", "path", "use", "rect"})
-SILENT = frozenset({"a", "button", "code", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "script", "style", "summary", "svg", "table"})
+SILENT = frozenset(
+    {"a", "button", "code", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "script", "style", "summary", "svg", "table"}
+)
 """Elements whose words are left alone."""
 
 
@@ -25,7 +27,9 @@ def entries(text: str) -> dict[str, str]:
     """
     found = {}
     for match in ENTRY.finditer(text):
-        said = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(match["text"].split())).replace("`", "").replace("*", "")
+        said = (
+            re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(match["text"].split())).replace("`", "").replace("*", "")
+        )
         found.update({name.strip(): said for name in match["name"].split(",")})
     if not found:
         raise ValueError('the glossary has no entry of the form "- **Term**: text"')
@@ -80,7 +84,9 @@ class _Marker(HTMLParser):
             self.seen = set()
         if tag not in VOID:
             within = (told.get("role") == "main") if tag == "article" else bool(self.open and self.open[-1][1])
-            silent = tag in SILENT or bool({"math", "headerlink", "cell_input"} & set((told.get("class") or "").split()))
+            silent = tag in SILENT or bool(
+                {"math", "headerlink", "cell_input"} & set((told.get("class") or "").split())
+            )
             self.open.append((tag, within and not silent))
         self.pieces.append(self.get_starttag_text())
 

@@ -21,7 +21,9 @@ COPIED = (".png", ".jpg", ".jpeg", ".svg", ".pdf", ".csv", ".json", ".cff")
 SOURCES = (".py",)
 """Shown as pages with numbered lines."""
 
-PIECES = re.compile(r"(?P<code>```.*?```|`[^`\n]*`)|(?P<picture>!?)\[(?P<words>(?:\\.|[^\[\]])*)\]\((?P<target>[^)\s]+)\)", re.DOTALL)
+PIECES = re.compile(
+    r"(?P<code>```.*?```|`[^`\n]*`)|(?P<picture>!?)\[(?P<words>(?:\\.|[^\[\]])*)\]\((?P<target>[^)\s]+)\)", re.DOTALL
+)
 """Code, in which nothing is a link; else a link or a picture. A picture that is itself a link is none of these."""
 
 
@@ -87,4 +89,5 @@ def relative(place: str, page: str) -> str:
 def picture(source: str, words: str, width: int | None = None) -> str:
     """HTML of a picture that opens alone, at its full size, where it is clicked."""
     size = f' width="{width}"' if width else ""
-    return f'<a class="picture" href="{escape(source)}"><img src="{escape(source)}" alt="{escape(words)}"{size} loading="lazy"></a>'
+    image = f'<img src="{escape(source)}" alt="{escape(words)}"{size} loading="lazy">'
+    return f'<a class="picture" href="{escape(source)}">{image}</a>'

@@ -14,7 +14,10 @@ PICTURES = {"image/png": "png", "image/jpeg": "jpg"}
 WIDGET = re.compile(r"\w+\(children=\(")
 """How a box of widgets prints itself where it can't be drawn."""
 
-ASLEEP = '<p class="asleep">A widget that answers where the notebook runs (<code>make lab</code>); what follows shows it at one choice.</p>'
+ASLEEP = (
+    '<p class="asleep">A widget that answers where the notebook runs (<code>make lab</code>); '
+    "what follows shows it at one choice.</p>"
+)
 
 
 def notebook_page(content: dict, source: str, page: str, places: Places, out: Path) -> dict:

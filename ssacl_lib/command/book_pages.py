@@ -156,12 +156,18 @@ def tables_page(root: Path, pages: Mapping[str, str]) -> str:
         for name, page in tables.items():
             if name.split("/")[1] == profile:
                 caption = (root / name).read_text(encoding="utf-8").split("\n", 1)[0]
-                text.append(f"- [{Path(name).stem}]({relative(page, 'tables/index.html')}): {caption.split('. ')[0].rstrip('.')}.")
-    return "\n".join(text) + "\n" + _toctree([relative(page, "tables/index.html").removesuffix(".html") for page in tables.values()])
+                text.append(
+                    f"- [{Path(name).stem}]({relative(page, 'tables/index.html')}): {caption.split('. ')[0].rstrip('.')}."
+                )
+    return (
+        "\n".join(text)
+        + "\n"
+        + _toctree([relative(page, "tables/index.html").removesuffix(".html") for page in tables.values()])
+    )
 
 
 def table_page(text: str, name: str, page: str, places: Places) -> str:
-    """The page of a table: its caption, the way to the CSV, its rows. Long tables are set here, for Sphinx takes a second a thousand rows."""
+    """The page of a table: caption, the way to the CSV, rows. These are set here: Sphinx is slow with thousands of them."""
     from markdown_it import MarkdownIt
 
     caption, rows = text.strip().split("\n", 1) if not text.startswith("|") else ("", text.strip())
