@@ -33,6 +33,8 @@ a line of code that is far too long for the width of a phone, which must not bec
 ```
 """
 
+TABLE = f"Scores of all. More.\n\n| a | b |\n| --- | --- |\n| `x` | 1 |\n| {'wide ' * 99} | 2 |\n"
+
 
 def picture() -> bytes:
     buffer = io.BytesIO()
@@ -73,7 +75,7 @@ def edition(tmp_path_factory):
     root = tmp_path_factory.mktemp("repository")
     files = {
         "README.md": PAGE, "teaching/glossary.md": GLOSSARY, "library/a.py": "def a():\n    return 1\n",
-        "figures/cpu/tables/scores.md": "Scores of all. More.\n\n| a | b |\n| --- | --- |\n| `x` | 1 |\n| y | 2 |\n",
+        "figures/cpu/tables/scores.md": TABLE,
         "figures/cpu/notebooks/01_maps.ipynb": notebook(1), "figures/cpu/notebooks/02_maps.ipynb": notebook(2),
         "notebooks/01_maps.ipynb": "", "model/index.html": "<title>model</title><p>it answers</p>",
     }  # fmt: skip
@@ -140,10 +142,11 @@ def test_formulas_pictures_and_links_work_from_the_folder(opened):
 @pytest.mark.parametrize(
     "name", ["index.html", "notebooks/01_maps.html", "source/library/a.py.html", "tables/cpu/scores.html"]
 )
-def test_a_phone_and_the_dark_are_served(edition, browser, name):
-    with watched_page(browser, viewport={"width": 360, "height": 700}, color_scheme="dark") as page:
+@pytest.mark.parametrize("width", [360, 1100, 1400])
+def test_any_width_and_the_dark_are_served(edition, browser, name, width):
+    with watched_page(browser, viewport={"width": width, "height": 700}, color_scheme="dark") as page:
         page.goto((edition.parent / name).as_uri())
         page.wait_for_load_state("load")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         back = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert max(int(part) for part in back.removeprefix("rgb(").rstrip(")").split(",")) < 60

@@ -25,6 +25,7 @@ function sortBy(table, column, heading) {
 
 function makeSortable(table) {
   if (!table.tHead || table.tHead.rows.length !== 1 || !table.tBodies.length || table.tBodies[0].rows.length < 2) return;
+  if (!table.tHead.textContent.trim()) return; // pairs of a name and a value
   for (const cell of table.tBodies[0].querySelectorAll("td")) { // a number and its interval stay in one line
     if (/^[+-]?\d/.test(cell.textContent) && cell.textContent.length < 32) cell.className = "number";
   }
@@ -33,7 +34,7 @@ function makeSortable(table) {
     button.type = "button";
     button.className = "sort";
     button.append(...heading.childNodes);
-    if (!button.textContent.trim()) button.setAttribute("aria-label", "sort by the first column");
+    if (!button.textContent.trim()) button.setAttribute("aria-label", "sort by this column");
     button.addEventListener("click", () => sortBy(table, column, heading));
     heading.append(button);
   });

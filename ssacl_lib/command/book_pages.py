@@ -21,7 +21,7 @@ CHAPTERS = {
     "Teaching": ("teaching/README.md", GLOSSARY, "teaching/handout.md", "teaching/questions.md", "teaching/answers.md",
                  "teaching/projects.md"),
     "Model and data": ("MODEL_CARD.md", "data/PHANTOM.md", "data/README.md", "data/checkpoints/release/README.md"),
-    "Tables": ("figures/*/tables/*.md",),
+    "Tables": ("figures/cpu/tables/*.md", "figures/*/tables/*.md"),
     "About": ("CONTRIBUTING.md", "CHANGELOG.md", "REFERENCES.md", "benchmarks/many_devices.md"),
 }  # fmt: skip
 """Headings of the table of contents, and the files below each; the README stands before them."""
