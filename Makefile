@@ -8,6 +8,7 @@
 # make lab     set-up, then open the notebooks
 # make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)
 # make book    set-up, then the notebooks and pages as a folder for a browser, offline (runs/book; adds Sphinx to .venv)
+# make browser  set-up, then a page in which the model answers without Python (runs/browser); needs npm
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,7 +19,7 @@ BOOK := .venv/.book-$(shell cat constraints-book.txt | cksum | cut -d ' ' -f 1)
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper ablation downstream release test quick lint lab handout book setup
+.PHONY: paper ablation downstream release test quick lint lab handout book browser browser-packages setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -62,6 +63,12 @@ handout: setup
 
 book: setup $(BOOK)
 	$(BIN)/ssacl book $(if $(wildcard runs/browser/index.html),--model runs/browser)
+
+browser: browser-packages
+	$(BIN)/ssacl browser-model
+
+browser-packages: setup
+	$(BIN)/python -m pip install --no-deps -r constraints-browser.txt
 
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct

@@ -49,6 +49,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
         "readme",
         "handout",
         "book",
+        "browser-model",
         "spread",
         "labeler",
         "randomise",

@@ -276,6 +276,19 @@ def run_book(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_browser_model(arguments: argparse.Namespace) -> int:
+    """ssacl browser-model."""
+    require_checkpoint(arguments.weights)
+    from .browser_model import PAGE, WHOLE, write_browser_model
+
+    files, differs = write_browser_model(arguments.weights, arguments.out)
+    folder, size = files[0].parent, sum(path.stat().st_size for path in files if path.name != WHOLE) / 1e6
+    print(f"written: {folder} ({size:.0f} MB); the graphs differ from PyTorch by {differs:.0e} at most")
+    print(f"  {PAGE} has to be served: python -m http.server --directory {folder}")
+    print(f"  {WHOLE} opens without a server")
+    return 0
+
+
 def run_readme(arguments: argparse.Namespace) -> int:
     """ssacl readme."""
     from .readme import outdated, write_generated

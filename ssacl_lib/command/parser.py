@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         _downstream,
         _handout,
         _book,
+        _browser_model,
         _readme,
     ):
         add(command)
@@ -296,6 +297,15 @@ def _book(command) -> None:
     book.add_argument(
         "--model", type=Path, metavar="DIR", help="folder of the model in the browser; becomes a page of the edition"
     )
+
+
+def _browser_model(command) -> None:
+    """`ssacl browser-model`."""
+    browser = command(
+        "browser-model", "run_browser_model", "a page in which the model answers without Python", texts.BROWSER_MODEL
+    )
+    browser.add_argument("--weights", type=Path, metavar="DIR", help="a trained model (default: the shipped one)")
+    browser.add_argument("--out", type=Path, metavar="DIR", help="where it goes (default runs/browser)")
 
 
 def _readme(command) -> None:

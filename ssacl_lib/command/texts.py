@@ -149,6 +149,12 @@ Sets the executed notebooks, the README, the teaching and data pages, the model 
 opened in a browser, without Python, server or network: links lead on inside of it, tables sort, words of the glossary say what
 they mean. Stops where a link is broken, a picture has no words, or a page would ask for something outside. Under two minutes.
 Needs the extra `book` (`make book` installs it, from constraints-book.txt)."""
+BROWSER_MODEL = """\
+Writes a page in which a checkpoint answers without Python: pick one of a dozen phantoms or drop a film, choose findings and
+phrases, see probabilities, both maps and their controls. The encoder and the text encoder go there as ONNX graphs, which are
+compared with PyTorch before anything is shown; npm fetches the runtime (onnxruntime-web) once and its sum is checked.
+index.html is for a folder that is served, ssacl-browser.html holds everything and opens from a file. Needs onnx and
+onnxruntime (pip install --no-deps -r constraints-browser.txt) and npm; `make browser` does all of it. Seconds."""
 RECIPE = """\
 Trains the profile and its variants, each with one choice exchanged, for the same few images from the same seed, and scores
 them on validation studies. Writes recipe.csv and manifest.json to --out (notebook 02 shows the shipped ones); the trained
