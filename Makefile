@@ -8,18 +8,19 @@
 # make lab     set-up, then open the notebooks
 # make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)
 # make book    set-up, then the notebooks and pages as a folder for a browser, offline (runs/book; adds Sphinx to .venv)
-# make browser  set-up, then a page in which the model answers without Python (runs/browser); needs npm
+# make browser  set-up, then a page in which the model answers without Python (runs/browser); needs npm, and adds onnxruntime to .venv
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 INSTALLED := .venv/.installed-$(LOCK)
 BOOK := .venv/.book-$(shell cat constraints-book.txt | cksum | cut -d ' ' -f 1)
+BROWSER := .venv/.browser-$(shell cat constraints-browser.txt | cksum | cut -d ' ' -f 1)
 # The lock first and without resolving: where the index fails for one package, pip then stops at once (and is tried again)
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper ablation downstream release test quick lint lab handout book browser browser-packages setup
+.PHONY: paper ablation downstream release test quick lint lab handout book browser setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -64,11 +65,8 @@ handout: setup
 book: setup $(BOOK)
 	$(BIN)/ssacl book $(if $(wildcard runs/browser/index.html),--model runs/browser)
 
-browser: browser-packages
+browser: setup $(BROWSER)
 	$(BIN)/ssacl browser-model
-
-browser-packages: setup
-	$(BIN)/python -m pip install --no-deps -r constraints-browser.txt
 
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct
@@ -85,6 +83,10 @@ $(INSTALLED):
 	touch $@
 
 # Only here, so that the other commands stay small. Its lock holds what the first one lacks, and nothing is resolved.
+$(BROWSER): $(INSTALLED)
+	$(BIN)/python -m pip install --no-deps -r constraints-browser.txt
+	touch $@
+
 $(BOOK): $(INSTALLED)
 	$(BIN)/python -m pip install --no-deps -r constraints-book.txt
 	touch $@

@@ -4,9 +4,7 @@
   const byId = (name) => document.getElementById(name);
   const status = byId("status");
   const progress = byId("progress");
-  const SERVE =
-    "This folder has to be served: run “python -m http.server” in it and open the address that it prints. Or open " +
-    "ssacl-browser.html, which holds everything.";
+  const SERVE = "This folder has to be served: run “python -m http.server” in it and open the address that it prints. Or open ";
 
   let at; // the loaded model
   let subject; // the film at hand
@@ -274,7 +272,11 @@
     } catch (error) {
       progress.hidden = true;
       status.className = "trouble";
-      status.textContent = location.protocol === "file:" ? SERVE : `The model could not be loaded (${error.message}).`;
+      status.textContent = `The model could not be loaded (${error.message}).`;
+      if (location.protocol === "file:" && !document.getElementById("file:model.json")) {
+        const whole = element("a", { href: "ssacl-browser.html" }, "ssacl-browser.html");
+        status.replaceChildren(SERVE, whole, ", which holds everything.");
+      }
       return;
     }
     window.ssacl = { at, choose, looked: () => looked }; // for the browser's console, and for tests
