@@ -23,7 +23,7 @@ from ssacl_lib.evaluation.report_marks import AGREES, PLAIN, WRONG
 from ssacl_lib.model.prompts import entity_prompts, open_leaves
 from ssacl_lib.model.reporting import generate, leaf_tokens
 from ssacl_lib.notebook import explorer_panels as panels
-from ssacl_lib.notebook.explorer import Explorer
+from ssacl_lib.notebook.explorer import KEPT, Explorer
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.phantom import draw_signs, render
 from ssacl_lib.plots import explorer as draw
@@ -348,6 +348,16 @@ def test_another_finding_is_asked_once_and_offers_what_it_has(explore, monkeypat
     assert "nothing to compare" in panel.error
     monkeypatch.setattr(Explorer, "phantom", False)
     assert isinstance(panels.changes(explore), HTML) and isinstance(explore.change_sheet((), ()).figure, str)
+
+
+def test_films_are_forgotten_and_what_is_made_once_per_model_is_not(explore, monkeypatch):
+    """The other patients' attention takes most of a second; it must not be made again because many films were shown."""
+    others = explore.others("shipped")
+    for number in range(10 * KEPT):
+        assert explore._once(("report", "shipped", bytes([number])), lambda number=number: number) == number
+    monkeypatch.setattr(node_views, "attention_of", None)
+    assert explore.others("shipped") is others
+    assert sum(len(key) == 3 for key in explore._kept) == 4 * KEPT
 
 
 def test_models_side_by_side_and_words_one_by_one(explore):

@@ -6,6 +6,7 @@ A figure of a widget and that of its static twin come from the same method here.
 a new phrase or another node costs no further pass.
 """
 
+import gc
 from collections.abc import Callable, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ class Explorer:
         """Called with the share of a longer work that is done, and with what comes next."""
         self._kept: dict[tuple, object] = {}
         self.subject = self.patient(0)
+        gc.freeze()  # what was loaded up to here stays; full collections need not look through it
 
     @property
     def model(self) -> SSACLModel:
@@ -208,8 +210,9 @@ class Explorer:
     # ---- answers, each made once per film and model
     def _once(self, key: tuple, make: Callable):
         if key not in self._kept:
-            while len(self._kept) >= 4 * KEPT:
-                self._kept.pop(next(iter(k for k in self._kept if k != ("maps",))))
+            of_films = [kept for kept in self._kept if len(kept) == 3]  # `_about` one; what is made once per model stays
+            for oldest in of_films[: max(0, len(of_films) + 1 - 4 * KEPT)]:
+                del self._kept[oldest]
             self._kept[key] = make()
         return self._kept[key]
 
