@@ -20,7 +20,7 @@ PICTURES = Path(__file__).parent / "data" / "pictures"
 
 
 SLOW = (
-    "test_ablation",
+    "test_ablation", "test_browser_book",
     "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_explorer", "test_fuzz",
     "test_gpu_profile", "test_gpu_visit", "test_models",
     "test_phantom_images", "test_plots", "test_public_import", "test_rebuild", "test_recipe", "test_release_equality",
