@@ -161,7 +161,8 @@ def test_the_page_gives_pytorch_s_numbers(served, model):
     )
     for number, kind in enumerate(("masked", "similarity")):
         due = phrase_maps_of_pixels(model, pixels, phrases, kind)[0].flatten(1)
-        np.testing.assert_allclose([one[number] for one in found], due, **ALIKE)
+        close = min(1e-4, 1e-3 * float(due.abs().max()))  # masked evidence is a small number
+        np.testing.assert_allclose([one[number] for one in found], due, atol=close, rtol=0)
 
 
 def test_a_phrase_is_asked_by_keyboard_and_pointer(served):

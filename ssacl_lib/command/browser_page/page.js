@@ -68,7 +68,7 @@
     labelled(byId("film"), `Chest film: ${film.words}`);
     byId("film-words").textContent = film.words;
     byId("maps").replaceChildren();
-    byId("asked").textContent = "";
+    byId("asked").textContent = "Maps follow when the film has been seen under all masks.";
     showPhrases();
     try {
       const whole = await model.whole(at, film.image);
@@ -107,6 +107,7 @@
   function say(words, share) {
     status.textContent = words;
     progress.value = share;
+    progress.style.visibility = share < 1 ? "visible" : "hidden";
   }
 
   // ---- 2 findings
