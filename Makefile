@@ -9,6 +9,7 @@
 # make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)
 # make book    set-up, then the notebooks and pages as a folder for a browser, offline (runs/book; adds Sphinx to .venv)
 # make browser  set-up, then a page in which the model answers without Python (runs/browser); needs npm, and adds onnxruntime to .venv
+# make screenshots  set-up, then the pictures of evidence sheet and book that the README shows (needs Debian's chromium)
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,7 +21,7 @@ BROWSER := .venv/.browser-$(shell cat constraints-browser.txt | cksum | cut -d '
 # instead of backtracking through older versions of everything. The second step adds torch and what it needs here.
 LOCKED := $(BIN)/python -m pip install --no-deps -r constraints.txt
 
-.PHONY: paper ablation downstream release test quick lint lab handout book browser setup
+.PHONY: paper ablation downstream release test quick lint lab handout book browser screenshots setup
 
 paper: setup
 	$(BIN)/ssacl rebuild
@@ -67,6 +68,9 @@ book: setup $(BOOK)
 
 browser: setup $(BROWSER)
 	$(BIN)/ssacl browser-model
+
+screenshots: setup
+	$(BIN)/python tests/screenshots.py
 
 setup: $(INSTALLED)
 	$(BIN)/ssacl data get ct

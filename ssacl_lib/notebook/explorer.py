@@ -210,7 +210,7 @@ class Explorer:
     # ---- answers, each made once per film and model
     def _once(self, key: tuple, make: Callable):
         if key not in self._kept:
-            of_films = [kept for kept in self._kept if len(kept) == 3]  # `_about` one; what is made once per model stays
+            of_films = [kept for kept in self._kept if len(kept) == 3]  # of `_about`; what is made once per model stays
             for oldest in of_films[: max(0, len(of_films) + 1 - 4 * KEPT)]:
                 del self._kept[oldest]
             self._kept[key] = make()
