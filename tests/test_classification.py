@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from public_sets import picture, write_nih
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from small import SMALL
 
@@ -34,32 +34,9 @@ FEW = {
 }
 
 
-def picture(path, level):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(level).integers(0, 60, (40, 40))
-    Image.fromarray((noise + level % 190).astype(np.uint8)).save(path)
-
-
-def write_lists(root, files, labels, place=lambda name: name, count=12):
-    """Lists of `count` pictures each, the first split's pictures first; every label is there and is not."""
-    number = 0
-    for name in files:
-        lines = []
-        for k in range(count):
-            picture_name = f"images_001/{number:08d}_000.png"
-            picture(root / place(picture_name), number)
-            lines.append(" ".join([picture_name, *(str((k + j) % 2) for j in range(labels))]))
-            number += 1
-        (root / name).write_text("\n".join(lines) + "\n\n", encoding="utf-8")
-
-
 @pytest.fixture
 def nih(tmp_path, studies_folder):
-    root = tmp_path / "nih"
-    write_lists(root, ("train_list.txt", "val_list.txt", "test_list.txt"), 14, lambda n: n.replace("/", "/images/"))
-    rows = (root / "train_list.txt").read_text().splitlines()
-    (root / "train_10.txt").write_text("\n".join([rows[3], rows[1]]))
-    return root
+    return write_nih(tmp_path / "nih")
 
 
 # ---- films with labels

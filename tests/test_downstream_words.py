@@ -6,8 +6,10 @@ import pytest
 from ssacl_lib.baselines.registry import SSACL
 from ssacl_lib.downstream import run
 from ssacl_lib.downstream.classification import HEADLINE, LABELS
+from ssacl_lib.downstream.retrieval import TO_IMAGE, TO_TEXT
 from ssacl_lib.downstream.tables import long_rows
 from ssacl_lib.notebook import downstream_words as words
+from ssacl_lib.notebook.term_words import NO_VARIANTS, term_message, term_words
 from ssacl_lib.settings import load_settings
 
 
@@ -193,3 +195,22 @@ def test_what_is_absent_is_named_and_nothing_is_said_of_empty_tables(tmp_path):
     nothing = ends()
     assert words.robustness_words(pd.DataFrame(columns=["claim", "against"])).data == words.ABSENT
     assert words.robustness_message(nothing) == "Robustness was not measured yet."
+
+
+def test_the_words_of_the_terms_sort_variants_by_what_their_intervals_say():
+    def row(direction, method, value, low, high, metric="p_at_5_minus_ss_acl"):
+        return {"setting": direction, "method": method, "metric": metric, "value": value, "low": low, "high": high}
+
+    table = pd.DataFrame(
+        [
+            row(TO_TEXT, "SS-ACL", 0.8, 0.7, 0.9, "p_at_5"),
+            row(TO_TEXT, "start", 0.04, 0.01, 0.07),
+            row(TO_TEXT, "without L_lm", -0.1, -0.2, -0.05),
+            row(TO_IMAGE, "start", 0.02, -0.01, 0.05),
+        ]
+    )
+    first, second = term_words(table).data.splitlines()
+    assert "better than SS-ACL: start 0.040" in first and "worse: without L_lm -0.100" in first
+    assert "not told apart from it: start" in second and "better" not in second
+    assert term_message(table) == "Above SS-ACL in a direction: start."
+    assert term_words(table[:0]).data == NO_VARIANTS and term_message(table[:1]) == "No variant was asked yet."

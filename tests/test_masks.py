@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_dicom
 from PIL import Image
+from public_sets import box, write_five, write_siim
 
 from ssacl_lib.datasets import siim
 from ssacl_lib.datasets.chexpert_5x200 import FILE, FIVE, load_5x200
@@ -14,13 +14,6 @@ from ssacl_lib.datasets.masks import mask_of_runs, on_film, read_masked, run_len
 from ssacl_lib.film import Film, turned
 from ssacl_lib.metrics.overlap import dice_of_all, dice_per_film, overlaps
 from ssacl_lib.metrics.retrieval import chance, ranking_scores
-from ssacl_lib.observations import OBSERVATIONS
-
-
-def box(height, width, top, left, tall, wide):
-    mask = np.zeros((height, width), bool)
-    mask[top : top + tall, left : left + wide] = True
-    return mask
 
 
 # ---- masks
@@ -58,23 +51,8 @@ SIDE = 64
 
 @pytest.fixture
 def siim_folder(tmp_path, studies_folder, monkeypatch):
-    """Films f0 .. f11 with a mask on the odd ones; lists that overlap as the released ones do."""
     monkeypatch.setattr(siim, "SIDE", SIDE)
-    root, generator, rows = tmp_path / "siim", np.random.default_rng(2), []
-    (root / "dicom").mkdir(parents=True)
-    for k in range(12):
-        write_dicom(root / "dicom" / f"f{k}.dcm", generator.integers(0, 256, (SIDE, SIDE)))
-        halves = (
-            (box(SIDE, SIDE, 8, 8, 16, 7 + k), box(SIDE, SIDE, 40, 8, 16, 8))
-            if k % 2
-            else (np.zeros((SIDE, SIDE), bool),)
-        )
-        rows += [{"ImageId": f"f{k}", " EncodedPixels": f" {run_lengths(half)}"} for half in halves]
-    pd.DataFrame(rows).to_csv(root / "siim.csv", index=False)
-    lists = {"train_list": range(8), "train_10": (0, 1), "val_list": (6, 7, 8, 9), "test_list": (9, 10, 11)}
-    for name, numbers in lists.items():
-        (root / f"{name}.txt").write_text("".join(f"f{k}\n" for k in numbers), encoding="utf-8")
-    return root
+    return write_siim(tmp_path / "siim", SIDE)
 
 
 def test_siim_reads_lists_without_overlap_and_masks_from_table_or_pictures(siim_folder):
@@ -130,19 +108,7 @@ def test_a_mask_of_another_size_than_its_film_is_refused(tmp_path):
 # ---- CheXpert 5x200
 @pytest.fixture
 def five_folder(tmp_path):
-    """Two films per finding, in the folder of the small version."""
-    root, objects = tmp_path / "chexpert", []
-    for k in range(10):
-        name = f"CheXpert-v1.0/train/patient{k}/study1/view1_frontal.jpg"
-        path = root / name.replace("v1.0", "v1.0-small")
-        path.parent.mkdir(parents=True)
-        Image.fromarray(np.random.default_rng(k).integers(0, 256, (40, 32), np.uint8)).save(path)
-        labels = [float(finding == FIVE[k % 5]) for finding in OBSERVATIONS]
-        objects.append(
-            {"image_id": k, "image": name, "caption": f"There is {FIVE[k % 5]}, case {k}.", "labels": labels}
-        )
-    (root / FILE).write_text(json.dumps(objects), encoding="utf-8")
-    return root
+    return write_five(tmp_path / "chexpert")
 
 
 def test_5x200_gives_films_captions_and_the_one_finding(five_folder):

@@ -9,7 +9,7 @@ from .. import paths
 from ..downstream import robustness_tables
 from ..downstream.aims import aims_table
 from ..downstream.classification import FINE_TUNING, LABELS, ZERO_SHOT, classification_table
-from ..downstream.retrieval_tables import retrieval_table
+from ..downstream.retrieval_tables import retrieval_table, term_table
 from ..downstream.run import results_folder
 from ..downstream.segmentation_tables import segmentation_table
 from ..downstream.tables import shown_settings
@@ -63,6 +63,7 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Settings, Path], pd.DataFrame
     "downstream_aims": ((ZERO_SHOT, FINE_TUNING, "retrieval"), aims_table),
     "downstream_segmentation": (("segmentation",), lambda settings, cache: segmentation_table(settings)),
     "downstream_retrieval": (("retrieval",), lambda settings, cache: retrieval_table(settings)),
+    "retrieval_terms": (("retrieval",), lambda settings, cache: term_table(settings)),
     "robustness": (("robustness",), lambda settings, cache: robustness_tables.robustness_table(_answers(settings))),
     "robustness_claims": (("robustness",), lambda settings, cache: robustness_tables.claims_table(_answers(settings))),
 }

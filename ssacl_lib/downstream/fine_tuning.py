@@ -30,7 +30,7 @@ from ..metrics.intervals import weighted_auc
 from ..settings import Settings
 from .encoders import BATCH, Encoder, pooled_features, tokens_of
 from .films import films_of, nested_rows
-from .fit import fit
+from .fit import PASSES, fit
 
 PROBE, FULL = "probe", "full"
 
@@ -70,7 +70,8 @@ def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
         probes = fit_probes(held["train"][rows], train.truth[rows], held["validation"], validation.truth)
         scores = probes.scores(held["test"])
         if way == FULL:
-            scores = tuned_scores(encoder, train, rows, test, IMAGES[share], probes)
+            images = min(IMAGES[share], PASSES * len(rows))
+            scores = tuned_scores(encoder, train, rows, test, images, probes)
         ranks = rankdata(scores, method="min", axis=0) - 1
         columns[column_of(way, share, subset)] = ranks.astype(np.uint16 if len(ranks) <= 65536 else np.uint32).ravel()
     return pd.DataFrame(columns, index).reset_index()

@@ -15,6 +15,9 @@ from ..training.state import write_tensors
 WARMUP = 0.1
 """Share of the steps in which the rate rises."""
 
+PASSES = 20
+"""At most so often does a training see each of its films: a small set learns nothing more from the thousandth time."""
+
 SAVED = 30
 """Seconds between two savings of a training that is kept."""
 

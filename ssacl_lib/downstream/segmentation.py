@@ -37,7 +37,7 @@ from ..metrics.overlap import dice_of_all, overlaps
 from ..phantom import draw_signs, render
 from ..settings import Settings
 from .encoders import UNTRAINED, Encoder, tokens_of
-from .fit import fit
+from .fit import PASSES, fit
 from .mask_decoder import CHANNELS, MaskDecoder, mask_loss
 
 FINDINGS = ("Pneumothorax", "Pleural Effusion")
@@ -92,7 +92,8 @@ def measure(encoder: Encoder, settings: Settings) -> pd.DataFrame:
         for way in (FROZEN, TUNED):
             if way == TUNED and factor > 1 and encoder.seed != settings.seed and encoder.central:
                 continue
-            segmenter = Segmenter.fitted(encoder.model(), train, way, settings.seed, IMAGES[way] // factor)
+            images = min(IMAGES[way] // factor, PASSES * len(train))
+            segmenter = Segmenter.fitted(encoder.model(), train, way, settings.seed, images)
             frames.append(scored(segmenter.probabilities, validation, test).assign(way=way, entry=segmenter.entry))
         if encoder.name == UNTRAINED:
             mean = train.masks.mean(0, dtype=np.float32)
