@@ -9,7 +9,7 @@
 # make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)
 # make book    set-up, then the notebooks and pages as a folder for a browser, offline (runs/book; adds Sphinx to .venv)
 # make browser  set-up, then a page in which the model answers without Python (runs/browser); needs npm, and adds onnxruntime to .venv
-# make screenshots  set-up, then the pictures of evidence sheet and book that the README shows (needs Debian's chromium)
+# make screenshots  set-up, then the pictures of explorer, evidence sheet and book that the README shows (needs Debian's chromium)
 # Another interpreter: make paper PYTHON=python3.12
 PYTHON ?= python3
 BIN := .venv/bin

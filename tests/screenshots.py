@@ -1,4 +1,4 @@
-"""Screenshots for the README, each made by driving the page itself: an evidence sheet, and the book where it is built.
+"""Screenshots for the README, each made by driving the page itself: the explorer, an evidence sheet, the book where it is built.
 
     python tests/screenshots.py [--out figures/screenshots] [--only sheet]
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from browser import started_browser, watched_page
+from lab import lab, open_notebook, run_all
 from PIL import Image
 
 from ssacl_lib import paths
@@ -40,6 +41,23 @@ def save(page, path: Path) -> None:
         handle.write(packed.getvalue())
 
 
+def explorer(browser, path: Path, folder: Path) -> None:
+    """Notebook 00 in JupyterLab, run, at the phrase and its controls."""
+    with (
+        lab(folder) as (home, token),
+        watched_page(browser, home, ("error",), viewport={"width": 1360, "height": 900}) as page,
+    ):
+        page.goto(f"{home}lab?token={token}&reset")
+        page.wait_for_function("() => window.jupyterapp?.shell?.isVisible")
+        open_notebook(page, "notebooks/00_explorer.ipynb")
+        if errors := run_all(page):
+            raise RuntimeError(f"notebook 00 ends with {errors[0]}")
+        page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+        page.locator(".widget-html img[alt^='Two rows of heat maps']").scroll_into_view_if_needed()
+        page.wait_for_timeout(1000)  # for what moves
+        save(page, path)
+
+
 def sheet(browser, path: Path, folder: Path) -> None:
     """The evidence sheet of a phantom's film, at the first sentence that states a finding."""
     settings = load_settings("cpu")
@@ -63,7 +81,7 @@ def book(browser, path: Path, folder: Path) -> None:
         save(page, path)
 
 
-SHOTS = {"sheet": sheet, "book": book}
+SHOTS = {"explorer": explorer, "sheet": sheet, "book": book}
 
 
 def main() -> None:
