@@ -21,7 +21,7 @@ import psutil
 
 from ssacl_lib import paths
 
-PATIENCE = 90
+PATIENCE = 240
 """Seconds to wait for what takes a few on an idle machine."""
 COPIED = ("notebooks", "figures/cpu/notebooks", "teaching", "data/README.md", "README.md")
 FOLDERS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
