@@ -22,7 +22,7 @@ import psutil
 from ssacl_lib import paths
 
 PATIENCE = 240
-"""Seconds to wait for what takes a few on an idle machine."""
+"""Seconds to wait at most; all cells of notebook 00 take 35 on a machine with other work."""
 COPIED = ("notebooks", "figures/cpu/notebooks", "teaching", "data/README.md", "README.md")
 FOLDERS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
 
