@@ -137,7 +137,15 @@ def budgets(table: pd.DataFrame) -> Figure | str:
                 style.intervals(ax, where, rows["value"], rows["low"], rows["high"], colour=colour,
                                 vertical=True, marker="o-", markersize=3.2, label=name)  # fmt: skip
                 once = rows["runs"].to_numpy() == 1
-                ax.plot(where[once], rows["value"][once], "o", color=colour, markerfacecolor="white", markersize=3.2)
+                ax.plot(
+                    where[once],
+                    rows["value"][once],
+                    "o",
+                    color=colour,
+                    markerfacecolor="white",
+                    markersize=3.2,
+                    zorder=5,
+                )  # open: one training alone
         for row in of_metric[of_metric["images"] == 0].itertuples():
             ax.axhline(row.value, color=style.GREY, linestyle=":" if row.method == "start" else "--", linewidth=0.9,
                        label=f"{row.method} (no training)")  # fmt: skip

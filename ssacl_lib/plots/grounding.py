@@ -143,10 +143,11 @@ def phrase_cases(cases: Sequence[PhraseCase]) -> Figure | str:
         style.show_film(axes[row, 0], case.image, case.finding, fontweight="bold")
         style.outline(axes[row, 0], case.mask, style.SKY, 0.9)
         style.draw_boxes(axes[row, 0], case.boxes, width=0.5)
-        # over the maps, where it has room; a title would widen its column
-        width = 30 if columns == 2 else 200  # one map: the phrase has no neighbour to run over
-        axes[row, 1].annotate(style.wrap(f"“{case.phrase}”", width), (0, 1), xycoords="axes fraction", xytext=(0, 2.5),
-                              textcoords="offset points", fontsize=6.5, in_layout=False)  # fmt: skip
+        if columns == 2:  # one map: the phrase has no neighbour to run over
+            axes[row, 1].set_title(style.wrap(f"“{case.phrase}”", 30), loc="left", fontsize=6.5)
+        else:  # over the maps, where it has room; a title would widen its column
+            axes[row, 1].annotate(f"“{case.phrase}”", (0, 1), xycoords="axes fraction", xytext=(0, 2.5),
+                                  textcoords="offset points", fontsize=6.5, in_layout=False)  # fmt: skip
         for ax, title in zip(axes[row, 1:], titles, strict=True):
             heatmap, overlap, contrast = case.maps[title]
             sized = 2 * style.scaled(heatmap) - 1
