@@ -59,3 +59,9 @@ def test_nothing_of_real_patients_is_tracked():
         name for name in listed.splitlines() if re.search(r"\.(jpe?g|dcm|dicom|nii(\.gz)?)$", name, re.IGNORECASE)
     ]
     assert [name for name in pictures if not name.startswith("tests/data/pictures/")] == []  # those are phantom films
+
+
+def test_every_figure_and_table_of_the_paper_has_its_place():
+    text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.split("<!-- generated: paper -->")[1].split("<!-- end -->")[0]
+    assert "not rebuilt yet" not in table and table.count("\n|") > 10
