@@ -8,6 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from ..downstream.cases import MaskCase, Ranked
+from ..downstream.classification import MEAN
 from ..downstream.disturbances import AMOUNTS, UNDISTURBED
 from ..downstream.robustness import LOOK
 from . import style
@@ -87,11 +88,14 @@ def label_efficiency(
 ) -> Figure | str:
     """Mean AUC over the share of the labels, a panel per way, a line with its band per encoder.
 
-    table: setting "WAY SHARE %", method, metric "auc". aim: a height with its name, drawn as a dotted line.
+    table: setting "WAY SHARE %", detail, method, metric "auc"; single findings are left out. aim: a height with its name, drawn
+    as a dotted line.
     """
     told = table["setting"].str.extract(r"^(?P<way>\w+) (?P<share>[\d.]+) %$")
     table = table.assign(way=told["way"], share=told["share"].astype(float))
-    table = table[table["way"].isin(ways) & (table["metric"] == "auc") & table["value"].notna()]
+    table = table[
+        table["way"].isin(ways) & (table["metric"] == "auc") & (table["detail"] == MEAN) & table["value"].notna()
+    ]
     if not len(table):
         return NOTHING
     ways = [way for way in ways if (table["way"] == way).any()]
