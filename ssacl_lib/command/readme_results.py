@@ -205,6 +205,23 @@ def claims_table(base: Path) -> str:
     return markdown_table(["relative margin of SS-ACL", "paper's claim", "here", "best rival", "n, seeds"], rows)
 
 
+VERDICTS = {"reached": "reached", "missed": "missed"}
+"""Any other verdict of an aim is neither for sure."""
+
+
+def downstream_table(base: Path) -> str:
+    """What was hoped for of the downstream tasks, and what came, from the table of notebook 06."""
+    path = paths.FIGURES / "cpu" / "tables" / "downstream_aims.csv"
+    if not path.is_file():
+        return "No results yet: `make downstream` makes them."
+    rows = [
+        [row.aim, f"{row.own:.2f}", f"{row.against}: {row.other:.2f}", f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
+         VERDICTS.get(row.verdict, "open"), f"{row.n}, {row.runs}"]
+        for row in pd.read_csv(path).itertuples()
+    ]  # fmt: skip
+    return markdown_table(["hoped for", "SS-ACL", "against", "difference", "", "n, seeds"], rows)
+
+
 COMPARED = (
     ("findings", "mean of findings", "auc", "AUC"),
     ("phrases", "masked map", "pointing", "phrases, masked: pointing"),
