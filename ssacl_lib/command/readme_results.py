@@ -215,8 +215,7 @@ def downstream_table(base: Path) -> str:
     if not path.is_file():
         return "No results yet: `make downstream` makes them."
     rows = [
-        [row.aim, f"{row.own:.2f}", f"{row.other:.2f}" if row.against == f"{row.other:.2f}" else f"{row.against}: {row.other:.2f}",
-         f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
+        [row.aim, f"{row.own:.2f}", f"{row.against}: {row.other:.2f}".removeprefix(f"{row.other:.2f}: "), f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
          VERDICTS.get(row.verdict, "open"), f"{row.n}, {row.runs}"]
         for row in pd.read_csv(path).itertuples()
     ]  # fmt: skip
