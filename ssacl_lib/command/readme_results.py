@@ -215,7 +215,8 @@ def downstream_table(base: Path) -> str:
     if not path.is_file():
         return "No results yet: `make downstream` makes them."
     rows = [
-        [row.aim, f"{row.own:.2f}", f"{row.against}: {row.other:.2f}".removeprefix(f"{row.other:.2f}: "), f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
+        [row.aim, f"{row.own:.2f}", f"{row.against}: {row.other:.2f}".removeprefix(f"{row.other:.2f}: "),
+         f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
          VERDICTS.get(row.verdict, "open"), f"{row.n}, {row.runs}"]
         for row in pd.read_csv(path).itertuples()
     ]  # fmt: skip

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..baselines.registry import FINDINGS, LEAVES, PHRASES, REPORTS, SSACL
 from ..evaluation.comparison_margins import AUC, F1, LEXICAL, MASKED_CNR, relative
+from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.comparison_tables import interval
 from ..metrics.intervals import weighted_auc
 from ..metrics.lexical import bleu_of_counts
@@ -44,7 +45,20 @@ CLAIMS = {
 }
 """Claim -> whom SS-ACL must beat, and in which numbers (several: the mean of their margins)."""
 
-CLAIM_COLUMNS = ("claim", "against", "family", "level", "measure", "margin", "low", "high", "rival", "n", "runs")
+CLAIM_COLUMNS = (
+    "claim",
+    "against",
+    "family",
+    "level",
+    "measure",
+    "margin",
+    "low",
+    "high",
+    "rival",
+    "n",
+    "runs",
+    "seed",
+)
 
 Number = tuple[str, str, str]
 """part, detail, metric"""
@@ -204,7 +218,8 @@ def _margin(answers: Sequence[Answers], own: Answers, condition: tuple[str, int]
     draws = np.mean(parts, axis=0)
     margin, low, high = interval(draws)
     about = {"measure": RELATIVE if against == BEST else DIFFERENCE, "rival": "; ".join(dict.fromkeys(names))}
-    return {**about, "margin": margin, "low": low, "high": high, "n": own.n[condition][wanted[0]], "runs": len(draws)}
+    return {**about, "margin": margin, "low": low, "high": high, "n": own.n[condition][wanted[0]],
+            "runs": len(draws), "seed": PATIENTS}  # fmt: skip
 
 
 def ends_of(claims: pd.DataFrame) -> pd.DataFrame:
