@@ -36,12 +36,16 @@ OPSET = 17
 LACKING = "onnx and onnxruntime are needed: pip install --no-deps -r constraints-browser.txt (make browser does so)"
 
 
-class EncoderGraph(nn.Module):
-    """What the encoder's graph computes; see the module."""
+class _Part(nn.Module):
+    """A part of a model as a module of its own, for the exporter."""
 
     def __init__(self, model: SSACLNetwork):
         super().__init__()
         self.model = model
+
+
+class EncoderGraph(_Part):
+    """What the encoder's graph computes; see the module."""
 
     def forward(self, pixels: torch.Tensor, keep: torch.Tensor, queries: torch.Tensor) -> tuple[torch.Tensor, ...]:
         tokens = self.model.encoder(pixels, keep.long(), queries)
@@ -49,12 +53,8 @@ class EncoderGraph(nn.Module):
         return patches.mean(1), patches, patch_attention(tokens.attention), self.model.head(tokens)
 
 
-class TextGraph(nn.Module):
+class TextGraph(_Part):
     """What the text encoder's graph computes."""
-
-    def __init__(self, model: SSACLNetwork):
-        super().__init__()
-        self.model = model
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self.model.text(ids.long(), mask.long())
