@@ -125,6 +125,14 @@ def tiny_checkpoint(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def whole_digits(monkeypatch):
+    """float32 in PyTorch, too, where the processor would take half the digits."""
+    from ssacl_lib.model import precision
+
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda device: False)
+
+
 def write_dicom(path, pixels, photometric="MONOCHROME2", **elements):
     """Write pixels [H, W] as a radiograph in DICOM; more elements by keyword."""
     meta = FileMetaDataset()

@@ -30,7 +30,6 @@ from ssacl_lib.command import browser_data, browser_model, npm
 from ssacl_lib.images import letterbox
 from ssacl_lib.inference import onnx_graphs
 from ssacl_lib.inference.onnx_graphs import ENCODER, TEXT
-from ssacl_lib.model import precision
 from ssacl_lib.model.build import load_model
 from ssacl_lib.model.maps import masked_embeddings, phrase_maps_of_pixels, random_keeps
 from ssacl_lib.observations import FINDINGS
@@ -40,17 +39,14 @@ WAIT = 300_000  # milliseconds; tests may share the processor with others
 PACKAGES = ("onnx", "onnxruntime")
 
 
+pytestmark = pytest.mark.usefixtures("whole_digits")
+
+
 def needs(there: bool, what: str) -> None:
     if not there and os.environ.get("CI"):
         pytest.fail(f"the page of the model needs {what}; .ci/run installs it")
     if not there:
         pytest.skip(f"no {what} here: the page of the model is not tried")
-
-
-@pytest.fixture(autouse=True)
-def whole_digits(monkeypatch):
-    """float32 in PyTorch, too, where the processor would take half the digits."""
-    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda device: False)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from ssacl_lib.datasets.phantom import report_of
 from ssacl_lib.evaluation import phrase_views
 from ssacl_lib.evaluation.subjects import region_of_phrase
 from ssacl_lib.images import grey_of_picture, letterbox
-from ssacl_lib.model import precision
 from ssacl_lib.model.build import load_model
 from ssacl_lib.model.processor import SSACLProcessor
 from ssacl_lib.observations import FINDINGS
@@ -33,6 +32,9 @@ STRANGE = [
     "\r\n x\u00a0y\tz",
     "İstanbul ΑΣ ς", "a\u0301 e\u0300 \u0903 \u20dd", "constructor __proto__ toString", "[CLS] a [newline] b [UNK]c [mask]",
 ]  # fmt: skip
+
+
+pytestmark = pytest.mark.usefixtures("whole_digits")
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +56,6 @@ def node():
         return json.loads(done.stdout)
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def whole_digits(monkeypatch):
-    """float32 in PyTorch, too, where the processor would take half the digits."""
-    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda device: False)
 
 
 @pytest.fixture(scope="module")
