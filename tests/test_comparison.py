@@ -54,7 +54,8 @@ def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(prof
     assert {run.training.training.images for run in runs if run.method.group != registry.BUDGET} == {half}
     assert {run.training.training.images for run in runs if run.method.group == registry.BUDGET} == {2 * half, 4 * half}
     assert all(run.training.data == settings.data for run in runs)
-    assert [run.seed for run in runs if run.method.name == SSACL] == [0, 1, 2]
+    assert [run.seed for run in runs if run.method.name == SSACL] == [0, 1, 2, 3, 4]
+    assert [run.seed for run in runs if run.method.name == "MaCo-like"] == [0, 1, 2]
     recipes = [(run.recipe, run.method.pairs) for run in runs if run.method.made == registry.TRAINED]
     assert profile != "cpu" or len(set(recipes)) == len(recipes), "two methods that are the same"
 
@@ -128,10 +129,14 @@ def scored(method: Method, factor: float, seeds: int = 2) -> tables.Scores:
 def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
     own = scored(method_of(SSACL), 1.0)
     equal = comparison_margins.margins(
-        [own, scored(method_of("MaCo-like"), 1.0), scored(method_of("contrast only"), 0.5)]
+        [
+            scored(method_of(SSACL), 1.0, seeds=1),
+            scored(method_of("MaCo-like"), 1.0, seeds=1),
+            scored(method_of("contrast only"), 0.5),
+        ]
     )
     assert len(equal) == 1 + 3 + 2 + 6 and (equal["best_baseline"] == "MaCo-like").all()
-    assert np.allclose(equal[["margin", "low", "high"]], 0, atol=1e-12), "the same number in every draw and seed"
+    assert np.allclose(equal[["margin", "low", "high"]], 0, atol=1e-12), "the same number in every draw"
     others = [
         scored(method_of("without L_ar"), 3.0),
         scored(method_of("detector"), 2.0),
@@ -147,9 +152,21 @@ def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
     assert np.allclose(one[["margin", "low", "high"]], 1 / 0.8 - 1), (
         "a ratio that is the same in every draw has no width"
     )
-    paired = comparison_margins.margins([own, scored(method_of("MaCo-like"), 0.5)])
-    assert np.allclose(paired[["margin", "low", "high"]], 1.0), "seed by seed where both have as many"
     assert not len(comparison_margins.margins(others))
+
+
+def test_trainings_of_both_widen_a_margin():
+    """Half widths by hand: t s / sqrt(k) of the margin over SS-ACL's k seeds, and over the rival's, add in squares."""
+    own, rival = scored(method_of(SSACL), 1.0, seeds=5), scored(method_of("MaCo-like"), 0.5, seeds=3)
+    table = comparison_margins.margins([own, rival])
+    ours, theirs = own.draws[KEYS[0]][:, 0], rival.draws[KEYS[0]][:, 0]
+    draws = own.draws[KEYS[0]].mean(0) / rival.draws[KEYS[0]].mean(0) - 1
+    low, high = np.percentile(draws[1:], [2.5, 97.5])
+    seeds = 2.776445 * (ours / theirs.mean()).std(ddof=1) / 5**0.5  # Student's distribution with 4 degrees of freedom
+    rivals = 4.302653 * (ours.mean() / theirs).std(ddof=1) / 3**0.5  # and with 2
+    by_hand = [draws[0], draws[0] - (np.square([draws[0] - low, seeds, rivals]).sum()) ** 0.5,
+               draws[0] + (np.square([high - draws[0], seeds, rivals]).sum()) ** 0.5]  # fmt: skip
+    assert np.allclose(table[["margin", "low", "high"]], by_hand) and (table["seeds"] == 5).all()
 
 
 # ---- a changed anatomy

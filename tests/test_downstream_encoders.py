@@ -25,6 +25,7 @@ FEW = {
 @pytest.fixture
 def settings(fake_phantom, tmp_path, monkeypatch):
     monkeypatch.setattr(comparison_run, "SEEDS", 1)
+    monkeypatch.setattr(comparison_run, "OWN_SEEDS", 1)
     return load_settings("smoke", **SMALL, **FEW, out_dir=str(tmp_path / "out"))
 
 

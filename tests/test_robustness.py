@@ -143,6 +143,7 @@ FEW = {"data.train_studies": 24, "data.validation_studies": 8, "data.test_studie
 @pytest.fixture
 def settings(fake_phantom, tmp_path, monkeypatch):
     monkeypatch.setattr(comparison_run, "SEEDS", 1)
+    monkeypatch.setattr(comparison_run, "OWN_SEEDS", 1)
     monkeypatch.setattr(fake_phantom, "organ_maps", lambda *_, **__: [organ_maps()])
     monkeypatch.setattr(robustness, "MASKS", 4)
     monkeypatch.setattr(robustness, "WRITERS", ("R2Gen-like",))

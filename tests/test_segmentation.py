@@ -42,6 +42,7 @@ FEW = {
 def settings(fake_phantom, tmp_path, monkeypatch):
     """Two encoders of one seed each; few films, few steps."""
     monkeypatch.setattr(comparison_run, "SEEDS", 1)
+    monkeypatch.setattr(comparison_run, "OWN_SEEDS", 1)
     monkeypatch.setattr("ssacl_lib.downstream.encoders.METHOD_OF", {UNTRAINED: "untrained"})
     for name in ("render", "draw_signs"):
         monkeypatch.setattr(segmentation, name, getattr(phantom, name))

@@ -31,8 +31,8 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
 
     Columns: claim, metric, margin, low, high, method, best_baseline, n, seeds. The best rival is the best method on the same
     studies that is no variant of SS-ACL (chosen after the fact, which is in its favour). lexical, mean_relative: mean of the
-    relative margins of BLEU-4, ROUGE-L and CIDEr, each over its own best rival. Intervals over studies are paired; those of seeds
-    are of the margin, seed by seed where both have as many.
+    relative margins of BLEU-4, ROUGE-L and CIDEr, each over its own best rival. Intervals over studies are paired; `seeds` counts
+    SS-ACL's trainings, and a rival's own trainings widen the interval in squares (`spread_of_rival`).
     """
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
     rows: list[dict] = []
@@ -45,9 +45,11 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
         found = [best_rival(scores, key) for key in keys]
         if not all(key in own.draws for key in keys) or not all(found):
             return
-        parts = [relative(own.draws[key], rival.draws[key]) for key, rival in zip(keys, found, strict=True)]
-        draws = np.mean(parts, axis=0)
+        pairs = [(own.draws[key], rival.draws[key]) for key, rival in zip(keys, found, strict=True)]
+        draws = np.mean([relative(ours, theirs) for ours, theirs in pairs], axis=0)
         value, low, high = interval(draws)
+        rivals = float(np.mean([spread_of_rival(ours, theirs) for ours, theirs in pairs]))
+        low, high = value - np.hypot(value - low, rivals), value + np.hypot(high - value, rivals)
         names = list(dict.fromkeys(rival.method.name for rival in found))
         rows.append(
             {
@@ -85,10 +87,18 @@ def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None
 
 
 def relative(own: np.ndarray, rival: np.ndarray) -> np.ndarray:
-    """own / rival - 1 per draw: [seeds, 1 + resamples]; rivals of other seeds are averaged where the numbers differ."""
-    rival = rival if len(rival) == len(own) else np.broadcast_to(rival.mean(0), own.shape)
+    """Own seeds over the mean of the rival's, minus 1, per draw: [seeds, 1 + resamples]."""
+    rival = rival.mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (own - rival) / np.abs(rival)
+
+
+def spread_of_rival(own: np.ndarray, rival: np.ndarray) -> float:
+    """Half width of what the rival's k trainings say of the margin, t_(k-1) s / sqrt(k); 0 where it has one, as in `interval`."""
+    if len(rival) < 2:
+        return 0.0
+    seeds = own[:, 0].mean() / np.abs(rival[:, 0])
+    return float(student_quantile(len(rival)) * seeds.std(ddof=1) / np.sqrt(len(rival)))
 
 
 def ablation_table(scores: list[Scores]) -> pd.DataFrame:

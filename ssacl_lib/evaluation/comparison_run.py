@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .. import paths
-from ..baselines.registry import CENTRAL, METHODS, Method, method_of
+from ..baselines.registry import CENTRAL, METHODS, SSACL, Method, method_of
 from ..phantom.frozen import VERSION
 from ..record.manifest import read_json
 from ..record.sources import sha256_json
@@ -17,6 +17,9 @@ PATIENTS = 2
 
 SEEDS = 3
 """Training seeds of a central method; the others have one."""
+
+OWN_SEEDS = 5
+"""Those of SS-ACL: every margin, and every line of the ablation, is told against their spread."""
 
 SHARE = 2
 """A run sees the rebuild's number of images divided by this."""
@@ -88,10 +91,15 @@ def planned(settings: Settings, only: Sequence[str] = ()) -> list[Run]:
         ValueError: no method of that name.
     """
     methods = [method_of(name) for name in only] or list(METHODS)
-    seeds = {method.name: SEEDS if method.group == CENTRAL else 1 for method in methods}
-    return [
-        Run(method, settings.seed + k, settings) for k in range(SEEDS) for method in methods if k < seeds[method.name]
-    ]
+    most = max(SEEDS, OWN_SEEDS)
+    return [Run(method, settings.seed + k, settings) for k in range(most) for method in methods if k < seeds_of(method)]
+
+
+def seeds_of(method: Method) -> int:
+    """How many training seeds a method has."""
+    if method.name == SSACL:
+        return OWN_SEEDS
+    return SEEDS if method.group == CENTRAL else 1
 
 
 def missing(run: Run) -> list[str]:
