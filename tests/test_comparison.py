@@ -18,6 +18,7 @@ from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORT
 from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables
 from ssacl_lib.evaluation.comparison_run import Run, planned
 from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
+from ssacl_lib.evaluation.comparison_start import REASONS, over_start
 from ssacl_lib.evaluation.prompting import CELLS
 from ssacl_lib.metrics.clinical import clinical_intervals
 from ssacl_lib.model.network import SSACLNetwork
@@ -167,6 +168,21 @@ def test_trainings_of_both_widen_a_margin():
     by_hand = [draws[0], draws[0] - (np.square([draws[0] - low, seeds, rivals]).sum()) ** 0.5,
                draws[0] + (np.square([high - draws[0], seeds, rivals]).sum()) ** 0.5]  # fmt: skip
     assert np.allclose(table[["margin", "low", "high"]], by_hand) and (table["seeds"] == 5).all()
+
+
+def test_differences_to_the_start_are_paired_and_named_by_their_reason():
+    key = (PHRASES, "masked map", "cnr")
+    draws = 1 + np.random.default_rng(5).random((1, 101))
+    made = {"start": draws, SSACL: draws - 0.2 + [[-0.01], [0.01]], "without L_ac": draws + 0.1, "R2Gen-like": draws}
+    table = over_start([tables.Scores(method_of(name), {key: of}, {key: 30}, {}) for name, of in made.items()])
+    assert list(table["method"]) == [SSACL, "without L_ac"] and list(table["reason"]) == [
+        "as it is",
+        "one of its losses",
+    ]
+    half = 12.706205 * 0.01 * 2**0.5 / 2**0.5  # t of two trainings, s / sqrt(2)
+    assert np.allclose(table[["value", "low", "high"]], [[-0.2, -0.2 - half, -0.2 + half], [0.1, 0.1, 0.1]])
+    assert not len(over_start([tables.Scores(method_of(SSACL), {key: draws}, {key: 30}, {})]))
+    assert {name for names in REASONS.values() for name in names} <= {method.name for method in METHODS}
 
 
 # ---- a changed anatomy

@@ -36,6 +36,7 @@ from ..evaluation import (
 )
 from ..evaluation.comparison_margins import ablation_table, base_of, budget_table, margins
 from ..evaluation.comparison_run import planned, results_folder
+from ..evaluation.comparison_start import START, over_start
 from ..evaluation.comparison_tables import comparison_table, scored_runs, scores_of, shown_settings
 from ..evaluation.results import long_table
 from ..record.spread import spread_file
@@ -266,6 +267,18 @@ def budget_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     return files + _references(settings, parts)
 
 
+def start_parts(rows: pd.DataFrame) -> list[str]:
+    """What the rows of over_start are measured on."""
+    return list(dict.fromkeys(FINDINGS if metric == "auc" else PHRASES for metric in rows["metric"]))
+
+
+def start_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """The runs of the rows' methods, and the start."""
+    seeds = {**rows["runs"].astype(int).groupby(rows["method"]).max(), START: 1}
+    asked = [(name, part) for name in seeds for part in start_parts(rows) if part in method_of(name).parts]
+    return [path for name, part in asked for path in run_files(settings, name, part, seeds[name])]
+
+
 def margin_parts(rows: pd.DataFrame) -> list[str]:
     """What the claims of margins are measured on."""
     return list(dict.fromkeys(PHRASES if claim == "grounding" else REPORTS for claim in rows["claim"]))
@@ -325,6 +338,7 @@ ORIGINS = {
             _scores(settings, budget_methods(rows), budget_parts(rows)), shown_settings(settings)
         ),
     ),
+    "over_start": compared(start_files, over_start, lambda rows: [*methods_of(rows), START], start_parts),
     "ablation": compared(ablation_files, ablation_table, methods_of, lambda rows: list(rows["part"])),
     **{
         name: Origin(asking.commands_for(*tasks), asking.task_files(*tasks), asking.made_again(name))

@@ -18,6 +18,8 @@ HEADLINES = {
 }
 """Claim -> the margins that answer it: grounding for each kind of map."""
 
+START_NAMES = {"auc": "AUC", "cnr": "CNR", "pointing": "pointing"}
+
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
 
 
@@ -127,6 +129,29 @@ def budget_message(table: pd.DataFrame) -> str:
             images = f"({first.images:,} to {last.images:,} images)"
             told.append(f"{method} {first.value:.2f} to {last.value:.2f} {images}")
     return f"Micro F1 of reports: {'; '.join(told)}."
+
+
+def start_words(table: pd.DataFrame) -> Markdown:
+    """Per reason why SS-ACL could lie below its start: what the runs that would then not be below it say."""
+    lines = []
+    for reason, rows in table.groupby("reason", sort=False):
+        told = []
+        for method, of_method in rows.groupby("method", sort=False):
+            cells = [f"{START_NAMES[row.metric]} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+                     f"{' **below**' if row.high < 0 else ' **above**' if row.low > 0 else ''}"
+                     for row in of_method.itertuples()]  # fmt: skip
+            told.append(f"{method}: {', '.join(cells)}")
+        lines.append(f"- *{reason}*. {'; '.join(told)}.")
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def start_message(table: pd.DataFrame) -> str:
+    """One sentence for a caption: which runs lie above the start in the CNR of masked maps, and which below."""
+    rows = table[table["metric"] == "cnr"]
+    if not len(rows):
+        return "Nothing was compared yet."
+    below, above = (", ".join(part["method"]) or "none" for part in (rows[rows["high"] < 0], rows[rows["low"] > 0]))
+    return f"Masked maps, CNR: below the start lie {below}; above it {above}."
 
 
 def _told_apart(rows: pd.DataFrame) -> pd.DataFrame:

@@ -47,6 +47,8 @@ BUDGET_TITLES = {
     "auc": "findings: mean AUC",
 }
 
+START_TITLES = {"auc": "findings: mean AUC", "cnr": "masked map: CNR", "pointing": "masked map: pointing"}
+
 PALETTE = (
     style.GREEN,
     style.BLUE,
@@ -189,6 +191,36 @@ def ablation(table: pd.DataFrame) -> Figure | str:
     ax.set_yticks(range(len(order)), order, fontsize=6)
     ax.tick_params(length=0)
     style.colour_bar(figure, shown, ax, "difference / half width of its interval", (-2, -1, 0, 1, 2))
+    return figure
+
+
+def over_start(table: pd.DataFrame) -> Figure | str:
+    """Dots with intervals: what each run differs by from the start that all go on from, one panel per number.
+
+    table: of `comparison_start.over_start`.
+    """
+    if not len(table):
+        return NOTHING
+    rows = table.drop_duplicates(["reason", "method"])
+    order = list(zip(rows["reason"], rows["method"], strict=True))
+    figure = style.new_figure(style.DOUBLE, 22 + 5 * len(order))
+    names = [name for name in START_TITLES if table["metric"].eq(name).any()]
+    axes = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
+    for ax, metric in zip(axes, names, strict=True):
+        for row in table[table["metric"] == metric].itertuples():
+            colour = style.GREEN if row.method in OURS else style.BLUE
+            face = {} if row.runs > 1 else {"markerfacecolor": "white"}
+            style.intervals(ax, [order.index((row.reason, row.method))], [row.value], [row.low], [row.high], colour=colour,
+                            markersize=3.2, **face)  # fmt: skip
+        ax.axvline(0, color=style.INK, linewidth=0.6)
+        ax.set_title(START_TITLES[metric], fontsize=6.5)
+        ax.set_xlabel("run - start")
+        ax.grid(axis="x")
+        for place in range(1, len(order)):
+            if order[place][0] != order[place - 1][0]:
+                ax.axhline(place - 0.5, color=style.PALE, linewidth=0.8)
+    axes[0].set_yticks(range(len(order)), [f"{reason}: {method}" for reason, method in order], fontsize=6)
+    axes[0].set_ylim(len(order) - 0.5, -0.5)
     return figure
 
 
