@@ -152,6 +152,34 @@ def test_parts_of_the_logits_and_recomputed_activations_change_nothing(monkeypat
         assert_same_gradient(gradients[1][name], want, name)
 
 
+def test_a_gpus_attention_sees_something_everywhere_and_gives_the_same_losses(monkeypatch):
+    """Closed leaves at the head of the prefix see nothing; what a fused kernel makes of such a row is its own affair."""
+    from ssacl_lib.model import encoder
+
+    assert encoder.never_blind(torch.tensor([[False, False], [True, False]])).tolist() == [[True, True], [True, False]]
+    model, taken = small_model(), []
+    batch = random_batch(model)
+    batch.leaf_open[:, :2] = False
+    plain = model(batch)
+    asked = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda *args, attn_mask=None, **words: (
+            taken.append(attn_mask.any(-1).all().item()),
+            asked(*args, attn_mask=attn_mask, **words),
+        )[1],
+    )
+    for part in (model.text.bert, model.language.gpt):
+        part.config._attn_implementation = "sdpa"
+    fused = model(batch)
+    sum(fused.values()).backward()
+    assert len(taken) >= 2 and all(taken)
+    for name, value in plain.items():
+        torch.testing.assert_close(fused[name], value, rtol=1e-9, atol=0)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize("attention", ["paper", "release"])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_a_step_never_waits_for_a_value(attention, implementation, monkeypatch):
