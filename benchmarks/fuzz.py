@@ -251,7 +251,7 @@ def checkpoint(folder: Path, draw: random.Random):
         from ssacl_lib.model.build import build_model
         from ssacl_lib.settings import load_settings
         from ssacl_lib.text.tokenizer import train_tokenizer
-        from ssacl_lib.training.loop import save_model
+        from ssacl_lib.training.state import save_model
 
         with tempfile.TemporaryDirectory() as made:
             small = load_settings("smoke")

@@ -117,7 +117,7 @@ def tiny_checkpoint(tmp_path_factory):
     """A folder with a small model of random weights, as `ssacl pretrain` writes it."""
     from ssacl_lib.model.build import build_model
     from ssacl_lib.text.tokenizer import train_tokenizer
-    from ssacl_lib.training.loop import save_model
+    from ssacl_lib.training.state import save_model
 
     notes = ["Small right pleural effusion. No pneumothorax.", "The heart is enlarged. The lungs are clear."] * 4
     folder = tmp_path_factory.mktemp("checkpoint")

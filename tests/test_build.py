@@ -9,7 +9,7 @@ from ssacl_lib.inference import write_reports
 from ssacl_lib.model.build import build_model, load_model
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training.loop import save_model
+from ssacl_lib.training.state import save_model
 
 REPORTS = ["Small left pleural effusion.", "No pneumothorax. The heart is enlarged.", "Lungs are clear."]
 

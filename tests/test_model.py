@@ -10,7 +10,7 @@ from ssacl_lib.model import SSACLConfig, SSACLModel, SSACLProcessor
 from ssacl_lib.model.encoder import Tokens, VisionEncoder, keep_lowest
 from ssacl_lib.model.start import load_encoder, mae_encoder_state
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training.loop import save_model
+from ssacl_lib.training.state import save_model
 
 REPORTS = [
     "Small left pleural effusion.",

@@ -11,15 +11,9 @@ from ssacl_lib.model.encoder import keep_lowest
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
-from ssacl_lib.training.loop import (
-    learning_rate_scale,
-    origin_of,
-    parameter_groups,
-    pretrain,
-    untrained,
-    wanted_terms,
-)
+from ssacl_lib.training.loop import learning_rate_scale, origin_of, parameter_groups, pretrain, wanted_terms
 from ssacl_lib.training.state import read_progress
+from ssacl_lib.training.untrained import untrained
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from ..model import SSACLConfig, SSACLModel, SSACLProcessor
 from ..model.release import read_release, unused_tensors
 from ..text.tokenizer import read_wordpiece
-from ..training.loop import save_model
+from ..training.state import save_model
 from .output import output_folder
 
 NEVER = 2.0

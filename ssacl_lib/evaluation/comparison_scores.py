@@ -26,8 +26,9 @@ from ..text.labeler import label_array
 from ..text.tokenizer import train_tokenizer
 from ..training.head import fit_head
 from ..training.look import fit_look
-from ..training.loop import pretrain, save_model, start_fingerprint, untrained
-from ..training.state import write_tensors
+from ..training.loop import pretrain, start_fingerprint
+from ..training.state import save_model, write_tensors
+from ..training.untrained import untrained
 from ..training.words_atlas import WordsAtlas
 from . import anatomy_grounding, looking
 from .comparison_run import PATIENTS, Run, runs_folder

@@ -30,7 +30,9 @@ from ..record.starts import to_be_made
 from ..settings import Settings, load_settings
 from ..training import checkpoints
 from ..training.head import fit_head
-from ..training.loop import TrainingResult, first_films, save_model, untrained
+from ..training.loop import TrainingResult
+from ..training.state import save_model
+from ..training.untrained import first_films, untrained
 from .inputs import START, device_of
 
 STAGE = "02_pretraining"

@@ -19,7 +19,8 @@ from ..model.build import load_model
 from ..model.config import SSACLConfig
 from ..model.network import TERMS, SSACLNetwork
 from ..settings import Settings, load_settings
-from ..training.loop import pretrain, untrained
+from ..training.loop import pretrain
+from ..training.untrained import untrained
 from .blind import batches_of
 
 HIGHER, LOWER, SAME = OUTCOMES = ("higher", "lower", "the same")

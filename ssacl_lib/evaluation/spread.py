@@ -30,7 +30,8 @@ from ..record.spread import COLUMNS, about_of, read_runs, recipe_of, spread_file
 from ..settings import Settings
 from ..training import checkpoints
 from ..training.head import fit_head
-from ..training.loop import pretrain, save_model
+from ..training.loop import pretrain
+from ..training.state import save_model
 from . import anatomy_grounding, blind, difficulty, faithfulness, findings, grounding, looking, reports
 from .inputs import device_of
 

@@ -19,7 +19,7 @@ from ..plots.anatomy import node_explorer
 from ..plots.style import png_bytes
 from ..record.tables import ESTIMATES, estimate, to_markdown, write_either
 from ..settings import Settings, load_settings
-from ..training.loop import untrained
+from ..training.untrained import untrained
 
 QUERIES, PATCHES = 3, 4
 """Tokens of the toy encoder whose attention is measured."""

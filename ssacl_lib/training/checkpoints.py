@@ -24,8 +24,8 @@ from ..record.sources import code_behind, sha256_json
 from ..record.starts import to_be_made
 from ..settings import LossWeights, Settings
 from .head import fit_head
-from .loop import TrainingResult, on_cpu, pretrain, save_model, start_fingerprint, write_tensors
-from .state import decides_training
+from .loop import TrainingResult, on_cpu, pretrain, start_fingerprint
+from .state import decides_training, save_model, write_tensors
 
 CARD = """# SS-ACL companion checkpoint
 

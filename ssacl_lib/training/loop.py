@@ -2,8 +2,7 @@
 never killed, and the run may go on with another number of processes (see batches.py and distributed.py)."""
 
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from ..datasets.registry import load_training
-from ..datasets.shards import SHARD
 from ..distributed import (
     check_processes,
     clip_gradients,
@@ -21,14 +19,11 @@ from ..distributed import (
     first_alone,
     gather_rows,
     join,
-    mean_over_processes,
     rank,
     share_of_mean,
-    shared,
     world_size,
 )
 from ..model.batch import Batch
-from ..model.encoder import keep_lowest
 from ..model.network import Processes, SSACLNetwork
 from ..model.precision import has_fast_bfloat16
 from ..model.start import build_network
@@ -38,10 +33,10 @@ from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
-from .state import decides_training, read_progress, resume_from, save_checkpoint, save_model, save_whole, write_tensors
+from .curve import Meter, Watch
+from .state import decides_training, read_progress, resume_from, save_checkpoint, save_whole
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
-STATISTICS_BATCHES = 40  # batches that the batch normalisation of an untrained model sees
 
 
 @dataclass(frozen=True)
@@ -281,47 +276,6 @@ def train_step(accelerator: Accelerator, wrapped, update, batch: Batch, settings
     return {name: value.detach() for name, value in {**terms, "total": loss}.items()}
 
 
-class Watch:
-    """Says when a checkpoint is due by time, the same on all processes: on a slow machine little work is lost, too."""
-
-    def __init__(self, seconds: float):
-        self.seconds, self.begin = seconds, time.monotonic()
-
-    def due(self) -> bool:
-        """Has the time passed for the first process?"""
-        return shared(time.monotonic() - self.begin >= self.seconds)
-
-
-@dataclass
-class Meter:
-    """Sums of the terms on the device, read only when a point of the curve is due."""
-
-    sums: dict = field(default_factory=dict)
-    count: int = 0
-
-    def add(self, terms: dict[str, torch.Tensor]) -> None:
-        """One step's terms."""
-        self.sums = {name: self.sums.get(name, 0) + value.double() for name, value in terms.items()}
-        self.count += 1
-
-    def state(self) -> dict:
-        """What a resumed run goes on from, as JSON values: sums (mean over processes) and the number of steps."""
-        if not self.sums:
-            return {"sums": {}, "count": 0}
-        means = mean_over_processes(torch.stack(list(self.sums.values()))).tolist()
-        return {"sums": dict(zip(self.sums, means, strict=True)), "count": self.count}
-
-    def rows(self, images: int, split: str) -> list[dict]:
-        """Mean of every term over steps and processes as rows of the history, "total" last; starts anew."""
-        means = mean_over_processes(torch.stack(list(self.sums.values())) / self.count).tolist()
-        rows = [
-            {"images": images, "split": split, "term": name, "value": value}
-            for name, value in zip(self.sums, means, strict=True)
-        ]
-        self.sums, self.count = {}, 0
-        return rows
-
-
 @torch.no_grad()
 def validate(accelerator, model, checks: TrainingBatches, settings: Settings, images: int) -> list[dict]:
     """The terms on the validation studies, same masks and sentences every time; each process reads its part of a batch."""
@@ -337,36 +291,3 @@ def validate(accelerator, model, checks: TrainingBatches, settings: Settings, im
             )
         meter.add({**terms, "total": weighted_sum(terms, settings)})
     return meter.rows(images, "validation")
-
-
-@torch.no_grad()
-def untrained(settings: Settings, studies=None, tokenizer=None) -> SSACLNetwork:
-    """The same model with random weights (the control of every table).
-
-    Its batch normalisation has seen the first training films (`first_films`), half of the batches masked: with statistics of
-    nothing a random stem would pass on almost nothing, and the control would be weaker than it need be.
-
-    tokenizer: by default that of the reports of `studies` (all training studies).
-    """
-    studies = load_training(settings, "train") if studies is None else studies
-    plain = settings.changed(**{"model.encoder_weights": None})
-    model = build_network(plain, tokenizer or train_tokenizer(list(studies.reports))).train()
-    batches = TrainingBatches(plain, studies, model.processor, STATISTICS_BATCHES, shuffle=False, place=(0, 1))
-    for step in range(len(batches)):
-        rows = batches.indices(step)
-        noise = torch.from_numpy(
-            np.random.default_rng([settings.seed, 13, step]).random((len(rows), model.config.patches))
-        )
-        keep = keep_lowest(noise, settings.training.mask_ratio) if step % 2 else None
-        model.encoder(model.processor.normalise(studies.images(rows)), keep)
-    return model.eval()
-
-
-def first_films(settings: Settings) -> Settings:
-    """The settings with as many training studies, in whole shards, as `untrained` looks at, where they have more."""
-    films = STATISTICS_BATCHES * settings.training.batch_size
-    count = min(settings.data.train_studies, math.ceil(films / SHARD) * SHARD)
-    return settings.changed(**{"data.train_studies": count})
-
-
-__all__ = ["TrainingResult", "first_films", "pretrain", "save_model", "untrained", "weighted_sum", "write_tensors"]
