@@ -4,7 +4,7 @@
 
 A term alone runs the passes that it needs, forward and backward; terms share passes, so their times add up to more than the
 step. The attention rows time one block's attention over the patches (forward and backward) as one fused kernel
-(`scaled_dot_product_attention`) and as plain matrix products: what `model/encoder.scaled_attention` chooses between.
+(`scaled_dot_product_attention`) and as plain matrix products: what `model/attention.scaled_attention` chooses between.
 """
 
 from functools import partial

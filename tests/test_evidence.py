@@ -21,8 +21,9 @@ from ssacl_lib.inference.sentences import (
     tokens_of,
 )
 from ssacl_lib.model.build import load_model
-from ssacl_lib.model.encoder import Tokens, visible_patches
+from ssacl_lib.model.encoder import Tokens
 from ssacl_lib.model.maps import phrase_maps_of_pixels, random_keeps
+from ssacl_lib.model.masking import visible_patches
 from ssacl_lib.model.prompts import entity_prompts, open_leaves
 from ssacl_lib.model.reporting import Report, leaf_tokens
 from ssacl_lib.notebook.grounding_words import sentence_message

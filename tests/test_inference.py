@@ -8,8 +8,8 @@ from ssacl_lib.anatomy import leaf_mask, leaves_of
 from ssacl_lib.inference import predict_findings, write_reports
 from ssacl_lib.model import SSACLConfig, maps
 from ssacl_lib.model.build import load_model
-from ssacl_lib.model.encoder import visible_patches
 from ssacl_lib.model.maps import evidence_to_image, phrase_maps_of_pixels, random_keeps, smooth, visibility_effect
+from ssacl_lib.model.masking import visible_patches
 from ssacl_lib.model.reporting import reports_of_pixels
 
 

@@ -7,7 +7,8 @@ from transformers import ViTMAEConfig, ViTMAEModel
 
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import SSACLConfig, SSACLModel, SSACLProcessor
-from ssacl_lib.model.encoder import Tokens, VisionEncoder, keep_lowest
+from ssacl_lib.model.encoder import Tokens, VisionEncoder
+from ssacl_lib.model.masking import keep_lowest
 from ssacl_lib.model.start import load_encoder, mae_encoder_state
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.state import save_model

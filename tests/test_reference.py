@@ -154,9 +154,9 @@ def test_parts_of_the_logits_and_recomputed_activations_change_nothing(monkeypat
 
 def test_a_gpus_attention_sees_something_everywhere_and_gives_the_same_losses(monkeypatch):
     """Closed leaves at the head of the prefix see nothing; what a fused kernel makes of such a row is its own affair."""
-    from ssacl_lib.model import encoder
+    from ssacl_lib.model import attention
 
-    assert encoder.never_blind(torch.tensor([[False, False], [True, False]])).tolist() == [[True, True], [True, False]]
+    assert attention.never_blind(torch.tensor([[False, False], [True, False]])).tolist() == [[True, True], [True, False]]
     model, taken = small_model(), []
     batch = random_batch(model)
     batch.leaf_open[:, :2] = False

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from ssacl_lib import losses
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import Batch, SSACLConfig, SSACLModel
-from ssacl_lib.model.encoder import keep_lowest, visible_patches
 from ssacl_lib.model.language import RepetitionPenalty
+from ssacl_lib.model.masking import keep_lowest, visible_patches
 from ssacl_lib.model.release import OURS, UNUSED, release_name
 
 FOLDER = Path(os.environ.get("SSACL_RELEASE_VECTORS") or Path(__file__).parent / "data" / "release_vectors")

@@ -170,7 +170,7 @@ TRAINED = {"trained model", "begun training"}
 OF_MODELS = set(RESULTS)
 LAYERS = {
     "tokenizer": ("text/tokenizer.py:detokenize", TRAINED | OF_MODELS),
-    "encoder": ("model/encoder.py:keep_lowest", TRAINED | OF_MODELS),
+    "encoder": ("model/masking.py:keep_lowest", TRAINED | OF_MODELS),
     "graph": ("anatomy.py:restore", {*TRAINED, *OF_MODELS, "studies", "organ maps"}),  # regions are named by the graph
     "labeler": ("text/labeler.py:label_array", {*TRAINED, *OF_MODELS, "studies"}),
     "simulator": ("phantom/xray.py:render", {*TRAINED, *OF_MODELS, "studies"}),

@@ -7,7 +7,7 @@ from small import SMALL, View
 
 from ssacl_lib import losses
 from ssacl_lib.model import SSACLModel
-from ssacl_lib.model.encoder import keep_lowest
+from ssacl_lib.model.masking import keep_lowest
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head

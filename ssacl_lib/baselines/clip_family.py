@@ -22,8 +22,8 @@ from transformers import AutoModel, AutoProcessor
 
 from ..model.chunks import chunks
 from ..model.config import SSACLConfig
-from ..model.encoder import keep_lowest, visible_patches
 from ..model.maps import smooth, visibility_effect
+from ..model.masking import keep_lowest, visible_patches
 
 BATCH = 32  # films or masked films per pass
 

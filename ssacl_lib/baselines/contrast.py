@@ -16,8 +16,8 @@ multimodal global-local representation learning framework for label-efficient me
 import torch
 from torch.nn import functional as F
 
+from ..model.attention import ready_mask
 from ..model.batch import Batch
-from ..model.encoder import ready_mask
 from ..model.network import TERMS, SSACLNetwork
 
 SHARPNESS_OF_ATTENTION, SHARPNESS_OF_WORDS = 4.0, 5.0

@@ -18,9 +18,10 @@ import torch
 from torch import nn
 
 from ..anatomy import default_graph
+from ..model.attention import scaled_attention
 from ..model.config import SSACLConfig
 from ..model.decoder import VisualDecoder
-from ..model.encoder import Block, Tokens, VisionEncoder, scaled_attention
+from ..model.encoder import Block, Tokens, VisionEncoder
 from ..model.ssacl import SSACLModel
 
 NAMES_SEED = 53

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from .. import losses
 from ..anatomy import default_graph
 from ..datasets.registry import load_training
-from ..model.encoder import keep_lowest
+from ..model.masking import keep_lowest
 from ..training.batches import TrainingBatches
 from .results import long_table, mean_rows
 

@@ -16,7 +16,7 @@ from ..anatomy import ANATOMIES, anatomies_for, leaves_of
 from ..metrics.clinical import clinical_scores
 from ..metrics.lexical import score_reports
 from ..model import maps as model_maps
-from ..model.encoder import keep_lowest, visible_pixels
+from ..model.masking import keep_lowest, visible_pixels
 from ..observations import OBSERVATIONS
 from ..text.entities import entity_text
 from .grounding import MAPS, RELEASE_MAPS, score_map

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from ..inference.findings import positive_findings, predict_findings
 from ..inference.sentences import Branch, text_likelihoods, tokens_of
-from ..model.encoder import visible_patches
 from ..model.maps import evidence_to_image, random_keeps, visibility_effect
+from ..model.masking import visible_patches
 from ..model.precision import autocast
 from ..model.reporting import leaf_tokens
 from .grounding import COLUMNS, control_numbers, finding_rows, grid_of, patches_along, phrase_table, score_map

@@ -17,7 +17,6 @@ import torch
 from torch.nn import functional as F
 
 from ..anatomy import anatomies_for
-from ..model.encoder import visible_patches
 from ..model.maps import (
     anatomy_maps_of_pixels,
     evidence_to_image,
@@ -25,6 +24,7 @@ from ..model.maps import (
     random_keeps,
     visibility_effect,
 )
+from ..model.masking import visible_patches
 from ..model.network import SSACLNetwork
 from ..model.precision import autocast
 from ..model.reporting import Report, leaf_tokens

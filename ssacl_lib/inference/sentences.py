@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model.encoder import Tokens, ready_mask
+from ..model.attention import ready_mask
+from ..model.encoder import Tokens
 from ..model.maps import visibility_effect
 from ..model.network import SSACLNetwork
 from ..model.processor import SSACLProcessor

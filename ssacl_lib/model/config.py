@@ -62,7 +62,7 @@ class SSACLConfig(PretrainedConfig):
 
     image_size, patch_size: pixels; the image is a square and holds (image_size / patch_size)^2 patches.
     channels: 3 repeats the grey image as the release does (needed for MAE weights); 1 is the same film once.
-    stem: "patch" (one linear map per patch, the paper), "convolutional" or "deep" (ours, for small budgets; model/encoder.py).
+    stem: "patch" (one linear map per patch, the paper), "convolutional" or "deep" (ours, for small budgets; model/stems.py).
     text, language: keyword arguments of transformers' BertConfig and GPT2Config.
     plus: the model has a head that looks (SS-ACL+, ours; model/look.py). Without it, nothing of it is in the model.
 

@@ -20,7 +20,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .attention import scaled_attention
 from .config import SSACLConfig
+from .masking import take, visible_pixels
+from .stems import ConvolutionalStem, DeepStem, PatchStem
 
 
 @dataclass
@@ -49,43 +52,6 @@ def sine_cosine_positions(width: int, grid: int) -> torch.Tensor:
     column = line[None].expand(grid, grid, -1)
     row = line[:, None].expand(grid, grid, -1)
     return torch.cat([column, row], dim=-1).reshape(grid * grid, -1).float()
-
-
-def fastest_attention() -> str:
-    """transformers' name of the attention that trains fastest here: fused on a GPU, plain matrix products on a CPU."""
-    return "sdpa" if torch.cuda.is_available() else "eager"
-
-
-def ready_mask(visible: torch.Tensor, implementation: str, dtype: torch.dtype) -> torch.Tensor:
-    """`visible` [B, 1, queries or 1, keys] bool in the form that transformers' attention takes as it is.
-
-    From a mask [B, keys] transformers would make one itself, and would on a GPU wait in every call to see whether it is empty.
-    """
-    if implementation != "eager":
-        return never_blind(visible)
-    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~visible, torch.finfo(dtype).min)
-
-
-def never_blind(visible: torch.Tensor) -> torch.Tensor:
-    """`visible` [..., keys] bool, where a place that sees nothing sees everything: a fused kernel may make NaN of it.
-
-    Such a place (a closed leaf at the head of a prefix) is seen by no other and enters no loss, so what it holds is free.
-    """
-    return visible | ~visible.any(-1, keepdim=True)
-
-
-def scaled_attention(query, key, value, visible=None, dropout: float = 0.0) -> torch.Tensor:
-    """Scaled dot-product attention [B, heads, ., d]; `visible` [B, 1, 1 or queries, keys] bool hides keys.
-
-    On a GPU the fused kernel; on a CPU plain matrix products, whose bfloat16 backward is several times faster there.
-    """
-    if query.is_cuda:
-        mask = None if visible is None else never_blind(visible)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-    if visible is not None:  # the lowest number, not -inf: a place that sees nothing must not become NaN
-        scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
-    return F.dropout(scores.softmax(dim=-1), dropout) @ value
 
 
 class Block(nn.Module):
@@ -156,69 +122,6 @@ class Block(nn.Module):
                 targets, _ = self.look(targets, patch_key, patch_value)
         finished = None if queries_only else self.finish(tokens, scaled_attention(query, key, value))
         return finished, queries, weights, targets
-
-
-class ConvolutionalStem(nn.Module):
-    """Patch tokens by a few strided convolutions (ours, for small budgets; the paper has one linear map per patch).
-
-    Hidden pixels are set to 0 (the mean) and a second channel says which pixels are visible, so that nothing of a hidden
-    patch reaches a kept one.
-    """
-
-    def __init__(self, width: int, patch_size: int):
-        super().__init__()
-        layers, channels, factor = [], 2, patch_size
-        out = 24
-        while factor % 2 == 0:
-            layers += convolution(channels, out, stride=2)
-            channels, out, factor = out, min(out * 2, width), factor // 2
-        if factor > 1:
-            layers += convolution(channels, out, factor, factor)
-            channels = out
-        layers += convolution(channels, width)
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
-
-    def forward(self, pixels: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-        """pixels, visible (1 or 0): [B, 1, S, S] -> [B, N, D]."""
-        stacked = torch.cat([pixels * visible, visible], dim=1).contiguous(memory_format=torch.channels_last)
-        return self.layers(stacked).flatten(2).transpose(1, 2)
-
-
-class DeepStem(ConvolutionalStem):
-    """The same with a second convolution at half and at a quarter of the film's resolution, for lines thinner than a patch."""
-
-    def __init__(self, width: int, patch_size: int):
-        nn.Module.__init__(self)
-        if patch_size % 4:
-            raise ValueError(f"patch_size {patch_size} is no multiple of 4, which the deep stem needs")
-        layers = [
-            *convolution(2, 24, stride=2),
-            *convolution(24, 48),
-            *convolution(48, 48, stride=2),
-            *convolution(48, 96),
-        ]
-        layers += convolution(96, width, patch_size // 4, patch_size // 4) + convolution(width, width)
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, width, 1))
-
-
-def convolution(channels: int, out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    """Convolution, batch normalisation, ReLU. A kernel as wide as its stride has no border."""
-    border = 0 if kernel == stride else kernel // 2
-    layer = nn.Conv2d(channels, out, kernel, stride=stride, padding=border, bias=False)
-    return [layer, nn.BatchNorm2d(out), nn.ReLU(inplace=True)]
-
-
-class PatchStem(nn.Module):
-    """Patch tokens by one linear map of a patch's pixels (ViT); the weights have the shape of ViT's convolution."""
-
-    def __init__(self, channels: int, width: int, patch_size: int):
-        super().__init__()
-        self.proj = nn.Conv2d(channels, width, patch_size, stride=patch_size)
-
-    def forward(self, pixels: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """pixels [B, C, S, S] -> [B, K, D] of the kept patches only, keep [B, K]; of all where it is None."""
-        patches = F.unfold(pixels, self.proj.kernel_size, stride=self.proj.stride).transpose(1, 2)
-        return F.linear(take(patches, keep), self.proj.weight.flatten(1), self.proj.bias)
 
 
 class VisionEncoder(nn.Module):
@@ -295,24 +198,3 @@ def recomputed(owner: nn.Module, step, *arguments):
     if owner.recompute and owner.training and torch.is_grad_enabled():
         return checkpoint(step, *arguments, use_reentrant=False)
     return step(*arguments)
-
-
-def take(tokens: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
-    """The kept rows of tokens [B, N, D] by keep [B, K] -> [B, K, D]; all where keep is None."""
-    return tokens if keep is None else tokens.gather(1, keep[..., None].expand(-1, -1, tokens.shape[-1]))
-
-
-def visible_pixels(keep: torch.Tensor, config: SSACLConfig, dtype: torch.dtype) -> torch.Tensor:
-    """Pixel map of the kept patches: keep [B, K] indices -> [B, 1, S, S] of 1 (visible) and 0."""
-    patches = visible_patches(keep, config.patches, dtype).view(-1, 1, config.grid, config.grid)
-    return patches.repeat_interleave(config.patch_size, 2).repeat_interleave(config.patch_size, 3)
-
-
-def visible_patches(keep: torch.Tensor, patches: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """keep [B, K] indices -> [B, N], 1 = kept."""
-    return torch.zeros(keep.shape[0], patches, dtype=dtype, device=keep.device).scatter_(1, keep, 1.0)
-
-
-def keep_lowest(noise: torch.Tensor, mask_ratio: float) -> torch.Tensor:
-    """Indices [B, K] of the int(N * (1 - mask_ratio)) patches with the lowest noise [B, N], lowest first (MAE)."""
-    return noise.argsort(dim=1)[:, : int(noise.shape[1] * (1 - mask_ratio))]

@@ -24,8 +24,9 @@ from transformers import (
 )
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
+from .attention import fastest_attention, ready_mask, scaled_attention
 from .config import SSACLConfig
-from .encoder import Tokens, fastest_attention, ready_mask, scaled_attention
+from .encoder import Tokens
 
 LEAVES = 25
 

@@ -22,7 +22,8 @@ import torch
 from torch.nn import functional as F
 
 from ..anatomy import default_graph, leaves_of
-from .encoder import Block, keep_lowest, visible_patches
+from .encoder import Block
+from .masking import keep_lowest, visible_patches
 from .network import SSACLNetwork
 from .precision import autocast
 

@@ -16,10 +16,11 @@ from ..observations import UNCERTAIN
 from .batch import Batch
 from .config import SSACLConfig
 from .decoder import VisualDecoder
-from .encoder import Tokens, VisionEncoder, keep_lowest, visible_patches
+from .encoder import Tokens, VisionEncoder
 from .head import FindingHead
 from .language import LanguageDecoder
 from .look import LookHead
+from .masking import keep_lowest, visible_patches
 from .processor import SSACLProcessor
 from .text import TextEncoder
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from transformers import AutoModel, BertConfig, BertModel
 
+from .attention import fastest_attention, ready_mask
 from .config import SSACLConfig
-from .encoder import fastest_attention, ready_mask
 
 
 class TextEncoder(nn.Module):

@@ -7,7 +7,7 @@ import torch
 
 from ..datasets.registry import load_training
 from ..datasets.shards import SHARD
-from ..model.encoder import keep_lowest
+from ..model.masking import keep_lowest
 from ..model.network import SSACLNetwork
 from ..model.start import build_network
 from ..settings import Settings
