@@ -156,7 +156,10 @@ def test_a_gpus_attention_sees_something_everywhere_and_gives_the_same_losses(mo
     """Closed leaves at the head of the prefix see nothing; what a fused kernel makes of such a row is its own affair."""
     from ssacl_lib.model import attention
 
-    assert attention.never_blind(torch.tensor([[False, False], [True, False]])).tolist() == [[True, True], [True, False]]
+    assert attention.never_blind(torch.tensor([[False, False], [True, False]])).tolist() == [
+        [True, True],
+        [True, False],
+    ]
     model, taken = small_model(), []
     batch = random_batch(model)
     batch.leaf_open[:, :2] = False

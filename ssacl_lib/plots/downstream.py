@@ -37,6 +37,9 @@ COLOURS = {
 DASHED = ("untrained", "centre prior", "words atlas", "chance", "constant report")
 """Floors, in dashes."""
 
+WRITERS = ("PromptMRG-like", "R2Gen-like", "R2GenGPT-like")
+"""Who writes reports and aligns no text: dash-dotted, for there are fewer colours than methods."""
+
 CURVES = (
     ("mean of findings", "auc", "findings:\nmean AUC"),
     ("masked map", "pointing", "phrases, masked\nmap: pointing"),
@@ -122,18 +125,23 @@ def label_efficiency(
     return figure
 
 
+def dashes_of(method: str) -> str:
+    """How its line is drawn."""
+    return "--" if method in DASHED else "-." if method in WRITERS else "-"
+
+
 def _line(ax, at, rows: pd.DataFrame, method: str, width: float = 1.0) -> None:
     """A line through values, with thin bars for their intervals."""
-    colour, dashes = colour_of(method), "--" if method in DASHED else "-"
+    colour = colour_of(method)
     ax.vlines(at, rows["low"], rows["high"], color=colour, linewidth=0.6, alpha=0.6)
-    ax.plot(at, rows["value"], dashes, marker="o", markersize=1.8, linewidth=width, color=colour)
+    ax.plot(at, rows["value"], dashes_of(method), marker="o", markersize=1.8, linewidth=width, color=colour)
 
 
 def _legend(figure: Figure, methods: Sequence[str]) -> None:
     """The lines' names below the panels."""
     ax = figure.axes[0]
     lines = [
-        ax.plot([], [], "--" if method in DASHED else "-", color=colour_of(method), linewidth=1.2, label=method)[0]
+        ax.plot([], [], dashes_of(method), color=colour_of(method), linewidth=1.2, label=method)[0]
         for method in methods
     ]
     figure.legend(handles=lines, loc="outside lower center", ncols=5, fontsize=5.8)
