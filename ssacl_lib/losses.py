@@ -3,67 +3,22 @@
     L = L_ir + w * L_cl + L_lm + L_ar + L_ac        w = 0.15 in the paper, a setting here
 
 Letters: B images, N patches, P pixels of a patch, M leaves, D width. Each formula stands again above the lines that compute it.
- Embeddings and tokens arrive unnormalised, the
-losses normalise. T is the temperature; logits are divided by it. Each loss returns a 0-d tensor. Half-precision input
-is widened to float32 and autocast is switched off inside, so a loss is the same within and outside of mixed precision.
+Embeddings and tokens arrive unnormalised, the losses normalise. T is the temperature; logits are divided by it. Each loss returns
+a 0-d tensor, and is the same within and outside of mixed precision (loss_inputs.py).
 """
-
-from collections.abc import Callable
-from functools import wraps
 
 import torch
 import torch.nn.functional as F
 
 from .chunked_consistency import ChunkedConsistency
+from .loss_inputs import expect_shape, full_precision, positive_temperature
 from .observations import POSITIVE, UNCERTAIN
 
 IGNORE = -100
 """Target of a position that the report generation loss leaves out."""
 
 
-def _widen(value):
-    half = isinstance(value, torch.Tensor) and value.dtype in (torch.float16, torch.bfloat16)
-    return value.float() if half else value
-
-
-def _full_precision(loss: Callable) -> Callable:
-    """Widen half-precision tensors, switch autocast off, and refuse a NaN (on the CPU, where looking costs nothing)."""
-
-    @wraps(loss)
-    def wrapped(*arguments, **keywords):
-        arguments = [_widen(value) for value in arguments]
-        keywords = {name: _widen(value) for name, value in keywords.items()}
-        devices = [v.device.type for v in (*arguments, *keywords.values()) if isinstance(v, torch.Tensor)]
-        with torch.autocast(devices[0] if devices else "cpu", enabled=False):
-            value = loss(*arguments, **keywords)
-        if value.device.type == "cpu" and value.isnan():
-            given = [*((f"argument {i + 1}", v) for i, v in enumerate(arguments)), *keywords.items()]
-            names = [name for name, v in given if isinstance(v, torch.Tensor) and v.isnan().any()]
-            raise ValueError(f"{loss.__name__} is NaN; NaN found in: {', '.join(names) or 'no input (overflow)'}")
-        return value
-
-    return wrapped
-
-
-def _expect(name: str, tensor: torch.Tensor, expected: tuple, meaning: str) -> None:
-    """Compare a shape with the expected one; None stands for any length."""
-    shape = tuple(tensor.shape)
-    if len(shape) != len(expected) or any(e is not None and e != s for s, e in zip(shape, expected, strict=True)):
-        wanted = str(list(expected)).replace("None", "any")
-        raise ValueError(f"{name} has shape {list(shape)}, expected {meaning} = {wanted}")
-
-
-def _positive(temperature: float | torch.Tensor) -> float | torch.Tensor:
-    if isinstance(temperature, torch.Tensor):
-        if temperature.numel() != 1:
-            raise ValueError(f"temperature has shape {list(temperature.shape)}, expected a number or a 0-d tensor")
-        return temperature.reshape(())
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}, expected a number above 0 (logits are divided by it)")
-    return temperature
-
-
-@_full_precision
+@full_precision
 def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """L_ir: mean squared error of the masked patches.
 
@@ -77,9 +32,9 @@ def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, ma
     Raises:
         ValueError: shapes that don't fit, no masked patch, NaN.
     """
-    _expect("prediction", prediction, (None, None, None), "[B, N, P]")
-    _expect("target", target, prediction.shape, "[B, N, P]")
-    _expect("mask", mask, prediction.shape[:2], "[B, N]")
+    expect_shape("prediction", prediction, (None, None, None), "[B, N, P]")
+    expect_shape("target", target, prediction.shape, "[B, N, P]")
+    expect_shape("mask", mask, prediction.shape[:2], "[B, N]")
     mask = mask.to(prediction.dtype)
     if mask.device.type == "cpu" and not mask.any():
         raise ValueError("mask marks no patch (all 0), expected at least one masked patch (1 = masked)")
@@ -88,7 +43,7 @@ def image_reconstruction_loss(prediction: torch.Tensor, target: torch.Tensor, ma
     return (mask * error).sum() / mask.sum()
 
 
-@_full_precision
+@full_precision
 def anatomy_reconstruction_loss(restored_parents: torch.Tensor, parent_targets: torch.Tensor) -> torch.Tensor:
     """L_ar, hierarchical anatomy reconstruction (b): each parent's picture from its masked children's tokens.
 
@@ -103,13 +58,13 @@ def anatomy_reconstruction_loss(restored_parents: torch.Tensor, parent_targets: 
     Raises:
         ValueError: shapes that don't fit, NaN.
     """
-    _expect("restored_parents", restored_parents, (None, None, None), "[B, 7, P]")
-    _expect("parent_targets", parent_targets, restored_parents.shape, "[B, 7, P]")
+    expect_shape("restored_parents", restored_parents, (None, None, None), "[B, 7, P]")
+    expect_shape("parent_targets", parent_targets, restored_parents.shape, "[B, 7, P]")
     # L_ar = mean_{b,u,p} (restored_bup - target_bup)^2, no gradient through the target
     return F.mse_loss(restored_parents, parent_targets.detach())
 
 
-@_full_precision
+@full_precision
 def global_contrastive_loss(
     image_embeddings: torch.Tensor,
     report_embeddings: torch.Tensor,
@@ -136,16 +91,16 @@ def global_contrastive_loss(
     Raises:
         ValueError: shapes that don't fit, a temperature that is not positive, NaN.
     """
-    _expect("image_embeddings", image_embeddings, (None, None), "[B, D]")
-    _expect("report_embeddings", report_embeddings, image_embeddings.shape, "[B, D]")
-    _expect("visible", visible, (len(image_embeddings), None), "[B, N]")
-    _expect("position_weight", position_weight, visible.shape[1:], "[N]")
+    expect_shape("image_embeddings", image_embeddings, (None, None), "[B, D]")
+    expect_shape("report_embeddings", report_embeddings, image_embeddings.shape, "[B, D]")
+    expect_shape("visible", visible, (len(image_embeddings), None), "[B, N]")
+    expect_shape("position_weight", position_weight, visible.shape[1:], "[N]")
     bias = torch.as_tensor(position_bias, dtype=position_weight.dtype, device=position_weight.device).reshape(())
     # scale_i = softplus(w . visible_i + b)
     scale = F.softplus(visible.to(position_weight.dtype) @ position_weight + bias)  # [B]
     images, reports = F.normalize(image_embeddings, dim=-1), F.normalize(report_embeddings, dim=-1)
     # a_ij = cos(image_i, report_j) / T
-    similarity = images @ reports.T / _positive(temperature)  # [B, B]
+    similarity = images @ reports.T / positive_temperature(temperature)  # [B, B]
     diagonal = torch.arange(len(similarity), device=similarity.device)
     scale, weights = scale.to(similarity.dtype), scale.detach().to(similarity.dtype)
     # L_cl = 1/4 [mean_i CE(scale_i a_ij) + mean_i CE(scale_i a_ji) + sum_i scale_i (CE(a_ij) + CE(a_ji)) / sum_i scale_i]
@@ -158,7 +113,7 @@ def global_contrastive_loss(
     return torch.stack(terms).mean()
 
 
-@_full_precision
+@full_precision
 def anatomical_consistency_loss(
     leaf_tokens: torch.Tensor,
     report_embeddings: torch.Tensor,
@@ -189,16 +144,16 @@ def anatomical_consistency_loss(
     Raises:
         ValueError: shapes that don't fit, mixing outside [0, 1], a temperature that is not positive, NaN.
     """
-    _expect("leaf_tokens", leaf_tokens, (None, None, None), "[B, M, D]")
+    expect_shape("leaf_tokens", leaf_tokens, (None, None, None), "[B, M, D]")
     batch, leaves, _ = leaf_tokens.shape
-    _expect("report_embeddings", report_embeddings, (batch, None), "[B, D']")
+    expect_shape("report_embeddings", report_embeddings, (batch, None), "[B, D']")
     if not 0 <= mixing <= 1:
         raise ValueError(f"mixing is {mixing}, expected a number in [0, 1]")
     if keys is None or key_reports is None:
         keys, key_reports = leaf_tokens.detach(), report_embeddings
-    _expect("keys", keys, (None, *leaf_tokens.shape[1:]), "[J, M, D]")
-    _expect("key_reports", key_reports, (len(keys), report_embeddings.shape[1]), "[J, D']")
-    temperature = _positive(temperature)
+    expect_shape("keys", keys, (None, *leaf_tokens.shape[1:]), "[J, M, D]")
+    expect_shape("key_reports", key_reports, (len(keys), report_embeddings.shape[1]), "[J, D']")
+    temperature = positive_temperature(temperature)
     # s_ij = softmax_j(cos(report_i, report_j) / T), without gradient
     with torch.no_grad():
         similarity = F.normalize(report_embeddings, dim=-1) @ F.normalize(key_reports, dim=-1).T
@@ -237,7 +192,7 @@ def consistency_sum(queries, keys, softened, temperature, mixing) -> torch.Tenso
     return ((1 - mixing) * hard + mixing * soft).sum()
 
 
-@_full_precision
+@full_precision
 def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """L_lm, anatomy-guided report generation (e): cross-entropy of the report's tokens, averaged over all of them.
 
@@ -253,15 +208,15 @@ def report_generation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch
     Raises:
         ValueError: shapes that don't fit, no token to predict, NaN.
     """
-    _expect("logits", logits, (None, None, None), "[B, L, V]")
-    _expect("targets", targets, logits.shape[:2], "[B, L]")
+    expect_shape("logits", logits, (None, None, None), "[B, L, V]")
+    expect_shape("targets", targets, logits.shape[:2], "[B, L]")
     if targets.device.type == "cpu" and not (targets != IGNORE).any():
         raise ValueError(f"targets are all {IGNORE} (left out), expected at least one report token")
     # L_lm = - mean_{b,t} log softmax_v(logits_bt)[targets_bt]
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten().long(), ignore_index=IGNORE)
 
 
-@_full_precision
+@full_precision
 def report_label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Ours, not the paper's: binary cross-entropy with the findings that the labeler read in the report.
 
@@ -274,8 +229,8 @@ def report_label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     Raises:
         ValueError: shapes that don't fit, NaN.
     """
-    _expect("logits", logits, (None, 13), "[B, 13]")
-    _expect("labels", labels, (len(logits), 14), "[B, 14]")
+    expect_shape("logits", logits, (None, 13), "[B, 13]")
+    expect_shape("labels", labels, (len(logits), 14), "[B, 14]")
     labels = labels[:, 1:]
     # mean over known findings of - y log p - (1 - y) log(1 - p)
     known = (labels != UNCERTAIN).to(logits.dtype)
@@ -283,7 +238,7 @@ def report_label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     return (known * error).sum() / known.sum().clamp(min=1)
 
 
-@_full_precision
+@full_precision
 def side_exchange_loss(
     image: torch.Tensor,
     own: torch.Tensor,
@@ -308,12 +263,12 @@ def side_exchange_loss(
     Raises:
         ValueError: shapes that don't fit, a temperature that is not positive, NaN.
     """
-    _expect("image", image, (None, None), "[B, D]")
-    _expect("own", own, image.shape, "[B, D]")
-    _expect("exchanged", exchanged, image.shape, "[B, D]")
+    expect_shape("image", image, (None, None), "[B, D]")
+    expect_shape("own", own, image.shape, "[B, D]")
+    expect_shape("exchanged", exchanged, image.shape, "[B, D]")
     paired = image.new_ones(len(image)) if paired is None else paired
-    _expect("paired", paired, image.shape[:1], "[B]")
-    temperature, paired = _positive(temperature), paired.to(image.dtype)
+    expect_shape("paired", paired, image.shape[:1], "[B]")
+    temperature, paired = positive_temperature(temperature), paired.to(image.dtype)
     # L_side = mean_i softplus((cos(image_i, exchanged_i) - cos(image_i, own_i)) / T), i over the films that have a pair
     right, wrong = F.cosine_similarity(image, own, dim=-1), F.cosine_similarity(image, exchanged, dim=-1)
     error = F.softplus(

@@ -24,6 +24,7 @@ ORDER = (
     "text",
     "metrics",
     "losses.py",
+    "loss_inputs.py",
     "chunked_consistency.py",
     "distributed.py",
     "images.py",

@@ -113,10 +113,10 @@ def _cell_of(notebook: Path, stem: str) -> str:
 
 
 READING_ORDER = (
-    "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "chunked_consistency.py", "model", "training", "inference",
-    "metrics", "text", "evaluation", "baselines", "downstream", "datasets", "images.py", "film.py", "dicom.py", "gdcm_process.py",
-    "phantom", "plots", "notebook", "command", "record", "distributed.py", "threads.py", "settings.py", "profiles", "paths.py",
-    "__main__.py", "__init__.py",
+    "observations.py", "anatomy.py", "anatomy.yaml", "losses.py", "loss_inputs.py", "chunked_consistency.py", "model",
+    "training", "inference", "metrics", "text", "evaluation", "baselines", "downstream", "datasets", "images.py", "film.py",
+    "dicom.py", "gdcm_process.py", "phantom", "plots", "notebook", "command", "record", "distributed.py", "threads.py",
+    "settings.py", "profiles", "paths.py", "__main__.py", "__init__.py",
 )  # fmt: skip
 """The method first, then what it is measured by, then where the films come from, then the doors and the book-keeping."""
 
