@@ -7,7 +7,7 @@ import pytest
 from ssacl_lib import losses
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.datasets.study import EvaluationStudy, Phrase
-from ssacl_lib.evaluation import cases, difficulty, report_marks, tour
+from ssacl_lib.evaluation import box_difficulty, cases, difficulty, report_marks, tour
 from ssacl_lib.evaluation.tour import describe
 from ssacl_lib.model.build import build_model
 from ssacl_lib.notebook import show
@@ -74,6 +74,20 @@ def test_difficulty_is_told_against_its_aim(value, place):
     assert f"{value:.2f} [{value - 0.01:.2f}, {value + 0.01:.2f}], {place} the aim of 0.80 to 0.97" in told
     assert "hardest finding is Fracture (0.61), the easiest Edema (0.99)" in told
     assert "another data set" in difficulty.difficulty_message(pd.DataFrame(columns=["finding", "metric", "value"]))
+
+
+def test_places_of_the_detector_are_means_of_its_committed_phrases():
+    table = box_difficulty.box_table(load_settings("cpu", **{"evaluation.bootstrap": 20}))
+    phrases = pd.read_parquet(box_difficulty.box_file())
+    own = phrases[(phrases["control"] == "own") & (phrases["map"] == "masked")]
+    found = table.set_index(["finding", "metric"])
+    for finding, part in [(box_difficulty.ALL, own), *own.groupby("finding")]:
+        for metric in ("pointing", "cnr"):
+            row = found.loc[finding, metric]
+            assert row["value"] == pytest.approx(part[metric].mean()) and row["n"] == part[metric].notna().sum()
+            assert row["low"] <= row["value"] <= row["high"] and row["seed"] == 2
+    assert "points right in" in box_difficulty.box_message(table)
+    assert not len(box_difficulty.box_table(load_settings("cpu", dataset="folder", data_root="x")))
 
 
 def test_likeness_counts_where_the_mean_film_lies_in_the_band():

@@ -20,6 +20,7 @@ from ..datasets.registry import load_training, source_for
 from ..datasets.shards import SHARD, folder_of
 from ..evaluation import (
     anatomy_grounding,
+    box_difficulty,
     difficulty,
     faithfulness,
     films,
@@ -315,6 +316,7 @@ def compared(files: Callable, table: Callable, methods: Callable, parts: Callabl
 
 ORIGINS = {
     "phantom_difficulty": saved("01", lambda row: ["difficulty"], difficulty.difficulty_table),
+    "box_difficulty": measured("ablation --only detector", "01", box_difficulty.box_file, box_difficulty.box_table),
     "blind_losses": Origin(notebook("02")),
     "finding_classification": saved("03", finding_files, findings.finding_table),
     "labeler": measured("labeler", "03", lambda: labeler.RESULTS, lambda settings: labeler.labeler_table()),

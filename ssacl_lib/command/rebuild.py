@@ -68,6 +68,7 @@ STAGES = (
     Stage(
         "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (),
         "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
+        ("comparison/cpu/detector/**/phrases.parquet",),
     ),
     Stage(
         "02_pretraining", (), (), ("model",),
