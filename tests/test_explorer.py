@@ -22,7 +22,7 @@ from ssacl_lib.evaluation import anatomy_grounding, node_views, ordered_signs, p
 from ssacl_lib.evaluation.report_marks import AGREES, PLAIN, WRONG
 from ssacl_lib.model.prompts import entity_prompts, open_leaves
 from ssacl_lib.model.reporting import generate, leaf_tokens
-from ssacl_lib.notebook import explorer_panels as panels
+from ssacl_lib.notebook import explorer_controls, explorer_panels as panels
 from ssacl_lib.notebook.explorer import KEPT, Explorer
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.phantom import draw_signs, render
@@ -344,7 +344,7 @@ def test_another_finding_is_asked_once_and_offers_what_it_has(explore, monkeypat
     assert after.sign()[0].size_mm == 50 and after.sign()[0].kind == "nodule"
     after.finding.value = "Edema"
     assert after.side.disabled and after.size.disabled and after.sign()[0].size_mm is None
-    panel.signs[0].finding.value = after.finding.value = panels.NOTHING
+    panel.signs[0].finding.value = after.finding.value = explorer_controls.NOTHING
     assert "nothing to compare" in panel.error
     monkeypatch.setattr(Explorer, "phantom", False)
     assert isinstance(panels.changes(explore), HTML) and isinstance(explore.change_sheet((), ()).figure, str)
