@@ -197,7 +197,7 @@ def test_every_verdict_is_worded_as_in_the_library(node):
     ]  # fmt: skip
     given = [[{k: {"passed": p, "words": w} for k, (p, w) in controls.items()}, one] for controls, one in cases]
     found = node("return given.map(([controls, scores]) => views.sentence(controls, scores, true));", given)
-    assert found == [phrase_views._sentence(controls, one or {}) for controls, one in cases]
+    assert found == [phrase_views.verdict_of(controls, one or {}) for controls, one in cases]
     first = node("return given.map(([controls, scores]) => views.sentence(controls, scores, false));", given[:1])[0]
     assert found[0].startswith(first[:-1]) and "true region" not in first
 

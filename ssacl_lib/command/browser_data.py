@@ -138,7 +138,7 @@ def film_facts(subject: Subject) -> dict:
     return {
         "id": subject.study.study_id, "words": subject.words, "findings": sorted(findings_of(subject.study)),
         "first": first_phrase(subject), "phrases": phrases, "regions": regions,
-        "columns": views._away(subject) * round(subject.study.image.shape[1] / 6),
+        "columns": views.columns_of_shift(subject),
         "image": _text(subject.study.image.tobytes()),
     }  # fmt: skip
 

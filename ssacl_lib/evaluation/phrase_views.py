@@ -4,16 +4,14 @@ For a single film there is no interval, so what is said here is a reading of the
 controls counted over all phrases. A film's masked passes are made once and serve every phrase that is asked of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..metrics.grounding import centre_prior
 from ..model.maps import (
-    cls_attention,
     evidence_to_image,
     masked_embeddings,
     random_keeps,
@@ -99,7 +97,7 @@ def look(model, subject: Subject, seed: int = 0, blank: tuple[torch.Tensor, torc
     blank: `seen` of the blank film (`blank_film`), which is the same for all patients; None makes its passes, too.
     """
     image = subject.study.image
-    columns = _away(subject) * round(image.shape[1] / 6)
+    columns = columns_of_shift(subject)
     images = np.stack([image, shift(image, columns)])
     masked, patches = seen(model, images, seed)
     of_blank = seen(model, blank_film(model), seed) if blank is None else blank
@@ -129,11 +127,15 @@ def seen(model, images: np.ndarray, seed: int) -> tuple[torch.Tensor, torch.Tens
     return masked_embeddings(model, pixels, keeps_of(model, seed)), patches
 
 
-def _away(subject: Subject) -> int:
-    """To the right (1), or to the left (-1) where the findings lie in the right half of the picture, so that they stay in it."""
+def columns_of_shift(subject: Subject) -> int:
+    """By how many columns (px) a film is moved: a sixth of its width, away from its findings' half so that they stay in it.
+
+    Above 0 to the right; below 0 to the left, where the findings lie in the right half of the picture.
+    """
     masks = [phrase.mask for phrase in subject.study.phrases] if subject.extents is None else subject.extents
     columns = np.nonzero(np.logical_or.reduce(masks))[1] if len(masks) else np.zeros(0)
-    return -1 if len(columns) and columns.mean() > subject.study.image.shape[1] / 2 else 1
+    width = subject.study.image.shape[1]
+    return (-1 if len(columns) and columns.mean() > width / 2 else 1) * round(width / 6)
 
 
 def swapped_phrase(subject: Subject, phrase: str) -> str:
@@ -239,11 +241,14 @@ def read_views(views: Mapping[str, View], kind: str = "masked") -> Reading:
         else:
             passed = alike < STAYS and not (hits(own, kind) and hits(views[control], kind))
         controls[control] = (passed, WORDS[control][passed])
-    return Reading(controls, _sentence(controls, views[OWN].scores[kind]))
+    return Reading(controls, verdict_of(controls, views[OWN].scores[kind]))
 
 
-def _sentence(controls: Mapping[str, tuple[bool, str]], scores: Mapping[str, float]) -> str:
-    """The verdict: what fails first, then where the map lies."""
+def verdict_of(controls: Mapping[str, tuple[bool, str]], scores: Mapping[str, float]) -> str:
+    """One sentence: which controls are failed, else that the map follows, then where it lies.
+
+    controls: of a `Reading`. scores: of the own phrase's map, pointing and cnr; empty where there is no true region.
+    """
     failed = [words for passed, words in controls.values() if not passed]
     if failed:
         reasons = "; ".join(
@@ -257,41 +262,3 @@ def _sentence(controls: Mapping[str, tuple[bool, str]], scores: Mapping[str, flo
     hit = scores["pointing"] > 0.5
     placed = f"its maximum lies {'inside' if hit else 'outside of'} the true region (CNR {scores['cnr']:.2f})"
     return f"{verdict}{'; yet ' if bool(failed) == hit else '; '}{placed}."
-
-
-# ---- models side by side
-@dataclass(frozen=True)
-class Rival:
-    """What one model (or a prior that asks no model) says of a phrase on a film.
-
-    heatmap: [S, S]. scores: pointing, cnr; empty where there is no region. other_side: correlation with its own map for
-    the swapped side, else the swapped phrase; 1 = it did not read the words. findings: [13], None where nobody is asked.
-    """
-
-    heatmap: np.ndarray
-    scores: Mapping[str, float]
-    other: float
-    findings: np.ndarray | None = None
-
-
-def rivals(
-    models: Mapping, subject: Subject, phrase: str, looked: Mapping[str, Looked], heads: Sequence[str] = ()
-) -> dict[str, Rival]:
-    """Masked evidence of a phrase by every model; and maps that read no phrase: attention of the last one's CLS, centre prior.
-
-    looked: model's name -> `look`. heads: models whose head was fitted, which are asked for findings.
-    """
-    from ..inference import predict_findings
-
-    found, image = {}, subject.study.image
-    for name, model in models.items():
-        views = phrase_views(model, looked[name], subject, phrase)
-        other = views[OTHER_SIDE if OTHER_SIDE in views else SWAPPED].likeness["masked"]
-        answers = predict_findings(model, image[None])[0] if name in heads else None
-        found[name] = Rival(views[OWN].maps["masked"], views[OWN].scores["masked"], other, answers)
-    mask, film = region_of_phrase(subject, phrase), subject.study.film
-    last, model = list(models.items())[-1]
-    attention = to_image(cls_attention(model, pixels_of(model, image[None]))[:, None], model, 0.0)[0, 0].cpu().numpy()
-    for name, heatmap in ((f"{last}: attention of CLS", attention), ("centre prior", centre_prior(*image.shape))):
-        found[name] = Rival(heatmap, {} if mask is None else score_map(heatmap, mask, film), 1.0)
-    return found

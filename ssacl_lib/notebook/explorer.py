@@ -1,6 +1,6 @@
 """What the explorer shows: a film, the model that is asked, a figure with its words per question.
 
-`explorer_panels` puts widgets around them.
+`explorer_models` holds the models that can be asked, `explorer_panels` puts widgets around the figures.
 
 A figure of a widget and that of its static twin come from the same method here. What a model has seen of a film is kept, so that
 a new phrase or another node costs no further pass.
@@ -8,36 +8,28 @@ a new phrase or another node costs no further pass.
 
 import gc
 from collections.abc import Callable, Mapping
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from .. import paths
 from ..anatomy import default_graph
-from ..baselines.registry import CENTRAL
 from ..datasets.phantom import body_maps
 from ..evaluation import node_views, ordered_signs, phrase_views, subjects, word_views
-from ..evaluation.comparison_run import planned
-from ..evaluation.inputs import device_of, pixels_of, test_studies
-from ..evaluation.models import small_model
+from ..evaluation.inputs import pixels_of, test_studies
+from ..evaluation.phrase_rivals import rivals
 from ..evaluation.report_marks import PLAIN
 from ..evaluation.subjects import Subject
 from ..model import SSACLModel
-from ..model.build import build_model, load_model
 from ..model.head import positive_findings
 from ..model.reporting import Report, reports_of_pixels
-from ..model.start import load_network, load_text_side, start_tokenizer
-from ..observations import FINDINGS
 from ..phantom import OrganMaps, Sign
 from ..plots import explorer as draw, explorer_maps as draw_maps
-from ..record.kept import made_from
-from ..settings import Settings, load_settings
+from ..settings import Settings
 from ..text.sides import swap_side
-from ..training import checkpoints
+from .explorer_models import ModelsAtHand
+from .explorer_words import change_words, node_words
 
 OTHERS = 16
 """Other patients, with whose attention a prompt's attention is compared."""
@@ -61,79 +53,6 @@ class Shown:
     alt: str
 
 
-# ---- models
-class ModelsAtHand(Mapping):
-    """Models by name, each loaded when it is first asked for; `fitted` names those whose head has learnt findings.
-
-    untrained: the shipped model's sizes, random weights. start: what the profile cpu goes on from, before the five losses. this
-    run: what a rebuild of this profile has trained here. shipped: of the repository. Then the compared methods that
-    `ssacl ablation` has trained here.
-    """
-
-    def __init__(self, run):
-        self.run, self.device = run, device_of(run.settings)
-        self.loaded: dict[str, SSACLModel] = {}
-        self.makers = self._makers()
-        self.fitted = tuple(name for name in ("this run", "shipped") if name in self.makers)
-
-    def _makers(self) -> dict[str, Callable[[], SSACLModel]]:
-        folder = paths.SHIPPED_CHECKPOINT
-        if not (folder / "config.json").is_file():
-            print(f"no shipped checkpoint in {folder.name}/: a small model is trained instead")
-            return {"this run": lambda: load_model(small_model(self.run), str(self.device))}
-        found = {"untrained": self._untrained}
-        if start_tokenizer(str(paths.START_CHECKPOINT)) is not None:
-            found["start"] = self._start
-        own = self.run.settings.changed(out_dir=None).runs / "model"
-        if self._of_today(own) and self._size_of(own) == self._size_of(folder):
-            found["this run"] = lambda: load_model(own, str(self.device))
-        found["shipped"] = lambda: load_model(folder, str(self.device))
-        for trained in planned(load_settings("cpu")):
-            place = trained.weights / "model"
-            if trained.method.group == CENTRAL and trained.seed == 0 and (place / "config.json").is_file():
-                found[trained.method.name] = lambda place=place, kind=trained.method.answers: load_network(
-                    place, str(self.device), kind
-                )
-        return found
-
-    def _of_today(self, folder: Path) -> bool:
-        """Has a rebuild trained the model in a folder by these settings and this code?"""
-        return folder.is_dir() and made_from(folder) == checkpoints.made_from(self.run.settings)
-
-    @staticmethod
-    def _size_of(folder) -> int:
-        return SSACLModel.config_class.from_pretrained(folder).image_size
-
-    def _untrained(self) -> SSACLModel:
-        shipped = self["shipped"]
-        config = deepcopy(shipped.config)
-        config.plus = False
-        with torch.random.fork_rng():
-            torch.manual_seed(self.run.settings.seed)
-            model = SSACLModel(config)
-        model.processor = shipped.processor
-        return model.to(self.device).eval()
-
-    def _start(self) -> SSACLModel:
-        weights = str(paths.START_CHECKPOINT)
-        with torch.random.fork_rng():
-            model = build_model(load_settings("cpu", **{"model.encoder_weights": weights}), start_tokenizer(weights))
-        load_text_side(model, weights)
-        return model.to(self.device).eval()
-
-    def __getitem__(self, name: str) -> SSACLModel:
-        if name not in self.loaded:
-            self.loaded[name] = self.makers[name]()
-        return self.loaded[name]
-
-    def __iter__(self):
-        return iter(self.makers)
-
-    def __len__(self) -> int:
-        return len(self.makers)
-
-
-# ---- the explorer
 class Explorer:
     """The film at hand (`subject`), the model that is asked (`asked`), and a figure for every question.
 
@@ -286,7 +205,7 @@ class Explorer:
             self.step(done / len(names), f"attention of “{name}”")
             views[name] = node_views.node_views(self.models[name], self.subject, [node], self.others(name))[0]
         opened = self.opened(names)
-        parts = [f"{name}: {_node_words(view)}" for name, view in views.items()]
+        parts = [f"{name}: {node_words(view)}" for name, view in views.items()]
         figure = draw_maps.node(self.subject.study.image, views, opened)
         return Shown(
             figure,
@@ -315,7 +234,7 @@ class Explorer:
             answers[name] = np.array(list(report.findings.values()))
             reports[name] = subjects.sentence_marks(subject, report.text)
         images = {name: subject.study.image for name, subject in both.items()}
-        told = _change_words(both, answers, self.thresholds, maps, phrase)
+        told = change_words(both, answers, self.thresholds, maps, phrase)
         figure = draw.change(images, maps, masks, answers, self.thresholds, reports, phrase)
         return Shown(figure, told, f"Two chest films, their difference, one map on each, findings and reports. {told}")
 
@@ -327,9 +246,7 @@ class Explorer:
             self.step(done / len(names), f"asking “{name}”")
             looked[name] = self.looked(name=name)
         asked = {name: self.models[name] for name in names}
-        found = phrase_views.rivals(
-            asked, self.subject, phrase, looked, [name for name in names if name in self.fitted]
-        )
+        found = rivals(asked, self.subject, phrase, looked, [name for name in names if name in self.fitted])
         mask = subjects.region_of_phrase(self.subject, phrase)
         figure = draw_maps.rivals(self.subject.study.image, mask, found, self.thresholds, phrase)
         hit = [name for name, rival in found.items() if rival.scores.get("pointing", 0) > 0.5]
@@ -368,34 +285,3 @@ class Explorer:
         return Shown(
             draw.words(self.subject.study.image, told, token), words, f"A film with the decoder's attention. {words}"
         )
-
-
-def _node_words(view: node_views.NodeView) -> str:
-    """One sentence on a node's attention."""
-    placed = ""
-    if "attention" in view.scores:
-        share, contrast = view.scores["attention"]
-        placed = f"attention {'points at' if share > 0.5 else 'misses'} the region (CNR {contrast:.2f}), "
-        if "look" in view.scores:
-            share, contrast = view.scores["look"]
-            placed += f"SS-ACL+ {'points at' if share > 0.5 else 'misses'} it (CNR {contrast:.2f}), "
-    alike = (
-        "" if view.likeness is None else f", likeness across patients {view.likeness:.2f} (1 = the same for everybody)"
-    )
-    return f"{placed}entropy {view.entropy:.2f} (1 = looks everywhere alike){alike}."
-
-
-def _change_words(both: Mapping, answers: Mapping, thresholds: np.ndarray, maps: Mapping, phrase: str) -> str:
-    """What the change of the signs did to findings and map."""
-    first, second = answers.values()
-    crossed = [
-        f"{name} {'appears' if two >= limit else 'disappears'} ({one:.2f} to {two:.2f})"
-        for name, one, two, limit in zip(FINDINGS, first, second, thresholds, strict=True)
-        if (one >= limit) != (two >= limit)
-    ]
-    alike = phrase_views.likeness(maps["before"], maps["after"])
-    turned = f"Above threshold: {'; '.join(crossed)}." if crossed else "No finding crosses its threshold."
-    return (
-        f"Before: {both['before'].words}. After: {both['after'].words}. {turned} The maps of “{phrase}” before and after are "
-        f"alike by {alike:.2f} (1 = the same)."
-    )

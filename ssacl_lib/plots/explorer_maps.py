@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..evaluation.node_views import NodeView
-from ..evaluation.phrase_views import OWN, Reading, Rival, View
+from ..evaluation.phrase_rivals import Rival
+from ..evaluation.phrase_views import OWN, Reading, View
 from . import style
 from .explorer import finding_bars, place, sheet, tree
 from .pretraining import OUTLINE
