@@ -11,7 +11,7 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.evaluation import blind
 from ssacl_lib.model.build import build_model
-from ssacl_lib.notebook import pretraining_words
+from ssacl_lib.notebook import blind_words
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 
@@ -78,13 +78,13 @@ def test_own_film_is_the_loss_as_it_is_trained(fake_phantom):
         assert own.loc[term, "value"] == pytest.approx(float(terms[term]), rel=1e-4)
         assert own.loc[term, "n"] == len(batch.pixels)
     assert list(dict.fromkeys(table["control"])) == list(blind.CONTROLS)
-    words = pretraining_words.blind_words(table).data
+    words = blind_words.blind_words(table).data
     assert words.count("**untrained**, $L_{a") == 2 and "constant" in words
     pictures = blind.parent_pictures(model, settings, patients=2)
     assert (
         list(pictures)[-1] == "constant" and all(p.shape == (7, 8, 8) for p in pictures.values()) and len(pictures) == 5
     )
-    assert pretraining_words.parents_message(pictures).startswith("Parents differ")
+    assert blind_words.parents_message(pictures).startswith("Parents differ")
 
 
 def test_sides_are_exchanged_twice_to_where_they_were():
@@ -121,13 +121,13 @@ def facts(another: float, blank: float, constant: float) -> pd.DataFrame:
 
 
 def test_words_follow_the_table():
-    words = pretraining_words.blind_words(facts(1.09, 2.3, 0.15)).data
+    words = blind_words.blind_words(facts(1.09, 2.3, 0.15)).data
     assert "1.09 times that: the children say something of their patient" in words
     assert "6.7 times better than looking at the children" in words and "2.30 times: the film is read" in words
-    words = pretraining_words.blind_words(facts(1.0, 1.0, 3.0)).data
+    words = blind_words.blind_words(facts(1.0, 1.0, 3.0)).data
     assert (
         "not shown that the children say anything of their patient" in words and "3.0 times worse than looking" in words
     )
     assert "not shown that the film is read" in words and "not shown that agreeing reports matter" in words
-    assert "6.7 times better" in pretraining_words.blind_caption(facts(1.09, 2.3, 0.15))
-    assert "worse than what shipped restores" in pretraining_words.blind_caption(facts(1.09, 2.3, 3))
+    assert "6.7 times better" in blind_words.blind_caption(facts(1.09, 2.3, 0.15))
+    assert "worse than what shipped restores" in blind_words.blind_caption(facts(1.09, 2.3, 3))
