@@ -26,6 +26,7 @@ from ssacl_lib.plots import (
     speed,
     style,
     teaser,
+    tree,
 )
 from ssacl_lib.record.manifest import Run, read_json
 
@@ -158,7 +159,7 @@ def test_methods_keep_colour_and_order():
 
 # ---- notebook 01
 def test_radial_layout_puts_children_outside_of_their_parent_and_leaves_evenly():
-    graph, layout = default_graph(), anatomy.radial_layout()
+    graph, layout = default_graph(), tree.radial_layout()
     assert all(layout[child][1] > layout[parent][1] for parent, child in graph.edges)
     angles = np.array([layout[leaf][0] for leaf in graph.leaves])
     assert np.allclose(np.diff(angles), 2 * np.pi / 25)

@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ..anatomy import default_graph
 from . import style
-from .anatomy import radial_layout
+from .tree import radial_layout
 
 MASKED, UNMASKED, TEXT, WORDS = "masked pass", "unmasked pass", "vectors of texts", "words"
 LINES = {

@@ -12,7 +12,7 @@ from ..evaluation.report_marks import AGREES, MISSED, PLAIN, WRONG
 from ..evaluation.word_views import Told
 from ..observations import FINDINGS
 from . import style
-from .anatomy import branch
+from .tree import branch
 
 MARKS = {AGREES: style.BLUE, WRONG: style.RED, MISSED: "#8A5600", PLAIN: style.INK}
 """Colours of sentences: a finding that is there, one that is not, one that is missed, none."""

@@ -12,8 +12,9 @@ from ..evaluation.controls import DIFFERENCES, SCORES
 from ..evaluation.grounding import RELEASE_MAPS
 from ..metrics.grounding import THRESHOLDS
 from . import style
-from .anatomy import branch
 from .pretraining import OUTLINE
+from .systems import mark_system, rule_lines, system_name, systems_of
+from .tree import branch
 
 SCORE_NAMES = {
     "pointing": "pointing (share of\nthe maxima inside)",
@@ -30,7 +31,6 @@ CONTROL_TITLES = {
     "shifted": "shifted film minus own\n(below 0: stays behind)",
 }
 
-MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "SS-ACL+": "P", "prior": "D"}
 NO_PHRASES = "this data set has no phrases with boxes, so no phrase can be scored"
 NO_REGIONS = "this data set has no masks of the anatomy's nodes, so prompts can't be scored"
 
@@ -45,7 +45,7 @@ def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_sw
         return NO_PHRASES
     findings = [name for name in dict.fromkeys(table["finding"]) if name not in ("overall", "mean of findings")]
     order = ["overall", *findings]
-    systems = _systems(table)
+    systems = systems_of(table)
     figure = style.new_figure(style.DOUBLE, 24 + 3.0 * len(systems) * len(order) ** 0.9)
     axes = figure.subplots(1, len(metrics), sharey=True)
     for ax, metric in zip(axes, metrics, strict=True):
@@ -53,38 +53,14 @@ def phrase_grounding(table: pd.DataFrame, metrics=("pointing", "cnr_own_minus_sw
             part = table[(table["metric"] == metric) & (table["method"] == method) & (table["map"] == kind)]
             part = part.set_index("finding").reindex(order)
             places = np.arange(len(order)) + (number - (len(systems) - 1) / 2) * 0.8 / len(systems)
-            _mark(ax, places, part["value"], part["low"], part["high"], method, kind)
+            mark_system(ax, places, part["value"], part["low"], part["high"], method, kind)
         ax.set_title(SCORE_NAMES.get(metric, metric), fontsize=6.5)
-        _lines(ax, len(order))
+        rule_lines(ax, len(order))
     axes[0].set_yticks(range(len(order)), order)
     axes[0].get_yticklabels()[0].set_fontweight("bold")
     axes[0].set_ylim(len(order) - 0.5, -0.5)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=(len(systems) + 1) // 2)
     return figure
-
-
-def _systems(table: pd.DataFrame) -> list[tuple[str, str]]:
-    found = set(zip(table["method"], table["map"], strict=True))
-    return [(m, k) for m in style.methods_in_order(table["method"]) for k in MAP_MARKS if (m, k) in found]
-
-
-def _name(method: str, kind: str) -> str:
-    return method if kind == "prior" else f"{method}, {kind} map"
-
-
-def _mark(ax, places, value, low, high, method: str, kind: str) -> None:
-    """Values of one system with their intervals: colour by method, mark by kind of map (filled: masked and prior)."""
-    filled = {} if kind in ("masked", "SS-ACL+", "prior") else {"markerfacecolor": "white"}
-    style.intervals(ax, places, value, low, high, colour=style.method_colour(method), marker=MAP_MARKS.get(kind, "o"),
-                    label=_name(method, kind), markersize=3, **filled)  # fmt: skip
-
-
-def _lines(ax, rows: int) -> None:
-    """A line at zero, a grid, and a pale line between rows."""
-    ax.axvline(0, color=style.INK, linewidth=0.6)
-    ax.grid(axis="x")
-    for place in range(1, rows):
-        ax.axhline(place - 0.5, color=style.PALE, linewidth=0.5)
 
 
 def controls(table: pd.DataFrame) -> Figure | str:
@@ -99,7 +75,7 @@ def controls(table: pd.DataFrame) -> Figure | str:
     table = table[table["metric"].isin(metrics)]
     if not len(table):
         return NO_PHRASES
-    systems = _systems(table)
+    systems = systems_of(table)
     figure = style.new_figure(style.DOUBLE, 26 + 9 * len(systems))
     axes = figure.subplots(len(SCORES), len(CONTROL_TITLES), sharey=True, sharex="row")
     for ax, (score, control), metric in zip(axes.ravel(), panels, metrics, strict=True):
@@ -107,17 +83,17 @@ def controls(table: pd.DataFrame) -> Figure | str:
         for place, system in enumerate(systems):
             if system in part.index:
                 row = part.loc[system]
-                _mark(ax, [place], row[["value"]], row[["low"]], row[["high"]], *system)
+                mark_system(ax, [place], row[["value"]], row[["low"]], row[["high"]], *system)
                 ax.annotate(f"n {int(row['n'])}", (1.0, place), xycoords=("axes fraction", "data"), xytext=(-1, 0),
                             textcoords="offset points", ha="right", va="center", fontsize=5, color="0.45")  # fmt: skip
         ax.set_title(CONTROL_TITLES[control] if score == SCORES[0] else "", fontsize=6.5)
         ax.set_xlabel({"pointing": "difference of pointing", "cnr": "difference of CNR"}[score])
-        _lines(ax, len(systems))
+        rule_lines(ax, len(systems))
     for ax in axes[:, 0]:  # each row of panels shares its range; its right end is kept free for n
         low, high = ax.get_xlim()
         ax.set_xlim(low, high + 0.2 * (high - low))
     for ax in axes[:, 0]:
-        ax.set_yticks(range(len(systems)), [_name(*system) for system in systems])
+        ax.set_yticks(range(len(systems)), [system_name(*system) for system in systems])
         ax.set_ylim(len(systems) - 0.5, -0.5)
     return figure
 
@@ -300,7 +276,7 @@ def film_lungs(table: pd.DataFrame) -> Figure | str:
         (table["region"] == "both") & (table["control"] == "own") & table["metric"].isin(["pointing", "miou", "cnr"])
     ]
     metrics = [metric for metric in ("pointing", "miou", "cnr") if (table["metric"] == metric).any()]
-    systems = _systems(table)
+    systems = systems_of(table)
     figure = style.new_figure(style.DOUBLE, 20 + 7 * len(systems))
     axes = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
     for ax, metric in zip(axes, metrics, strict=True):
@@ -308,9 +284,9 @@ def film_lungs(table: pd.DataFrame) -> Figure | str:
         for place, system in enumerate(systems):
             if system in part.index:
                 row = part.loc[system]
-                _mark(ax, [place], row[["value"]], row[["low"]], row[["high"]], *system)
+                mark_system(ax, [place], row[["value"]], row[["low"]], row[["high"]], *system)
         ax.set_title(SCORE_NAMES.get(metric, metric), fontsize=6.5)
-        _lines(ax, len(systems))
-    axes[0].set_yticks(range(len(systems)), [_name(*system) for system in systems])
+        rule_lines(ax, len(systems))
+    axes[0].set_yticks(range(len(systems)), [system_name(*system) for system in systems])
     axes[0].set_ylim(len(systems) - 0.5, -0.5)
     return figure

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from . import style
-from .anatomy import draw_tree
+from .tree import draw_tree
 
 PAGE = (210, 297)
 """Millimetres, A4."""

@@ -10,9 +10,9 @@ from ..anatomy import default_graph
 from ..evaluation.anatomy_grounding import POOLED
 from ..evaluation.looking import LeafCase, looking_order
 from . import style
-from .anatomy import branch
 from .grounding import NO_REGIONS
 from .pretraining import OUTLINE
+from .tree import branch
 
 MARKS = {"as they are": "o", "moved": "D"}
 FACES: dict[str, dict] = {"as they are": {}, "moved": {"markerfacecolor": "white"}}
