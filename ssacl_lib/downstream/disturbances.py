@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ..datasets.phantom import EVALUATION_BATCH, PhantomEvaluation, boxes_around
 from ..evaluation.comparison_run import PATIENTS
-from ..evaluation.looking import DEGREES, OTHER_POSES, SCALE, SHIFT, MovedStudies
+from ..evaluation.moved_studies import DEGREES, OTHER_POSES, SCALE, SHIFT, MovedStudies
 from ..model.look import moved, random_poses
 from ..phantom.organs import FRAME, OrganMaps
 from ..settings import Settings

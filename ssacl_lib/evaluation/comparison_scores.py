@@ -35,6 +35,7 @@ from .comparison_run import PATIENTS, Run, runs_folder
 from .findings import probabilities_of, reference_of
 from .grounding import MAPS, score_jobs, score_map, score_prior
 from .inputs import device_of
+from .moved_studies import MovedStudies
 from .prompting import prefix_of
 from .reports import constant_report
 from .targets import collect_targets
@@ -140,7 +141,7 @@ def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
         print(f"{run.name}: no head that looks: {error}")
         return pd.DataFrame(columns=["study", "films", *NODE_SCORES, "map"])
     fit_look(model, load_training(run.settings, "train"), atlas, run.seed)
-    moved = looking.MovedStudies(studies, PATIENTS)
+    moved = MovedStudies(studies, PATIENTS)
     frames = [
         looking.score_looks(run.name, model, films, seen)
         for films, seen in ((anatomy_grounding.AS_THEY_ARE, studies), (anatomy_grounding.MOVED, moved))

@@ -24,6 +24,7 @@ from ..text.labeler import label_array
 from . import findings, grounding, looking
 from .anatomy_grounding import AS_THEY_ARE, COLUMNS, MOVED, anatomy_table, node_scores
 from .grounding import score_map
+from .moved_studies import MovedStudies
 from .phrase_views import BLANK, blank_film
 from .results import long_table, mean_rows
 from .targets import collect_targets
@@ -125,7 +126,7 @@ def leaf_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
     size = studies[0].image.shape
     blind = F.interpolate(model.look.atlas.cpu()[None], size=size, mode="bilinear", align_corners=False)[0].numpy()
     frames = []
-    for films, seen in ((AS_THEY_ARE, studies), (MOVED, looking.MovedStudies(studies, settings.seed))):
+    for films, seen in ((AS_THEY_ARE, studies), (MOVED, MovedStudies(studies, settings.seed))):
         own = looking.score_looks(METHOD, model, MOVED, seen)
         fixed = pd.concat([node_scores(study, blind).assign(method=looking.WORDS) for study in seen])
         frames.append(pd.concat([own, fixed], ignore_index=True).assign(films=films).reindex(columns=COLUMNS))

@@ -15,7 +15,7 @@ SS-ACL+ stand
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +31,7 @@ from ..anatomy import default_graph
 from ..baselines.text_template import text_templates
 from ..datasets.registry import load_evaluation, load_training
 from ..metrics.grounding import centre_prior
-from ..model.look import LookHead, moved, random_poses
+from ..model.look import LookHead
 from ..model.maps import anatomy_maps_of_pixels
 from ..record.kept import keep
 from ..record.sources import code_behind, sha256_json
@@ -40,10 +40,8 @@ from ..training.state import write_tensors
 from ..training.words_atlas import WordsAtlas, words_atlas
 from .anatomy_grounding import AS_THEY_ARE, CHANCE, CHUNK, COLUMNS, MOVED, POOLED, PRIOR, node_scores
 from .inputs import pixels_of, test_studies, weights_hash
+from .moved_studies import MovedStudies
 from .results import cached, results_key
-
-SHIFT, SCALE, DEGREES = 0.10, 0.15, 10.0
-"""How far the films of the evaluation are moved: of the side, of 1, in degrees. Training moves them further."""
 
 WORDS, SHUFFLED, TEMPLATE, MEAN_MASK = (
     "words atlas",
@@ -53,34 +51,6 @@ WORDS, SHUFFLED, TEMPLATE, MEAN_MASK = (
 )
 ANNOTATED = 500
 """Training patients whose masks make the mean-mask atlas."""
-
-OTHER_POSES = 104_651
-"""Added to the seed for the poses of the evaluation: other moves than those that the head was taught."""
-
-
-class MovedStudies(Sequence):
-    """Evaluation studies after a pose each, film and masks alike; a node of which less than half is left has no mask.
-
-    A film with padding around it is moved with its padding, and is then scored on the whole picture.
-    """
-
-    def __init__(self, studies: Sequence, seed: int):
-        self.studies = studies
-        self.theta = random_poses(range(len(studies)), seed + OTHER_POSES, SHIFT, SCALE, DEGREES)
-
-    def __len__(self) -> int:
-        return len(self.studies)
-
-    def __getitem__(self, index: int):
-        study, theta = self.studies[index], self.theta[[index]]
-        film = moved(torch.from_numpy(study.image).float()[None, None], theta)[0, 0].round().to(torch.uint8).numpy()
-        names = list(study.regions)
-        masks = torch.from_numpy(np.stack([study.regions[name] for name in names])).float()
-        after = moved(masks[None], theta, "zeros", "nearest")[0].numpy() > 0.5
-        wanted = {
-            name: mask for name, mask in zip(names, after, strict=True) if 2 * mask.sum() >= study.regions[name].sum()
-        }
-        return replace(study, image=film, regions=wanted, film=(slice(None), slice(None)))
 
 
 def atlas_of(run, shuffled: bool = False) -> WordsAtlas:

@@ -37,7 +37,7 @@ from ..training.words_atlas import WordsAtlas
 from .anatomy_grounding import CHUNK, node_scores
 from .films import REGIONS
 from .inputs import device_of, pixels_of, weights_hash
-from .looking import MovedStudies
+from .moved_studies import MovedStudies
 from .results import cached, long_table, mean_rows, results_key
 
 RESULTS = paths.DATA / "results" / "randomisation.csv"
