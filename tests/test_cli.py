@@ -19,7 +19,7 @@ from PIL import Image
 from ssacl_lib import paths
 from ssacl_lib.command import cli, folder_reports
 from ssacl_lib.command.cli import main, parse_override
-from ssacl_lib.evaluation import speed
+from ssacl_lib.evaluation import benchmarks
 from ssacl_lib.images import film_rectangle
 from ssacl_lib.observations import FINDINGS
 
@@ -279,7 +279,7 @@ def test_folders_without_a_film_that_can_be_read(capsys, tmp_path, tiny_checkpoi
 def test_bench_prints_the_table_of_speed(capsys, monkeypatch, tmp_path):
     asked = []
     row = {"what": "term_x", "metric": "milliseconds", "value": 2.0, "low": 1.0, "high": 3.0, "n": 4, "seed": 0}
-    monkeypatch.setattr(speed, "load_part", lambda name: asked.append(name) or (lambda *_: [row]))
+    monkeypatch.setattr(benchmarks, "load_part", lambda name: asked.append(name) or (lambda *_: [row]))
     code, out, _ = run(
         capsys, "bench", "--profile", "smoke", "--only", "terms", "--json", str(tmp_path / "x.json"), "--quick"
     )

@@ -18,7 +18,15 @@ from PIL import Image
 
 from ssacl_lib.anatomy import default_graph, leaf_mask
 from ssacl_lib.datasets.study import EvaluationStudy
-from ssacl_lib.evaluation import anatomy_grounding, node_views, ordered_signs, phrase_views, speed, subjects, word_views
+from ssacl_lib.evaluation import (
+    anatomy_grounding,
+    benchmarks,
+    node_views,
+    ordered_signs,
+    phrase_views,
+    subjects,
+    word_views,
+)
 from ssacl_lib.evaluation.report_marks import AGREES, PLAIN, WRONG
 from ssacl_lib.model.prompts import entity_prompts, open_leaves
 from ssacl_lib.model.reporting import generate, leaf_tokens
@@ -374,7 +382,7 @@ def test_models_side_by_side_and_words_one_by_one(explore):
 
 
 def test_every_callback_has_a_time(smoke):
-    rows = speed.measure(smoke, "cpu", ["explorer"], quick=True)
+    rows = benchmarks.measure(smoke, "cpu", ["explorer"], quick=True)
     assert set(rows["metric"]) == {"seconds", "seconds_max"} and len(set(rows["what"])) == 9
     wide = rows.pivot(index="what", columns="metric", values="value")
     assert (wide["seconds"] > 0).all() and (wide["seconds_max"] >= wide["seconds"]).all()

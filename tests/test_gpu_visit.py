@@ -11,7 +11,7 @@ import pytest
 
 from ssacl_lib import paths
 from ssacl_lib.command.rebuild import STAGES
-from ssacl_lib.evaluation.speed import PARTS
+from ssacl_lib.evaluation.benchmarks import PARTS
 
 SCRIPT = paths.PACKAGE.parent / "benchmarks" / "gpu_visit.sh"
 GO_ON = 75

@@ -8,10 +8,10 @@ import torch
 from conftest import fake_render
 
 from ssacl_lib import paths
-from ssacl_lib.evaluation import speed
+from ssacl_lib.evaluation import benchmarks, speed
 from ssacl_lib.record.manifest import Run, output_problems, read_json
 
-timing = speed.script("timing")
+timing = benchmarks.script("timing")
 
 WANTED = {
     "training_step": ("images_per_second", "images_per_second_reference", "throughput_ratio", "peak_megabytes",
@@ -75,7 +75,7 @@ def test_the_peak_of_the_process_has_a_plausible_size():
 
 
 def test_flop_of_a_product_and_its_backward_pass_are_counted():
-    training_step = speed.script("training_step")
+    training_step = benchmarks.script("training_step")
     left, right = torch.ones(8, 16, requires_grad=True), torch.ones(16, 4, requires_grad=True)
     with training_step.FlopCounter() as counter:
         (left @ right).sum().backward()
@@ -95,22 +95,25 @@ def test_the_machine_has_no_name():
 @pytest.fixture
 def quick_part(smoke, fake_phantom, monkeypatch):
     """Measure one part quickly, films from the fake phantom."""
-    rendering = speed.script("rendering")
+    rendering = benchmarks.script("rendering")
     monkeypatch.setattr(rendering, "render", fake_render)
     monkeypatch.setattr(rendering, "organ_maps", lambda *_: None)
-    return lambda name: speed.measure(smoke, "cpu", [name], quick=True)
+    return lambda name: benchmarks.measure(smoke, "cpu", [name], quick=True)
 
 
-@pytest.mark.parametrize("part", speed.SPEED)
+@pytest.mark.parametrize("part", benchmarks.SPEED)
 def test_a_quick_run_gives_the_rows_of_its_part(part, quick_part):
     table = quick_part(part)
-    assert tuple(table.columns) == speed.COLUMNS and not table.isna().any(axis=None)
+    assert tuple(table.columns) == benchmarks.COLUMNS and not table.isna().any(axis=None)
     assert not table.duplicated(["what", "metric"]).any()
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
     assert (table["value"] > 0).all() and (table["n"] >= 1).all() and (table["seed"] == 0).all()
     found = set(zip(table["what"], table["metric"], strict=True))
     wanted = {
-        (what, metric) for what, metrics in WANTED.items() if what.startswith(speed.PARTS[part]) for metric in metrics
+        (what, metric)
+        for what, metrics in WANTED.items()
+        if what.startswith(benchmarks.PARTS[part])
+        for metric in metrics
     }
     assert wanted and wanted <= found
     assert (table[table["metric"] == "same_ids"]["value"] == 1).all(), (
@@ -136,15 +139,15 @@ def fake_parts(monkeypatch, tmp_path):
         "explorer": "explorer_a",
     }
     values = iter(range(1, 100))
-    monkeypatch.setattr(speed, "load_part", lambda name: lambda *_: rows(names[name], next(values)))
+    monkeypatch.setattr(benchmarks, "load_part", lambda name: lambda *_: rows(names[name], next(values)))
     return tmp_path / "smoke"
 
 
 def test_a_partial_run_replaces_its_own_rows_only(fake_parts):
-    speed.run_benchmarks("smoke", "cpu")
+    benchmarks.run_benchmarks("smoke", "cpu")
     before = pd.read_csv(fake_parts / "tables" / "speed.csv").set_index("what")["value"]
     assert list(before.index) == ["training_step", "term_a", "consistency_batch_8", "greedy_a", "loader"]
-    measured = speed.run_benchmarks("smoke", "cpu", only=["terms"], json_path=fake_parts / "speed.json")
+    measured = benchmarks.run_benchmarks("smoke", "cpu", only=["terms"], json_path=fake_parts / "speed.json")
     after = pd.read_csv(fake_parts / "tables" / "speed.csv").set_index("what")["value"]
     assert list(measured["what"]) == ["term_a"] and list(after.index) == list(before.index)
     assert after["term_a"] == 7 and after.drop("term_a").equals(before.drop("term_a"))
@@ -154,31 +157,31 @@ def test_a_partial_run_replaces_its_own_rows_only(fake_parts):
         f"tables/{name}{ending}" for name in ("speed", "explorer") for ending in (".csv", ".md")
     }
     assert list(pd.read_csv(fake_parts / "tables" / "explorer.csv")["what"]) == ["explorer_a"], "a table of its own"
-    assert (fake_parts / "tables" / "speed.csv").read_text().splitlines()[0] == ",".join(speed.COLUMNS)
+    assert (fake_parts / "tables" / "speed.csv").read_text().splitlines()[0] == ",".join(benchmarks.COLUMNS)
 
 
 def test_a_quick_run_writes_no_table(fake_parts):
-    assert len(speed.run_benchmarks("smoke", "cpu", quick=True)) == 6
+    assert len(benchmarks.run_benchmarks("smoke", "cpu", quick=True)) == 6
     assert not fake_parts.exists()
 
 
 def test_what_is_wrong_is_said_before_any_work(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="no benchmark 'speed'; there are training_step, terms"):
-        speed.run_benchmarks("smoke", "cpu", only=["speed"])
+        benchmarks.run_benchmarks("smoke", "cpu", only=["speed"])
     with pytest.raises(ValueError, match="no device 'tpu', expected cpu or cuda"):
-        speed.run_benchmarks("smoke", "tpu")
+        benchmarks.run_benchmarks("smoke", "tpu")
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no CUDA device here"):
-            speed.run_benchmarks("gpu")
+            benchmarks.run_benchmarks("gpu")
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     with pytest.raises(FileNotFoundError, match="benchmarks are run from a checkout"):
-        speed.run_benchmarks("smoke", "cpu")
+        benchmarks.run_benchmarks("smoke", "cpu")
 
 
 def test_rows_of_another_part_are_refused(smoke, monkeypatch):
-    monkeypatch.setattr(speed, "load_part", lambda name: lambda *_: rows("loader"))
+    monkeypatch.setattr(benchmarks, "load_part", lambda name: lambda *_: rows("loader"))
     with pytest.raises(ValueError, match=r"terms.py made a row 'loader'"):
-        speed.measure(smoke, "cpu", ["terms"])
+        benchmarks.measure(smoke, "cpu", ["terms"])
 
 
 def test_the_notebook_takes_the_saved_table_or_measures(smoke, tmp_path, monkeypatch, capsys):
@@ -188,7 +191,7 @@ def test_the_notebook_takes_the_saved_table_or_measures(smoke, tmp_path, monkeyp
     made = pd.DataFrame(rows()).assign(machine="a machine")
     monkeypatch.setattr(speed, "measure", lambda *_, **__: made)
     assert speed.saved_or_measured(run) is made and "measured just now" in capsys.readouterr().out
-    speed.save_part(run, "rendering", made)
+    benchmarks.save_part(run, "rendering", made)
     assert len(speed.saved_or_measured(run)) == 1 and "measured before, on a machine" in capsys.readouterr().out
     assert "tables/speed.csv" in read_json(tmp_path / "manifest.json")["notebooks"]["07_speed"]["outputs"]
     (tmp_path / "figures/smoke").mkdir(parents=True)

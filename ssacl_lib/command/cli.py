@@ -218,7 +218,7 @@ def run_convert_release(arguments: argparse.Namespace) -> int:
 
 def run_bench(arguments: argparse.Namespace) -> int:
     """ssacl bench."""
-    from ..evaluation.speed import run_benchmarks
+    from ..evaluation.benchmarks import run_benchmarks
 
     table = run_benchmarks(
         arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed

@@ -1,7 +1,7 @@
 """Figures of notebook 07: ours against the reference formulation, the cost of each term, cost curves, inference.
 
-Every function takes the long table of `evaluation/speed.py` (what, metric, value, low, high). Where something was not measured
-(another device, a quick run), its rows are absent and so are its marks.
+Every function takes the long table of `evaluation/benchmarks.py` (what, metric, value, low, high). Where something was not
+measured (another device, a quick run), its rows are absent and so are its marks.
 """
 
 import numpy as np
