@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from small import SMALL, View
 
 from ssacl_lib import paths
-from ssacl_lib.command import rebuild
+from ssacl_lib.command import stages
 from ssacl_lib.evaluation import models
 from ssacl_lib.model.build import build_model
 from ssacl_lib.model.look import GRID, NODES
@@ -76,7 +76,7 @@ def few(tmp_path, monkeypatch):
 
 
 def test_a_start_below_runs_is_made_first_goes_on_when_killed_and_stays(few, monkeypatch, tmp_path):
-    folder, key = paths.RUNS / "start-small", rebuild.stage_key(rebuild.select_stages(["02"])[0], few)
+    folder, key = paths.RUNS / "start-small", stages.stage_key(stages.select_stages(["02"])[0], few)
     assert starts.to_be_made("runs/start-small") == folder and loop.start_fingerprint(few) is None
     asked = []
 
@@ -95,7 +95,7 @@ def test_a_start_below_runs_is_made_first_goes_on_when_killed_and_stays(few, mon
     models.pretrained(run)
     assert asked == [(24, 0, 1.0), (24, 0, 1.0), (24, 1, 0.0)], "the start, the start again, this run"
     assert starts.to_be_made("runs/start-small") is None and loop.start_fingerprint(run.settings)
-    assert rebuild.stage_key(rebuild.select_stages(["02"])[0], few) == key, "what a stage makes is no input of it"
+    assert stages.stage_key(stages.select_stages(["02"])[0], few) == key, "what a stage makes is no input of it"
     plain = few.changed(**checkpoints.start_changes(few))
     monkeypatch.setattr(checkpoints, "pretrain", loop.pretrain)
     undisturbed = load_file(

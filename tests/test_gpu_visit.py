@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ssacl_lib import paths
-from ssacl_lib.command.rebuild import STAGES
+from ssacl_lib.command.stages import STAGES
 from ssacl_lib.evaluation.benchmarks import PARTS
 
 SCRIPT = paths.PACKAGE.parent / "benchmarks" / "gpu_visit.sh"

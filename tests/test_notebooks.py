@@ -11,7 +11,8 @@ from collections import Counter
 import pytest
 
 from ssacl_lib import paths
-from ssacl_lib.command.rebuild import PARAMETERS, STAGES
+from ssacl_lib.command.rebuild import PARAMETERS
+from ssacl_lib.command.stages import STAGES
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 FREE = {"exercise", "solution"}

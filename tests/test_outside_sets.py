@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from public_sets import write_five, write_nih, write_rsna, write_siim
 
-from ssacl_lib.command.rebuild import DOWNSTREAM, rebuild
+from ssacl_lib.command.rebuild import rebuild
+from ssacl_lib.command.stages import DOWNSTREAM
 from ssacl_lib.datasets import siim
 from ssacl_lib.downstream import encoders, films
 from ssacl_lib.downstream.run import measure

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from ssacl_lib import paths
-from ssacl_lib.command import rebuild
-from ssacl_lib.command.rebuild import STAGES, Stage, StageError, clean_notebook, stale_outputs
+from ssacl_lib.command import rebuild, stages
+from ssacl_lib.command.rebuild import StageError, clean_notebook, stale_outputs
+from ssacl_lib.command.stages import STAGES, Stage
 from ssacl_lib.downstream import aims, robustness_tables
 from ssacl_lib.record.manifest import output_problems, read_json
 from ssacl_lib.settings import load_settings
@@ -102,11 +103,11 @@ def toy(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
     monkeypatch.setattr(rebuild, "source_for", lambda settings, split: SimpleNamespace(count=2))
-    stages = (
+    two = (
         Stage("01_first", (), ("a.txt",), ("kept",), ""),
         Stage("02_second", ("01_first",), (), (), ""),
     )
-    monkeypatch.setattr(rebuild, "STAGES", stages)
+    monkeypatch.setattr(stages, "STAGES", two)
     monkeypatch.setenv("PYTHONPATH", str(paths.PACKAGE.parent))
     write(folder, "01_first", [
         "(run.runs / 'kept').mkdir(parents=True, exist_ok=True)\n(run.runs / 'kept' / 'a').open('a').write('x');",

@@ -25,7 +25,7 @@ from .readme_results import (
     sight_table,
     speed_table,
 )
-from .rebuild import STAGES
+from .stages import STAGES
 
 FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md", "data/checkpoints/release/README.md")
 

@@ -1,7 +1,6 @@
-"""Rebuild every figure, table and executed notebook of a profile: the stage list, papermill, and what may be skipped.
+"""Rebuild every figure, table and executed notebook of a profile: papermill, stage by stage, without those that are done.
 
-A stage is one notebook. Its key is made of the notebook, the library modules behind it, the settings, its inputs and the
-keys of the stages that it needs; a stage whose key and outputs are those of the last run is skipped.
+`stages.py` has their list, and says what makes one old.
 """
 
 import json
@@ -10,26 +9,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from .. import paths
-from ..datasets.labelled import WITHOUT_REPORTS, outside_data
+from ..datasets.labelled import WITHOUT_REPORTS
 from ..datasets.registry import SPLITS, source_for
 from ..record.manifest import REBUILD_VARIABLE, Run, output_problems, read_json, write_json
-from ..record.sources import (
-    files_fingerprint,
-    folder_fingerprint,
-    notebook_fingerprint,
-    notebook_modules,
-    sha256_file,
-    sha256_json,
-)
-from ..record.spread import spread_file
-from ..record.starts import made_here, to_be_made
 from ..settings import Settings
 from ..threads import SAME_KERNELS
 from .links import move_notebook
+from .stages import DOWNSTREAM, Stage, is_done, needed_by, note_of, select_stages, stage_key
 
 LEAST_STUDIES = 2
 """In every split: another study's phrase, and a score that weighs words by studies, need a second one."""
@@ -38,149 +27,10 @@ PARAMETERS = ("profile", "dataset", "data_root", "seed", "out_dir")
 """What every notebook takes, in its one cell tagged `parameters`."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One notebook: the stages that it needs, the outputs that it must make, and what it shows in a line.
-
-    makes: paths below the folder of results. keeps: paths below the runs folder that later stages read; they know themselves
-    what they were made from (`record/kept.py`), so a plot that changed is drawn again without training again. reads: committed
-    results below data/results that it shows (patterns), which other commands made.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-    makes: tuple[str, ...]
-    keeps: tuple[str, ...]
-    shows: str
-    reads: tuple[str, ...] = ()
-
-    @property
-    def notebook(self) -> Path:
-        """The notebook's source."""
-        return paths.NOTEBOOKS / f"{self.name}.ipynb"
-
-
-STAGES = (
-    Stage(
-        "00_explorer", (), ("fig02_phrase.png",), (),
-        "ask the shipped model: a patient, a phrase with its controls, a node, what changed, other models; widgets and twins",
-    ),
-    Stage(
-        "01_anatomy_graph", (), ("tables/phantom_difficulty.csv",), (),
-        "the phantom and its masks, the 32-node graph, query restoration, how hard the phantom is",
-        ("comparison/cpu/detector/**/phrases.parquet",),
-    ),
-    Stage(
-        "02_pretraining", (), (), ("model",),
-        "the architecture, the attention matrices, the five losses, the pretraining of this profile",
-    ),
-    Stage(
-        "03_report_generation", ("02_pretraining",),
-        ("tables/finding_classification.csv", "tables/report_generation.csv"), (),
-        "anatomy inference, reports with and without prompts, lexical and clinical scores, case study",
-        ("sight.parquet", "labeler.csv"),
-    ),
-    Stage(
-        "04_grounding_evaluation", ("02_pretraining",),
-        ("tables/phrase_grounding.csv", "tables/anatomy_grounding.csv"), (),
-        "phrases and anatomies against exact masks, both kinds of map, controls, case grid",
-    ),
-    Stage(
-        "05_ablation", (), (), (),
-        "the paper's three claims against rivals of equal budget, every part of the method taken away or made wrong",
-        ("comparison/**/*.parquet", "comparison/**/run.json"),
-    ),
-    Stage(
-        "06_downstream", (), (), (),
-        "classification without and with few labels, segmentation, retrieval, and the level of disturbance at which a claim ends",
-        ("downstream/**/*.parquet", "downstream/**/*.json"),
-    ),
-    Stage(
-        "07_speed", (), ("fig71_ratios.png", "fig73_curves.png"), (),
-        "the reference formulation against ours: throughput, memory, cost curves, generation, grounding (`ssacl bench`)",
-    ),
-)  # fmt: skip
-
-
-DOWNSTREAM = "06_downstream"
-"""The stage that can be asked of films without reports."""
-
-
 class StageError(RuntimeError):
     """A notebook ended with an error; the message says where the copy with the traceback lies."""
 
 
-def select_stages(only: Sequence[str]) -> list[Stage]:
-    """The stages whose names begin with one of the given numbers or names; all where none is given.
-
-    Raises:
-        ValueError: a name that fits no stage.
-    """
-    for wanted in only:
-        if not any(stage.name.startswith(wanted) for stage in STAGES):
-            raise ValueError(f"no stage {wanted!r}; there are {', '.join(stage.name for stage in STAGES)}")
-    return [stage for stage in STAGES if not only or stage.name.startswith(tuple(only))]
-
-
-# ---- keys
-def _inputs(settings: Settings) -> dict[str, str]:
-    """Hashes of what comes from outside of the library: what is shipped beside it, and the data that the user brings.
-
-    A start below runs/ is none: a stage makes it from the settings.
-    """
-    inputs = {"shipped checkpoints": folder_fingerprint(paths.CHECKPOINTS)}
-    if settings.model.encoder_weights and not made_here(settings.model.encoder_weights):
-        inputs["start checkpoint"] = folder_fingerprint(paths.ROOT / settings.model.encoder_weights)
-    if (data := outside_data(settings)) is not None:
-        inputs["data"] = data
-    return inputs
-
-
-def _runs_of(settings: Settings) -> str:
-    """Of the runs that the intervals know; nothing is trained again for their sake."""
-    return sha256_file(spread_file(settings)) if spread_file(settings).is_file() else "absent"
-
-
-def _results_of(stage: Stage) -> dict[str, str]:
-    """Of the committed results that a stage reads, by path."""
-    folder = paths.DATA / "results"
-    return {
-        path.relative_to(folder).as_posix(): sha256_file(path)
-        for pattern in stage.reads
-        for path in sorted(folder.glob(pattern))
-    }
-
-
-def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
-    """The parts of a stage's key by name, each a hash, so that a difference can say what changed."""
-    by_name = {other.name: other for other in STAGES}
-    needs = [stage_key(by_name[name], settings) for name in stage.needs]
-    return {
-        "the notebook": notebook_fingerprint(stage.notebook),
-        "the library": files_fingerprint(notebook_modules(stage.notebook)),
-        "the settings": sha256_json(settings.deciding()),
-        "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings), **_results_of(stage)}),
-        "an earlier stage": sha256_json(needs),
-    }
-
-
-def _note(stage: Stage, settings: Settings) -> Path:
-    """Where this machine remembers that a stage was done; a fresh clone has none, so it rebuilds."""
-    return settings.runs / "stages" / f"{stage.name}.json"
-
-
-def is_done(stage: Stage, settings: Settings) -> bool:
-    """Was the stage done here with the same key, and are its outputs still what they were?"""
-    recorded = read_json(settings.figures / "manifest.json").get("notebooks", {}).get(stage.name, {})
-    return (
-        read_json(_note(stage, settings)).get("key") == stage_key(stage, settings) == recorded.get("key")
-        and all((settings.runs / name).exists() for name in stage.keeps)
-        and not (stage.keeps and to_be_made(settings.model.encoder_weights))
-        and not any(line.startswith(f"{stage.name}:") for line in output_problems(settings.figures))
-    )
-
-
-# ---- running
 def check_before(stages: Sequence[Stage], settings: Settings) -> None:
     """All that can be wrong before any work: device, data, notebooks and their parameters.
 
@@ -286,7 +136,7 @@ def run_stage(stage: Stage, settings: Settings) -> None:
     os.replace(partial, executed)
     run.record(executed)
     run.finish(key, time.perf_counter() - start)
-    write_json(_note(stage, settings), {"key": key})
+    write_json(note_of(stage, settings), {"key": key})
 
 
 def _promised(stage: Stage, settings: Settings) -> list[Path]:
@@ -303,7 +153,7 @@ def rebuild(settings: Settings, only: Sequence[str] = ()) -> None:
     stages = select_stages(only)
     check_before(stages, settings)
     selected = {stage.name for stage in stages}
-    for needed in (other for other in STAGES for stage in stages if other.name in stage.needs):
+    for needed in needed_by(stages):
         if needed.name not in selected and not is_done(needed, settings):
             number = needed.name.split("_")[0]
             raise FileNotFoundError(f"stage {needed.name} comes first and is not done: add --only {number}")
