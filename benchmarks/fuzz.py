@@ -193,7 +193,7 @@ def table(folder: Path, draw: random.Random):
 def settings(folder: Path, draw: random.Random):
     """A profile's YAML, and overrides by name."""
     from ssacl_lib import paths
-    from ssacl_lib.command.cli import parse_override
+    from ssacl_lib.command.arguments import parse_override
     from ssacl_lib.settings import load_settings
 
     names = (

@@ -18,7 +18,8 @@ from PIL import Image
 
 from ssacl_lib import paths
 from ssacl_lib.command import cli, folder_reports
-from ssacl_lib.command.cli import main, parse_override
+from ssacl_lib.command.arguments import parse_override
+from ssacl_lib.command.cli import main
 from ssacl_lib.evaluation import benchmarks
 from ssacl_lib.images import film_rectangle
 from ssacl_lib.observations import FINDINGS

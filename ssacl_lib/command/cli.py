@@ -1,18 +1,17 @@
-"""The command `ssacl` (= `python -m ssacl_lib`): call the library, print. Mistakes of the user: one line, exit 2."""
+"""The command `ssacl` (= `python -m ssacl_lib`): call the library, print. Mistakes of the user: one line, exit 2.
+
+Commands that train are in `trainings.py`, those that measure at length in `measurements.py`.
+"""
 
 import argparse
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from ..settings import Settings, load_settings
-from . import measurements
-from .measurements import require_checkpoint
-from .parser import MAE_ONLY, build_parser
+from . import measurements, trainings
+from .arguments import given_settings, require_checkpoint
+from .parser import build_parser
 
 QUIET = ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS")
 """Variables that keep the libraries' own progress bars (of loading a file) away from ours."""
@@ -21,38 +20,13 @@ SHOWN = 20
 """Of the files of a folder that can't be read or are odd, so many are printed."""
 
 
-def parse_override(text: str) -> tuple[str, object]:
-    """Split KEY=VALUE; the value is read as in a profile, and 1e-3 is a number.
-
-    Raises:
-        ValueError: there is no "=", or a value that YAML can't read.
-    """
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set {text}: expected KEY=VALUE, such as training.images=40000")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ValueError(f"--set {text}: the value is not readable as YAML; put quotes around a text") from None
-    try:
-        return key, float(parsed) if isinstance(parsed, str) else parsed
-    except ValueError:
-        return key, parsed
-
-
-def _settings(arguments: argparse.Namespace, **overrides: object) -> Settings:
-    root = str(Path(arguments.data_root).resolve()) if arguments.data_root else None
-    given = {"dataset": arguments.dataset, "data_root": root, "seed": arguments.seed}
-    return load_settings(arguments.profile, **given, **overrides)
-
-
 def run_rebuild(arguments: argparse.Namespace) -> int:
     """ssacl rebuild."""
     from .readme import write_generated
     from .rebuild import rebuild, stale_outputs
 
     out = str(Path(arguments.out).resolve()) if arguments.out else None
-    settings = _settings(arguments, out_dir=out)
+    settings = given_settings(arguments, out_dir=out)
     if arguments.verify is not None:
         from .verify import verify
 
@@ -168,42 +142,6 @@ def run_data(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_pretrain(arguments: argparse.Namespace) -> int:
-    """ssacl pretrain."""
-    settings = _settings(arguments, **dict(parse_override(text) for text in arguments.set))
-    from ..training.checkpoints import make_checkpoint
-
-    result = make_checkpoint(settings, arguments.out, _retype("pretrain", arguments), half=arguments.half)
-    last = result.history[result.history["images"] == result.history["images"].max()]
-    print("\n".join(f"  {row.split:10} {row.term:24} {row.value:.4f}" for row in last.itertuples()))
-    print(f"model: {arguments.out}; try: ssacl report IMAGE --weights {arguments.out}")
-    return 0
-
-
-def run_pretrain_mae(arguments: argparse.Namespace) -> int:
-    """ssacl pretrain-mae."""
-    return _make_start(arguments, lambda settings: MAE_ONLY)
-
-
-def run_pretrain_start(arguments: argparse.Namespace) -> int:
-    """ssacl pretrain-start."""
-    from ..training.checkpoints import start_changes
-
-    return _make_start(arguments, start_changes)
-
-
-def _make_start(arguments: argparse.Namespace, changes: Callable[[Settings], dict]) -> int:
-    """Make a start by the settings that `changes` names, and by those of --set before them."""
-    from ..training.checkpoints import make_start
-
-    given = dict(parse_override(text) for text in arguments.set)
-    settings = _settings(arguments, **given)
-    settings = settings.changed(**{**changes(settings), **given})
-    folder = make_start(settings, arguments.out, _retype(arguments.name, arguments))
-    print(f"encoder: {folder}; train from it with --set model.encoder_weights={folder}")
-    return 0
-
-
 def run_convert_release(arguments: argparse.Namespace) -> int:
     """ssacl convert-release."""
     from .convert_release import convert_release_file
@@ -213,50 +151,6 @@ def run_convert_release(arguments: argparse.Namespace) -> int:
     )
     print(f"written: {arguments.out}", *notes, sep="\n  ")
     print(f"not used ({len(unused)}):", *(f"{name}: {why}" for name, why in unused.items()), sep="\n  ")
-    return 0
-
-
-def run_bench(arguments: argparse.Namespace) -> int:
-    """ssacl bench."""
-    from ..evaluation.benchmarks import run_benchmarks
-
-    table = run_benchmarks(
-        arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed
-    )
-    print(table.to_string(index=False))
-    return 0
-
-
-def _retype(name: str, arguments: argparse.Namespace) -> str:
-    """What to type to get the same again, but for the folders."""
-    words = ["ssacl", name, "--profile", arguments.profile, "--seed", str(arguments.seed)]
-    words += ["--dataset", arguments.dataset] if arguments.dataset != "phantom" else []
-    return shlex.join([*words, *(word for text in arguments.set for word in ("--set", text))])
-
-
-def run_downstream(arguments: argparse.Namespace) -> int:
-    """ssacl downstream."""
-    from ..downstream.run import jobs_of, measure
-
-    settings = _settings(arguments, out_dir=str(arguments.out.resolve()) if arguments.out else None)
-    if not arguments.list:
-        measure(settings, arguments.only, arguments.processes, arguments.encoder)
-    for job in jobs_of(settings, arguments.only, arguments.encoder):
-        print(f"{job.title}: {'missing' if job.missing else 'there'}")
-    return 0
-
-
-def run_finetune(arguments: argparse.Namespace) -> int:
-    """ssacl finetune."""
-    from .finetune import finetune_labels
-    from .finetune_masks import finetune_masks
-
-    more = (arguments.weights, arguments.out, arguments.seed, arguments.device)
-    if arguments.task == "masks":
-        table = finetune_masks(arguments.films, *more)
-    else:
-        table = finetune_labels(arguments.films, Path(arguments.task), *more)
-    print(table.to_string(index=False), f"written: {arguments.out}", sep="\n")
     return 0
 
 
@@ -311,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser().parse_args(arguments)
     os.environ.update(dict.fromkeys(QUIET, "1"))
     try:
-        door = globals().get(parsed.run) or getattr(measurements, parsed.run)
+        door = globals().get(parsed.run) or getattr(measurements, parsed.run, None) or getattr(trainings, parsed.run)
         code = door(parsed)
         sys.stdout.flush()
         return code

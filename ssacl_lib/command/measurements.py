@@ -1,21 +1,11 @@
-"""Commands that measure something at length, or make what is measured: each calls the library and prints where the rows lie."""
+"""Commands that measure something at length: each calls the library and prints where the rows lie."""
 
 import argparse
-import shlex
 from collections.abc import Callable
-from pathlib import Path
 
 from .. import paths
 from ..settings import load_settings
-
-
-def require_checkpoint(weights: Path | None) -> None:
-    """Raises FileNotFoundError where no model is named and none is shipped."""
-    if weights is None and not paths.SHIPPED_CHECKPOINT.is_dir():
-        raise FileNotFoundError(
-            f"there is no shipped checkpoint in {paths.SHIPPED_CHECKPOINT}: make one with `ssacl pretrain --profile cpu "
-            "--out DIR` and give --weights DIR"
-        )
+from .arguments import given_settings, require_checkpoint
 
 
 def run_recipe(arguments: argparse.Namespace) -> int:
@@ -51,17 +41,6 @@ def run_size(arguments: argparse.Namespace) -> int:
 
     table = measure_size(load_settings(arguments.profile), out=arguments.out)
     print(table.to_string(index=False), f"written: {arguments.out or RESULTS}", sep="\n")
-    return 0
-
-
-def run_plus(arguments: argparse.Namespace) -> int:
-    """ssacl plus."""
-    from ..training.look import make_plus
-
-    settings = load_settings(arguments.profile, seed=arguments.seed)
-    half = ["--half"] if arguments.half else []
-    command = shlex.join(["ssacl", "plus", "--profile", arguments.profile, "--seed", str(arguments.seed), *half])
-    print(f"written: {make_plus(arguments.weights, settings, arguments.out, command, arguments.half)}")
     return 0
 
 
@@ -146,4 +125,27 @@ def run_confirm(arguments: argparse.Namespace) -> int:
         "whom nobody looked at while its recipe was searched.",
     )
     print(table.to_string(index=False), f"written: {run.tables}", sep="\n")
+    return 0
+
+
+def run_bench(arguments: argparse.Namespace) -> int:
+    """ssacl bench."""
+    from ..evaluation.benchmarks import run_benchmarks
+
+    table = run_benchmarks(
+        arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed
+    )
+    print(table.to_string(index=False))
+    return 0
+
+
+def run_downstream(arguments: argparse.Namespace) -> int:
+    """ssacl downstream."""
+    from ..downstream.run import jobs_of, measure
+
+    settings = given_settings(arguments, out_dir=str(arguments.out.resolve()) if arguments.out else None)
+    if not arguments.list:
+        measure(settings, arguments.only, arguments.processes, arguments.encoder)
+    for job in jobs_of(settings, arguments.only, arguments.encoder):
+        print(f"{job.title}: {'missing' if job.missing else 'there'}")
     return 0

@@ -1,13 +1,14 @@
-"""What `ssacl` understands: every command with its options and help; the running is in cli.py."""
+"""What `ssacl` understands: every command with its options and help; cli.py runs them.
+
+Options of the commands that measure are in `measurement_options.py`.
+"""
 
 import argparse
 from pathlib import Path
 
-from ..settings import LossWeights, profile_names
+from ..settings import profile_names
 from . import texts
-
-MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
-MAE_ONLY["model.encoder_weights"] = None
+from .measurement_options import add_measurements
 
 DATASETS = "phantom (default), or another data set of data/README.md"
 
@@ -21,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands with their help; `run` of a parsed line names the function of cli.py that runs it."""
+    """All commands with their help; `run` of a parsed line names the function that runs it (cli.py)."""
     plain = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = Parser(prog="ssacl", description=texts.DESCRIPTION, **plain)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -38,9 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
         _data,
         _training,
         _release,
-        _bench,
-        _studies,
-        _downstream,
+        add_measurements,
+        _finetune,
         _handout,
         _book,
         _browser_model,
@@ -154,123 +154,8 @@ def _release(command) -> None:
     )
 
 
-def _bench(command) -> None:
-    """`ssacl bench`."""
-    bench = command("bench", "run_bench", "time this library against the plain formulation", texts.BENCH)
-    bench.add_argument("--profile", default="cpu", help="whose model and batch are timed (default cpu)")
-    bench.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    bench.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="this benchmark only; may be repeated"
-    )
-    bench.add_argument("--json", type=Path, metavar="OUT", help="write the rows to this file, too")
-    bench.add_argument("--seed", type=int, default=0, help="seed of weights, texts and pixels (default 0)")
-    bench.add_argument("--quick", action="store_true", help="few repetitions: a look, not a measurement")
-
-
-def _studies(command) -> None:
-    """The commands that measure: recipe, size, spread, labeler, sight, probe, one-leaf, randomise, confirm."""
-    recipe = command("recipe", "run_recipe", "measure what a profile changes against the paper", texts.RECIPE)
-    recipe.add_argument("--profile", default="cpu", help="whose choices are measured (default cpu)")
-    recipe.add_argument("--images", type=int, default=12000, help="training images of every variant (default 12000)")
-    recipe.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="this variant only; may be repeated"
-    )
-    recipe.add_argument("--out", type=Path, metavar="DIR", help="folder of the table (default data/checkpoints/recipe)")
-
-    size = command("size", "run_size", "how small should a patch be?", texts.SIZE)
-    size.add_argument("--profile", default="cpu", help="whose recipe (default cpu)")
-    size.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/size.csv)")
-
-    ablation = command(
-        "ablation", "run_ablation", "train and score the compared methods and the ablation", texts.ABLATION
-    )
-    ablation.add_argument("--profile", default="cpu", help="whose recipe and studies (default cpu)")
-    ablation.add_argument("--seed", type=int, default=0, help="first training seed, and that of the training studies")
-    ablation.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="this method only; may be repeated"
-    )
-    ablation.add_argument("--processes", type=int, default=1, help="so many side by side, one thread each (default 1)")
-    ablation.add_argument("--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)")
-    ablation.add_argument(
-        "--check", action="store_true", help="only train the first steps of the first run again: still the same losses?"
-    )
-    ablation.add_argument("--list", action="store_true", help="only say what is there and what is missing")
-
-    spread = command("spread", "run_spread", "measure how far runs of the same recipe lie apart", texts.SPREAD)
-    spread.add_argument("--profile", default="cpu", help="whose runs (default cpu)")
-    spread.add_argument(
-        "--only", action="append", default=[], type=int, metavar="0", help="this run only (0 to 4); may be repeated"
-    )
-    spread.add_argument(
-        "--part",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="this part only, as supervised or blind; may be repeated",
-    )
-
-    labeler = command("labeler", "run_labeler", "measure how well the labeler reads", texts.LABELER)
-    labeler.add_argument(
-        "--iu", type=Path, metavar="DIR", help="folder of the Indiana University reports (XML files, or their .tgz)"
-    )
-    labeler.add_argument("--seed", type=int, default=1, help="seed of the phantom's patients (default 1)")
-    labeler.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/labeler.csv)")
-
-    sight = command("sight", "run_sight", "does what the prompts saw reach the report?", texts.SIGHT)
-    probe = command("probe", "run_probe", "does a leaf's token tell of its own place?", texts.PROBE)
-    one_leaf = command("one-leaf", "run_one_leaf", "what does a report say behind one open leaf?", texts.ONE_LEAF)
-    for added in (sight, probe, one_leaf):
-        added.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
-        added.add_argument("--seed", type=int, default=1, help="of the test patients (default 1)")
-        added.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
-
-    randomise = command(
-        "randomise", "run_randomise", "what disturbed films bring to SS-ACL+ on real ones", texts.RANDOMISE
-    )
-    randomise.add_argument("--films", type=Path, metavar="DIR", help="folder of real films with region_boxes.csv")
-    randomise.add_argument("--profile", default="cpu", help="whose phantom studies are read (default cpu)")
-    randomise.add_argument("--seed", type=int, default=0, help="of studies, disturbances and heads (default 0)")
-    randomise.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
-    randomise.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="this variant only, as none or crops; may be repeated",
-    )
-    randomise.add_argument(
-        "--out", type=Path, metavar="CSV", help="where the rows go (default data/results/randomisation.csv)"
-    )
-
-    confirm = command("confirm", "run_confirm", "the shipped checkpoint on patients of another seed", texts.CONFIRM)
-    confirm.add_argument("--seed", type=int, default=1, help="any seed but 0 (default 1)")
-    confirm.add_argument("--out", type=Path, metavar="DIR", help="where the table goes (default figures/confirm)")
-
-
-def _downstream(command) -> None:
-    """`ssacl downstream` and `ssacl finetune`."""
-    downstream = command("downstream", "run_downstream", "ask the downstream tasks of every encoder", texts.DOWNSTREAM)
-    downstream.add_argument("--profile", default="cpu", help="whose encoders and studies (default cpu)")
-    downstream.add_argument("--dataset", default="phantom", help="phantom (default), nih, rsna, siim or chexpert-5x200")
-    downstream.add_argument("--data-root", metavar="DIR", help="folder of the data set's lists and pictures")
-    downstream.add_argument("--seed", type=int, default=0, help="first training seed, and that of the training studies")
-    downstream.add_argument(
-        "--only", action="append", default=[], metavar="TASK", help="this task only, as zero-shot; may be repeated"
-    )
-    downstream.add_argument(
-        "--encoder",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="this encoder, too: a folder, or a name on the hub",
-    )
-    downstream.add_argument(
-        "--processes", type=int, default=1, help="so many side by side, one thread each (default 1)"
-    )
-    downstream.add_argument(
-        "--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)"
-    )
-    downstream.add_argument("--list", action="store_true", help="only say what is there and what is missing")
+def _finetune(command) -> None:
+    """`ssacl finetune`."""
     finetune = command("finetune", "run_finetune", "fine-tune an encoder for a task of your own", texts.FINETUNE)
     finetune.add_argument("films", type=Path, metavar="FOLDER")
     finetune.add_argument("--task", required=True, metavar="TASK", help="labels.csv, a table of labels; or masks")

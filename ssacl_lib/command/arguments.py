@@ -1,0 +1,44 @@
+"""What the arguments of a command stand for: settings, a setting that is changed, a checkpoint that must be there."""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from .. import paths
+from ..settings import Settings, load_settings
+
+
+def given_settings(arguments: argparse.Namespace, **overrides: object) -> Settings:
+    """The settings of a profile, data set and seed; overrides: dotted names and their values."""
+    root = str(Path(arguments.data_root).resolve()) if arguments.data_root else None
+    given = {"dataset": arguments.dataset, "data_root": root, "seed": arguments.seed}
+    return load_settings(arguments.profile, **given, **overrides)
+
+
+def parse_override(text: str) -> tuple[str, object]:
+    """Split KEY=VALUE; the value is read as in a profile, and 1e-3 is a number.
+
+    Raises:
+        ValueError: there is no "=", or a value that YAML can't read.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: expected KEY=VALUE, such as training.images=40000")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {text}: the value is not readable as YAML; put quotes around a text") from None
+    try:
+        return key, float(parsed) if isinstance(parsed, str) else parsed
+    except ValueError:
+        return key, parsed
+
+
+def require_checkpoint(weights: Path | None) -> None:
+    """Raises FileNotFoundError where no model is named and none is shipped."""
+    if weights is None and not paths.SHIPPED_CHECKPOINT.is_dir():
+        raise FileNotFoundError(
+            f"there is no shipped checkpoint in {paths.SHIPPED_CHECKPOINT}: make one with `ssacl pretrain --profile cpu "
+            "--out DIR` and give --weights DIR"
+        )
