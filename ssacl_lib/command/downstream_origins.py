@@ -14,6 +14,7 @@ from ..downstream.run import results_folder
 from ..downstream.segmentation_tables import segmentation_table
 from ..downstream.tables import shown_settings
 from ..settings import Settings
+from .retype import rebuild_line
 
 
 def task_files(*tasks: str) -> Callable[[Settings, pd.DataFrame], list[Path]]:
@@ -42,13 +43,12 @@ def commands_for(*tasks: str) -> Callable[[Settings, pd.DataFrame], list[str]]:
     def commands(settings: Settings, rows: pd.DataFrame) -> list[str]:
         own, shown = settings, shown_settings(settings)
         data = f" --dataset {own.dataset} --data-root DIR" if own.dataset != "phantom" else ""
-        out = f" --out {own.figures}" if own.out_dir else ""
         place = f" --out {shown.figures}" if shown.out_dir else ""
         asked = list(dict.fromkeys(text.replace(" ", "_") for text in rows["task"])) if "task" in rows else tasks
         only = "".join(f" --only {task}" for task in asked)
         return [
             f"ssacl downstream --profile {shown.profile}{data}{only}{place}",
-            f"ssacl rebuild --profile {own.profile}{data}{f' --seed {own.seed}' if own.seed else ''}{out} --only 06",
+            rebuild_line(own, "06"),
         ]
 
     return commands

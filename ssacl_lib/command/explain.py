@@ -21,7 +21,8 @@ from ..record.spread import read_runs
 from ..record.tables import estimate, write_either
 from ..settings import Settings, flat, settings_of
 from . import downstream_origins as asking
-from .origins import ORIGINS, methods_of
+from .comparison_origins import methods_of
+from .origins import ORIGINS
 
 NUMBERS = (
     "value", "margin", "low", "high", "n", "runs", "seeds", "seed", "best_baseline", "file",
