@@ -1,4 +1,4 @@
-"""What the arguments of a command stand for: settings, a setting that is changed, a checkpoint that must be there."""
+"""What arguments of a command stand for: settings, a changed setting, a checkpoint that must be there."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where comparison, margins, budget and ablation come from: the committed runs of `ssacl ablation` that their rows name."""
+"""Where comparison, margins, budget and ablation come from: committed runs of `ssacl ablation`."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where the tables of notebooks 01, 03 and 04 come from: the Parquets of the evaluations that a rebuild leaves below runs/."""
+"""Where the tables of notebooks 01, 03 and 04 come from: Parquets that a rebuild leaves below runs/."""
 
 import re
 from collections.abc import Callable

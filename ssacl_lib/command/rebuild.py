@@ -1,4 +1,4 @@
-"""Rebuild every figure, table and executed notebook of a profile: papermill, stage by stage, without those that are done.
+"""Rebuild every figure, table and executed notebook of a profile, stage by stage, without those that are done.
 
 `stages.py` has their list, and says what makes one old.
 """

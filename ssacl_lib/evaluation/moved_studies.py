@@ -1,4 +1,4 @@
-"""Studies whose films are shifted, scaled and turned with their masks: where a remembered position fails and sight does not."""
+"""Studies whose films are shifted, scaled and turned with their masks: a remembered position fails there."""
 
 from collections.abc import Sequence
 from dataclasses import replace

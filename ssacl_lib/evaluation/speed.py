@@ -1,4 +1,4 @@
-"""What the table of speed says, for notebook 07: the saved measurement or a quick one, and sentences that are made of it.
+"""What the table of speed says, for notebook 07: a saved or quick measurement, sentences made of it.
 
 The table of a profile is `figures/PROFILE/tables/speed.csv` with the columns what, metric, value, low, high, n, seed, machine;
 `benchmarks.py` measures and writes it.

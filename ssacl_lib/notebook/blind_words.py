@@ -1,4 +1,4 @@
-"""Sentences on the controls of the anatomical losses: what they cost blind, by heart, or with another patient's film.
+"""Sentences on the controls of the anatomical losses: a blank film, another patient's, one constant.
 
 Made from the table blind_losses and from pictures of notebook 02; no number in them is typed.
 """

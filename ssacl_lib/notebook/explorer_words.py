@@ -1,4 +1,4 @@
-"""Sentences of the explorer: what a node's attention does, and what became of findings and map when the signs changed."""
+"""Sentences of the explorer: a node's attention, and what other signs changed in findings and map."""
 
 from collections.abc import Mapping
 

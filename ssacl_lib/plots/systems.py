@@ -1,4 +1,4 @@
-"""A system, that is a method with one kind of map, in a panel: which there are, its name, its mark, the lines behind it."""
+"""Systems (a method with one kind of map) in a panel: which there are, their names, marks and lines."""
 
 import pandas as pd
 
