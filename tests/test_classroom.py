@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from ssacl_lib import paths
@@ -38,7 +39,18 @@ def cells_of(notebook: str) -> dict[str, dict]:
 def test_minutes_of_a_plan_add_up(heading, minutes):
     plan = rows(section(read("teaching/README.md"), heading))
     assert len(plan) >= 8
-    assert sum(int(read_) + int(run) for *_, read_, run in plan) == minutes
+    assert sum(float(read_) + float(run) for *_, read_, run in plan) == minutes
+
+
+@pytest.mark.parametrize("heading", ["90 minutes", "Half a day: 240 minutes"])
+def test_minutes_of_running_are_those_by_the_clock(heading):
+    """A notebook is run as a whole where the plan opens it; the clock is that of benchmarks/classroom.py."""
+    measured = pd.read_csv(paths.DATA / "results" / "classroom.csv").set_index("what")["value"] / 60
+    minutes, opened = {name[:2]: value for name, value in measured.items()}, set()
+    for _, where, _, run in rows(section(read("teaching/README.md"), heading)):
+        new = set(re.findall(r"(?<![\w/])(0[0-7])(?!\w)", where)) - opened
+        due, opened = sum(minutes[name] for name in new), opened | new
+        assert due / 1.5 <= float(run) <= 1.5 * due, f"{where}: {run} stated, {due:.1f} by the clock"
 
 
 def test_every_task_checks_a_goal_and_every_goal_names_tasks():
