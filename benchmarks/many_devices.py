@@ -22,7 +22,7 @@ from workload import batch_of, build
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.losses import anatomical_consistency_loss
 from ssacl_lib.model import Batch
-from ssacl_lib.model.network import ALONE
+from ssacl_lib.model.processes import ALONE
 from ssacl_lib.settings import Settings, load_settings
 from ssacl_lib.training.loop import weighted_sum
 

@@ -62,7 +62,7 @@ def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(prof
 
 
 ASKED = {name for name, value in vars(SSACLNetwork).items() if isinstance(value, FunctionType | property)} - {
-    "forward", "passes", "generation_loss", "side_exchange", "recompute_activations"
+    "forward", "passes", "generation_loss", "report_labels", "side_exchange", "recompute_activations"
 }  # fmt: skip
 """What a network answers, beside its losses."""
 

@@ -26,7 +26,7 @@ from ssacl_lib.distributed import (
 )
 from ssacl_lib.model import Batch, SSACLModel
 from ssacl_lib.model.build import build_model
-from ssacl_lib.model.network import Processes
+from ssacl_lib.model.processes import Processes
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches

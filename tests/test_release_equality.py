@@ -20,7 +20,7 @@ from ssacl_lib import losses
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import Batch, SSACLConfig, SSACLModel
 from ssacl_lib.model.language import RepetitionPenalty
-from ssacl_lib.model.masking import keep_lowest, visible_patches
+from ssacl_lib.model.masking import keep_lowest, patchify, visible_patches
 from ssacl_lib.model.release import OURS, UNUSED, release_name
 
 FOLDER = Path(os.environ.get("SSACL_RELEASE_VECTORS") or Path(__file__).parent / "data" / "release_vectors")
@@ -122,7 +122,7 @@ def computed(model):
         )
         masked = model.encoder(batch.pixels, keep)
         values["latent_masked"] = torch.cat([masked.cls[:, None], masked.patches], 1)
-        values["target_pixels"] = model.patchify(batch.pixels)
+        values["target_pixels"] = patchify(batch.pixels, model.config.patch_size, model.config.channels)
         values["pred_pixels"] = model.decoder.reconstruct(masked.cls, masked.patches, keep)
         visible = values["visible"] = visible_patches(keep, mean, batch.noise.dtype)
         values["pair_x"] = (visible @ model.position_weight + model.position_bias)[:, None]

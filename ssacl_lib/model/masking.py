@@ -1,4 +1,4 @@
-"""Which patches of a film are kept, and how the others are hidden."""
+"""A film as patches: which are kept, how the others are hidden, and their pixels."""
 
 import torch
 
@@ -19,6 +19,15 @@ def visible_pixels(keep: torch.Tensor, config: SSACLConfig, dtype: torch.dtype) 
 def visible_patches(keep: torch.Tensor, patches: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """keep [B, K] indices -> [B, N], 1 = kept."""
     return torch.zeros(keep.shape[0], patches, dtype=dtype, device=keep.device).scatter_(1, keep, 1.0)
+
+
+def patchify(pixels: torch.Tensor, size: int, channels: int) -> torch.Tensor:
+    """Pixels [B, C, S, S] as patches of size p [B, N, p * p * channels], ordered row, column, channel (MAE)."""
+    if pixels.shape[1] != channels:
+        pixels = pixels[:, :1].expand(-1, channels, -1, -1)
+    grid = pixels.shape[-1] // size
+    patches = pixels.reshape(len(pixels), channels, grid, size, grid, size).permute(0, 2, 4, 3, 5, 1)
+    return patches.reshape(len(pixels), grid * grid, size * size * channels)
 
 
 def keep_lowest(noise: torch.Tensor, mask_ratio: float) -> torch.Tensor:

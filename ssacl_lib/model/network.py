@@ -1,7 +1,5 @@
 """The parts put together, and the five losses of one training step."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +18,8 @@ from .encoder import Tokens, VisionEncoder
 from .head import FindingHead
 from .language import LanguageDecoder
 from .look import LookHead
-from .masking import keep_lowest, visible_patches
+from .masking import keep_lowest, patchify, visible_patches
+from .processes import ALONE
 from .processor import SSACLProcessor
 from .text import TextEncoder
 
@@ -35,22 +34,6 @@ TERMS = (
 
 LOGITS = 2**28
 """So many logits of report words are held at once (1 GB in float32)."""
-
-
-@dataclass(frozen=True)
-class Processes:
-    """What the losses need of other processes that train the same model; the training loop hands in those of `distributed`.
-
-    gather_rows(tensor, gradient=True): rows of all processes, [B, ...] -> [W * B, ...]. share_of_mean(count): weight of this
-    process's mean over `count` things, 0-d.
-    """
-
-    gather_rows: Callable[..., torch.Tensor]
-    share_of_mean: Callable[[torch.Tensor], torch.Tensor]
-
-
-ALONE = Processes(lambda tensor, gradient=True: tensor if gradient else tensor.detach(), torch.ones_like)
-"""One process: its rows are all rows."""
 
 
 class SSACLNetwork(PreTrainedModel):
@@ -228,9 +211,9 @@ class SSACLNetwork(PreTrainedModel):
         image = self.image_to_text(masked.patches).mean(1) if wanted & {"global_contrastive", "side_exchange"} else None
         values = {}
         if "image_reconstruction" in wanted:
-            values["image_reconstruction"] = losses.image_reconstruction_loss(
-                self.decoder.reconstruct(masked.cls, masked.patches, keep), self.patchify(batch.pixels), 1 - visible
-            )
+            target = patchify(batch.pixels, self.config.patch_size, self.config.channels)
+            restored = self.decoder.reconstruct(masked.cls, masked.patches, keep)
+            values["image_reconstruction"] = losses.image_reconstruction_loss(restored, target, 1 - visible)
         if "anatomy_reconstruction" in wanted:
             with torch.no_grad():  # a target
                 parent_targets = self.decoder.parent_targets(whole.targets)
@@ -264,20 +247,17 @@ class SSACLNetwork(PreTrainedModel):
                 hidden.flatten(0, 1)[batch.report_places], batch.report_ids.flatten()[batch.report_places]
             )
         if "report_labels" in wanted:
-            share = self.processes.share_of_mean((batch.labels[:, 1:] != UNCERTAIN).sum().to(visible.dtype)).to(
-                self.inverse_temperature.dtype
-            )
-            values["report_labels"] = (
-                share
-                * (
-                    losses.report_label_loss(self.head(masked), batch.labels)
-                    + losses.report_label_loss(self.head(whole), batch.labels)
-                )
-                / 2
-            )
+            values["report_labels"] = self.report_labels(batch, masked, whole)
         if "side_exchange" in wanted:
             values["side_exchange"] = self.side_exchange(batch, image)
         return values
+
+    def report_labels(self, batch: Batch, masked: Tokens, whole: Tokens) -> torch.Tensor:
+        """The mean of `report_label_loss` of both passes (ours), by the share of this process in the known labels."""
+        known = (batch.labels[:, 1:] != UNCERTAIN).sum().float()
+        share = self.processes.share_of_mean(known).to(self.inverse_temperature.dtype)
+        both = (losses.report_label_loss(self.head(tokens), batch.labels) for tokens in (masked, whole))
+        return share * sum(both) / 2
 
     def side_exchange(self, batch: Batch, image) -> torch.Tensor:
         """L_side of the image vectors [B, Dt] of L_cl and the batch's pairs of sentences.
@@ -312,14 +292,6 @@ class SSACLNetwork(PreTrainedModel):
             return share * loss(hidden, targets)
         parts = zip(hidden.split(size), targets.split(size), strict=True)
         return share * sum(checkpoint(loss, h, t, use_reentrant=False) * len(t) for h, t in parts) / len(targets)
-
-    def patchify(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels [B, C, S, S] as patches [B, N, p * p * channels], ordered row, column, channel (MAE)."""
-        channels, size, grid = self.config.channels, self.config.patch_size, self.config.grid
-        if pixels.shape[1] != channels:
-            pixels = pixels[:, :1].expand(-1, channels, -1, -1)
-        patches = pixels.reshape(len(pixels), channels, grid, size, grid, size).permute(0, 2, 4, 3, 5, 1)
-        return patches.reshape(len(pixels), grid * grid, size * size * channels)
 
     def pixels(self, images) -> torch.Tensor:
         """Processed images on the model's device; a pixel tensor [B, C, S, S] passes through."""

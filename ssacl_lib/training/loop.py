@@ -24,8 +24,9 @@ from ..distributed import (
     world_size,
 )
 from ..model.batch import Batch
-from ..model.network import Processes, SSACLNetwork
+from ..model.network import SSACLNetwork
 from ..model.precision import has_fast_bfloat16
+from ..model.processes import Processes
 from ..model.start import build_network
 from ..record.sources import code_behind, folder_fingerprint, sha256_json
 from ..record.starts import local_folder, to_be_made
