@@ -133,14 +133,7 @@ def pretrain(
     first, total = seen // size, seen + left * size
     update, meter = accelerator.prepare(optimizer), Meter(**sums)
     every = max(1, t.checkpoint_images // (size * t.accumulation)) * t.accumulation
-    bar = tqdm(
-        total=first + left,
-        initial=first,
-        unit="step",
-        desc="pretraining",
-        disable=not progress or rank() > 0,
-        mininterval=2,
-    )
+    bar = step_bar(first, first + left, progress)
     watch = Watch(t.checkpoint_seconds)
     for step, batch in enumerate(batches.loader(), start=first):
         for group in optimizer.param_groups:
@@ -170,6 +163,12 @@ def pretrain(
     frame = pd.DataFrame(history)
     save_whole(model, out, frame)
     return TrainingResult(out, frame)
+
+
+def step_bar(done: int, total: int, shown: bool) -> tqdm:
+    """The bar of the first process, over steps."""
+    hidden = not shown or rank() > 0
+    return tqdm(total=total, initial=done, unit="step", desc="pretraining", disable=hidden, mininterval=2)
 
 
 def origin_of(settings: Settings, studies, kind: type[SSACLNetwork] = SSACLNetwork) -> dict:
