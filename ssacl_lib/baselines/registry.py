@@ -77,6 +77,7 @@ WRITES = (FINDINGS, REPORTS)
 ALL = PARTS
 
 SSACL = "SS-ACL"
+MACO = only(image_reconstruction=1, global_contrastive=1)
 PROMPT_MRG = {**only(report_generation=1, report_labels=1)}
 TIMES = (2, 4)
 """Larger budgets of the group BUDGET."""
@@ -84,7 +85,7 @@ TIMES = (2, 4)
 METHODS = (
     Method(SSACL, "the paper's five losses", CENTRAL, parts=ALL, ours=True),
     Method("MaCo-like", "masked pixels and weighted contrast: L_ir + L_cl", CENTRAL,
-           only(image_reconstruction=1, global_contrastive=1), parts=LOOKS),
+           MACO, parts=LOOKS),
     Method("contrast only", "whole film against whole report (ConVIRT, CLIP)", CENTRAL, only(global_contrastive=1),
            ContrastNetwork, LOOKS),
     Method("PromptMRG-like", "findings as text, no anatomy", CENTRAL, PROMPT_MRG, LeavesClosed, WRITES, "entities only"),
@@ -114,7 +115,7 @@ METHODS = (
            ours=True),
     Method("SS-ACL, no start", "from random weights", COMPARED, NO_START, parts=ALL, ours=True),
     Method("MaCo-like, no start", "from random weights", COMPARED,
-           {**only(image_reconstruction=1, global_contrastive=1), **NO_START}, parts=POINTS),
+           {**MACO, **NO_START}, parts=POINTS),
     Method("contrast only, no start", "from random weights", COMPARED, {**only(global_contrastive=1), **NO_START},
            ContrastNetwork, POINTS),
     Method("PromptMRG-like, no start", "from random weights", COMPARED, {**PROMPT_MRG, **NO_START}, LeavesClosed, WRITES,
@@ -125,6 +126,7 @@ METHODS = (
              ours=ours, times=times)
       for times in TIMES for name, changes, kind, parts, variant, ours in (
           (SSACL, {}, SSACLNetwork, (FINDINGS, PHRASES, REPORTS), "with prompts", True),
+          ("MaCo-like", MACO, SSACLNetwork, POINTS, "with prompts", False),
           ("PromptMRG-like", PROMPT_MRG, LeavesClosed, WRITES, "entities only", False),
           ("R2GenGPT-like", only(report_generation=1), FrozenEncoder, (REPORTS,), "without prompts", False))),
     Method("without L_ir", "image reconstruction off", ABLATION, without(IR), ours=True),

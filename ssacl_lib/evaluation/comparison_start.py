@@ -16,7 +16,7 @@ REASONS = {
     "too few images": (f"{SSACL}, 2 times the images", f"{SSACL}, 4 times the images"),
     "too large steps": ("a third of the rate", "a tenth of the rate"),
     "one of its losses": ("without L_ac", "without L_ar", "L_ir + L_cl + L_lm", "without L_lm"),
-    "any further training": ("MaCo-like", "contrast only", "GLoRIA-like"),
+    "any further training": ("MaCo-like", "MaCo-like, 4 times the images", "contrast only", "GLoRIA-like"),
 }
 """What may be the reason -> the runs that would then not be below."""
 

@@ -49,6 +49,9 @@ BUDGET_TITLES = {
 
 START_TITLES = {"auc": "findings: mean AUC", "cnr": "masked map: CNR", "pointing": "masked map: pointing"}
 
+RIVALS = (style.BLUE, style.ORANGE, style.PURPLE)
+"""Of the curves over budgets."""
+
 PALETTE = (
     style.GREEN,
     style.BLUE,
@@ -135,7 +138,7 @@ def budgets(table: pd.DataFrame) -> Figure | str:
             rows = of_metric[of_metric["method"] == name].sort_values("images")
             if len(rows):
                 where = rows["images"] * (1 + 0.04 * (place - 1)) / 1000
-                colour = style.GREEN if name in OURS else (style.BLUE, style.ORANGE)[place % 2]
+                colour = style.GREEN if name in OURS else RIVALS[place % len(RIVALS)]
                 style.intervals(ax, where, rows["value"], rows["low"], rows["high"], colour=colour,
                                 vertical=True, marker="o-", markersize=3.2, label=name)  # fmt: skip
                 once = rows["runs"].to_numpy() == 1

@@ -1,0 +1,97 @@
+"""What notebook 05 says of its tables: the verdict is that of the numbers, whatever they are; figures show every row."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from ssacl_lib.evaluation.comparison_start import REASONS
+from ssacl_lib.notebook import comparison_words as words
+from ssacl_lib.plots import comparison as draw
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (0.12, 0.2, "holds here"),
+        (0.02, 0.2, "holds here in sign; its size is not told apart"),
+        (0.02, 0.09, "holds here in sign, not in size"),
+        (-0.02, 0.2, "is not shown here"),
+        (-0.2, -0.02, "is refuted here: the rival is better"),
+    ],
+)
+def test_the_verdict_of_an_interval(low, high, says):
+    assert words.verdict(SimpleNamespace(low=low, high=high), 0.1) == says
+
+
+def margin(claim, metric, value, seeds=3):
+    return {
+        "claim": claim,
+        "metric": metric,
+        "margin": value,
+        "low": value - 0.05,
+        "high": value + 0.05,
+        "method": "SS-ACL",
+        "best_baseline": "start",
+        "n": 30,
+        "seeds": seeds,
+    }
+
+
+def test_claims_are_told_with_rival_interval_and_seeds():
+    table = pd.DataFrame([margin("lexical", "mean_relative", 0.2), margin("grounding", "cnr_masked", -0.1, seeds=1)])
+    told = words.claim_words(table).data
+    assert "+20 % [+15, +25] over start (n 30, seeds 3): the claim **holds here**." in told
+    assert "-10 % [-15, -5]" in told and "refuted here: the rival is better** in this one training" in told
+    message = words.claims_message(table)
+    assert "Of the 2 headline margins" in message and "zero: 1 (lexical (mean of BLEU-4, ROUGE-L, CIDEr))" in message
+    assert words.claims_message(table[:0]) == "Nothing was compared yet."
+
+
+def from_start(method, value, reason="as it is", metric="cnr", runs=1):
+    return {
+        "reason": reason,
+        "method": method,
+        "metric": metric,
+        "value": value,
+        "low": value - 0.1,
+        "high": value + 0.1,
+        "n": 30,
+        "runs": runs,
+        "seed": 2,
+    }
+
+
+def test_reasons_are_told_by_side_of_the_start():
+    rows = [from_start("SS-ACL", -0.2, runs=5), from_start("SS-ACL", 0.01, metric="auc", runs=5)]
+    rows += [from_start("SS-ACL, 4 times the images", 0.3, "too few images")]
+    table = pd.DataFrame(rows)
+    told = words.start_words(table).data.splitlines()
+    assert told[0] == ("- *as it is*. SS-ACL: CNR -0.200 [-0.300, -0.100] **below**, AUC +0.010 [-0.090, +0.110].")
+    assert told[1].endswith("4 times the images: CNR +0.300 [+0.200, +0.400] **above**.")
+    assert words.start_message(table) == (
+        "Masked maps, CNR: below the start lie SS-ACL; above it SS-ACL, 4 times the images."
+    )
+    figure = draw.over_start(table)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["findings: mean AUC", "masked map: CNR"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "as it is: SS-ACL",
+        "too few images: SS-ACL, 4 times the images",
+    ]
+    assert isinstance(draw.over_start(table[:0]), str) and "yet" in words.start_words(table[:0]).data
+    assert len(REASONS) == 5
+
+
+def test_budgets_are_told_from_the_smallest_to_the_largest():
+    rows = [("SS-ACL", 10, "micro_f1_13", 0.3), ("SS-ACL", 40, "micro_f1_13", 0.5), ("SS-ACL", 20, "micro_f1_13", 0.4),
+            ("MaCo-like", 10, "cnr", 1.0), ("MaCo-like", 40, "cnr", 0.9), ("start", 0, "cnr", 1.1),
+            ("R2GenGPT-like", 10, "micro_f1_13", 0.4)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["method", "images", "metric", "value"])
+    table = table.assign(low=table["value"] - 0.1, high=table["value"] + 0.1, n=30, runs=1, seed=2)
+    assert words.budget_message(table) == (
+        "Micro F1 of reports: SS-ACL 0.30 to 0.50 (10 to 40 images). "
+        "CNR of masked maps: MaCo-like 1.00 to 0.90 (10 to 40 images)."
+    )
+    assert "No run" in words.budget_message(table[table["images"] <= 10])
+    names = [text.get_text() for text in draw.budgets(table).legends[0].get_texts()]
+    assert set(names) == {"SS-ACL", "MaCo-like", "R2GenGPT-like", "start (no training)"}
