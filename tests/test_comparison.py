@@ -16,6 +16,7 @@ from ssacl_lib.baselines import contrast, registry, wrong_anatomy
 from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
 from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables
+from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_run import Run, planned
 from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
 from ssacl_lib.evaluation.comparison_start import REASONS, over_start
@@ -168,6 +169,27 @@ def test_trainings_of_both_widen_a_margin():
     by_hand = [draws[0], draws[0] - (np.square([draws[0] - low, seeds, rivals]).sum()) ** 0.5,
                draws[0] + (np.square([high - draws[0], seeds, rivals]).sum()) ** 0.5]  # fmt: skip
     assert np.allclose(table[["margin", "low", "high"]], by_hand) and (table["seeds"] == 5).all()
+
+
+def test_margins_at_a_budget_are_over_rivals_of_that_budget_or_without_training():
+    times = ", 4 times the images"
+    table = budget_margins(
+        [
+            scored(method_of(SSACL), 1.0, seeds=1),
+            scored(method_of("MaCo-like"), 0.5),
+            scored(method_of("contrast only"), 9.0),  # trained with one budget
+            scored(method_of("start"), 0.6),
+            scored(method_of(SSACL + times), 3.0, seeds=1),
+            scored(method_of("MaCo-like" + times), 2.0, seeds=1),
+            scored(method_of("PromptMRG-like, 2 times the images"), 9.0),
+        ],
+        load_settings("cpu"),
+    )
+    assert list(dict.fromkeys(table["images"])) == [18000, 72000], "SS-ACL was not trained with twice the images"
+    small, large = (part for _, part in table.groupby("images"))
+    assert (small["best_baseline"] == "start").all() and (large["best_baseline"] == "MaCo-like").all()
+    assert np.allclose(large[["margin", "low", "high"]], 0.5), "a ratio that is the same in every draw"
+    assert not len(budget_margins([], load_settings("cpu")))
 
 
 def test_differences_to_the_start_are_paired_and_named_by_their_reason():

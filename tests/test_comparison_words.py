@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from ssacl_lib.evaluation.comparison_start import REASONS
-from ssacl_lib.notebook import comparison_words as words
-from ssacl_lib.plots import comparison as draw
+from ssacl_lib.notebook import budget_words, comparison_words as words
+from ssacl_lib.plots import budgets as draw
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_reasons_are_told_by_side_of_the_start():
     rows = [from_start("SS-ACL", -0.2, runs=5), from_start("SS-ACL", 0.01, metric="auc", runs=5)]
     rows += [from_start("SS-ACL, 4 times the images", 0.3, "too few images")]
     table = pd.DataFrame(rows)
-    told = words.start_words(table).data.splitlines()
+    told = budget_words.start_words(table).data.splitlines()
     assert told[0] == ("- *as it is*. SS-ACL: CNR -0.200 [-0.300, -0.100] **below**, AUC +0.010 [-0.090, +0.110].")
     assert told[1].endswith("4 times the images: CNR +0.300 [+0.200, +0.400] **above**.")
-    assert words.start_message(table) == (
+    assert budget_words.start_message(table) == (
         "Masked maps, CNR: below the start lie SS-ACL; above it SS-ACL, 4 times the images."
     )
     figure = draw.over_start(table)
@@ -78,8 +78,26 @@ def test_reasons_are_told_by_side_of_the_start():
         "as it is: SS-ACL",
         "too few images: SS-ACL, 4 times the images",
     ]
-    assert isinstance(draw.over_start(table[:0]), str) and "yet" in words.start_words(table[:0]).data
+    assert isinstance(draw.over_start(table[:0]), str) and "yet" in budget_words.start_words(table[:0]).data
     assert len(REASONS) == 5
+
+
+def test_margins_are_told_by_budget():
+    rows = [{**margin("lexical", "mean_relative", -0.1), "images": 10}]
+    rows += [{**margin("lexical", "mean_relative", 0.2, seeds=1), "images": 40}]
+    rows += [{**margin("grounding", "cnr_masked", -0.2, seeds=1), "images": 40}]
+    table = pd.DataFrame(rows)
+    told = budget_words.budget_margin_words(table).data.splitlines()
+    assert (
+        told[0].startswith("- **lexical**")
+        and "-10 % [-15, -5] with 10 images over start; +20 % [+15, +25] with 40" in told[0]
+    )
+    assert told[0].endswith("in this one training (others are not in the interval).") and len(told) == 2
+    message = budget_words.budget_margin_message(table)
+    assert message.startswith("With 40 images 1 of 2 headline margins lie above zero: lexical")
+    figure = draw.budget_margins(table, {"lexical": 0.1, "grounding": 0.08})
+    assert len(figure.axes) == 2 and isinstance(draw.budget_margins(table[:1], {}), str)
+    assert "No run" in budget_words.budget_margin_message(table[:1])
 
 
 def test_budgets_are_told_from_the_smallest_to_the_largest():
@@ -88,10 +106,10 @@ def test_budgets_are_told_from_the_smallest_to_the_largest():
             ("R2GenGPT-like", 10, "micro_f1_13", 0.4)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["method", "images", "metric", "value"])
     table = table.assign(low=table["value"] - 0.1, high=table["value"] + 0.1, n=30, runs=1, seed=2)
-    assert words.budget_message(table) == (
+    assert budget_words.budget_message(table) == (
         "Micro F1 of reports: SS-ACL 0.30 to 0.50 (10 to 40 images). "
         "CNR of masked maps: MaCo-like 1.00 to 0.90 (10 to 40 images)."
     )
-    assert "No run" in words.budget_message(table[table["images"] <= 10])
+    assert "No run" in budget_words.budget_message(table[table["images"] <= 10])
     names = [text.get_text() for text in draw.budgets(table).legends[0].get_texts()]
     assert set(names) == {"SS-ACL", "MaCo-like", "R2GenGPT-like", "start (no training)"}

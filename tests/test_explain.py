@@ -11,6 +11,7 @@ from ssacl_lib import paths
 from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
+from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_margins import ablation_table, margins
 from ssacl_lib.evaluation.comparison_run import results_folder
 from ssacl_lib.evaluation.comparison_start import over_start
@@ -22,7 +23,10 @@ from ssacl_lib.record.spread import COLUMNS, about_of, recipe_of
 from ssacl_lib.record.tables import write_named_table, write_table
 from ssacl_lib.settings import load_settings
 
-SEEDS = {"SS-ACL": 3, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1}
+SEEDS = {
+    "SS-ACL": 3, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
+    "MaCo-like, 4 times the images": 1,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,8 @@ def folder(tmp_path_factory):
     write_table(place(settings), ablation_table(scores), "ablation", "A message.")
     write_table(place(settings), over_start(scores), "over_start", "A message.")
     write_named_table(place(settings), margins(scores), "margins", "A message.", ("margin", "low", "high"))
+    larger = budget_margins(scores, settings)
+    write_named_table(place(settings), larger, "budget_margins", "A message.", ("margin", "low", "high"))
     write_json(out / "manifest.json", {"settings": portable_settings(settings)})
     return settings
 
@@ -50,7 +56,7 @@ def explain(capsys, settings, name: str, *words: str) -> tuple[int, str]:
     return code, out + err
 
 
-@pytest.mark.parametrize("name", ["comparison", "margins", "ablation", "over_start"])
+@pytest.mark.parametrize("name", ["comparison", "margins", "budget_margins", "ablation", "over_start"])
 def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsys, folder, name):
     code, said = explain(capsys, folder, name)
     table = pd.read_csv(folder.figures / "tables" / f"{name}.csv")

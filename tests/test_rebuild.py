@@ -16,6 +16,7 @@ from ssacl_lib.command import rebuild, stages
 from ssacl_lib.command.rebuild import StageError, clean_notebook, stale_outputs
 from ssacl_lib.command.stages import STAGES, Stage
 from ssacl_lib.downstream import aims, robustness_tables
+from ssacl_lib.evaluation.comparison_margins import MARGIN_COLUMNS
 from ssacl_lib.record.manifest import output_problems, read_json
 from ssacl_lib.settings import load_settings
 
@@ -65,7 +66,8 @@ def test_executed_notebooks_hold_no_errors_and_no_widget_state(smoke_run):
 
 
 OF_THEIR_OWN = {
-    "margins": ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"],
+    "margins": MARGIN_COLUMNS,
+    "budget_margins": MARGIN_COLUMNS,
     "downstream_aims": list(aims.COLUMNS),
     "robustness_claims": list(robustness_tables.CLAIM_COLUMNS),
 }

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..baselines.registry import FINDINGS, METHODS, PHRASES, REPORTS, SSACL, method_of
-from ..evaluation.comparison_margins import base_of
+from ..baselines.registry import FINDINGS, METHODS, PHRASES, REPORTS, SSACL, TRAINED, method_of
+from ..evaluation.comparison_budgets import BASES, base_of
 from ..evaluation.comparison_run import planned, results_folder
 from ..evaluation.comparison_start import START
 from ..evaluation.comparison_tables import scored_runs, scores_of, shown_settings
@@ -81,6 +81,22 @@ def budget_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     """All runs that are there of the rows' methods, with all their budgets."""
     parts = budget_parts(rows)
     asked = [(name, part) for name in budget_methods(rows) for part in parts if part in method_of(name).parts]
+    files = [path for name, part in asked for path in run_files(settings, name, part, 0)]
+    return files + _references(settings, parts)
+
+
+def budget_rivals() -> list[str]:
+    """SS-ACL and its rivals with all their budgets, and those that are trained on nothing."""
+    return [
+        method.name for method in METHODS
+        if base_of(method.name) in BASES or (method.made != TRAINED and not method.ours and not method.annotated)
+    ]  # fmt: skip
+
+
+def budget_margin_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """All runs that are there of SS-ACL and of all that can be its best rival at a budget."""
+    parts = margin_parts(rows)
+    asked = [(name, part) for name in budget_rivals() for part in parts if part in method_of(name).parts]
     files = [path for name, part in asked for path in run_files(settings, name, part, 0)]
     return files + _references(settings, parts)
 

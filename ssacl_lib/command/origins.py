@@ -27,7 +27,8 @@ from ..evaluation import (
     sentence_grounding,
     sight,
 )
-from ..evaluation.comparison_margins import ablation_table, budget_table, margins
+from ..evaluation.comparison_budgets import budget_margins, budget_table
+from ..evaluation.comparison_margins import ablation_table, margins
 from ..evaluation.comparison_start import START, over_start
 from ..evaluation.comparison_tables import comparison_table, shown_settings
 from ..settings import Settings
@@ -35,8 +36,10 @@ from . import downstream_origins as asking
 from .comparison_origins import (
     ablation_files,
     budget_files,
+    budget_margin_files,
     budget_methods,
     budget_parts,
+    budget_rivals,
     comparison_files,
     margin_files,
     margin_parts,
@@ -134,6 +137,13 @@ ORIGINS = {
         lambda settings, rows: budget_files(shown_settings(settings), rows),
         lambda settings, files, rows: budget_table(
             scores(settings, budget_methods(rows), budget_parts(rows)), shown_settings(settings)
+        ),
+    ),
+    "budget_margins": Origin(
+        runs_and_notebook,
+        lambda settings, rows: budget_margin_files(shown_settings(settings), rows),
+        lambda settings, files, rows: budget_margins(
+            scores(settings, budget_rivals(), margin_parts(rows)), shown_settings(settings)
         ),
     ),
     "over_start": compared(start_files, over_start, lambda rows: [*methods_of(rows), START], start_parts),

@@ -196,13 +196,43 @@ def claims_table(base: Path) -> str:
     path = paths.FIGURES / "cpu" / "tables" / "margins.csv"
     if not path.is_file():
         return "No results yet: `make ablation` makes them."
+    larger = path.with_name("budget_margins.csv")
+    most = pd.read_csv(larger) if larger.is_file() else pd.DataFrame(columns=["images", "metric"])
+    most = most[most["images"] == most["images"].max()]
     rows = []
     for row in pd.read_csv(path).itertuples():
         if row.metric in HEADLINES[row.claim]:
             claimed = f"{100 * PAPER[row.claim]:+.0f} %"
             name = f"{row.claim}: {MARGIN_NAMES[row.metric]}"
-            rows.append([name, claimed, percent(row), row.best_baseline, f"{row.n}, {row.seeds}"])
-    return markdown_table(["relative margin of SS-ACL", "paper's claim", "here", "best rival", "n, seeds"], rows)
+            there = [
+                [percent(m), f"{m.best_baseline} ({m.seeds})"] for m in most.itertuples() if m.metric == row.metric
+            ]
+            rows.append(
+                [name, claimed, percent(row), f"{row.best_baseline} ({row.seeds})", *(there or [["", ""]])[0], row.n]
+            )
+    budget = f"with {most['images'].iloc[0]:,} images" if len(most) else ""
+    head = ["relative margin of SS-ACL", "paper's claim", "here", "over (seeds of SS-ACL)", budget, "over (seeds)", "n"]
+    return markdown_table(head, [[str(cell) for cell in row] for row in rows])
+
+
+def reasons_table(base: Path) -> str:
+    """Why SS-ACL lies where it does against its start: runs that differ in one thing, from the table of notebook 05."""
+    path = paths.FIGURES / "cpu" / "tables" / "over_start.csv"
+    if not path.is_file():
+        return "No results yet: `make ablation` makes them."
+    rows = []
+    for (reason, method), part in pd.read_csv(path).groupby(["reason", "method"], sort=False):
+        found = part.set_index("metric")
+        cells = [_difference(found.loc[metric]) if metric in found.index else "" for metric in ("cnr", "auc")]
+        rows.append([reason, method, *cells, f"{part['n'].max()}, {part['runs'].max()}"])
+    head = [
+        "the reason may be",
+        "run",
+        "masked map's CNR, minus the start's",
+        "finding AUC, minus the start's",
+        "n, runs",
+    ]
+    return markdown_table(head, rows)
 
 
 VERDICTS = {"reached": "reached", "missed": "missed"}
@@ -271,3 +301,7 @@ def _pick(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
 
 def _estimate(row) -> str:
     return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+
+
+def _difference(row) -> str:
+    return f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"

@@ -6,8 +6,7 @@ import pandas as pd
 from ..baselines.registry import ABLATION, BUDGET, FINDINGS, METHODS, PHRASES, REPORTS, SSACL
 from ..metrics.intervals import percentile_interval
 from ..record.spread import student_quantile
-from ..settings import Settings
-from .comparison_run import PATIENTS, Run
+from .comparison_run import PATIENTS
 from .comparison_tables import GROUNDING, KEY, Scores, interval
 
 LEXICAL = ("bleu4", "rouge_l", "cider")
@@ -18,9 +17,7 @@ MAP_NAMES = {"": "similarity map", "_masked": "masked map"}
 AUC = (FINDINGS, "mean of findings", "auc")
 F1 = (REPORTS, "reports", "micro_f1_13")
 MASKED_CNR = (PHRASES, "masked map", "cnr")
-BUDGET_NUMBERS = (F1, (REPORTS, "reports", "bleu4"), MASKED_CNR, AUC)
-STILL = ("start", "nearest training report")
-"""Rivals without a training of their own, which stand beside every budget."""
+MARGIN_COLUMNS = ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"]
 
 PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
 """The paper's claims over the best other method (abstract), relative: cited, not measured here."""
@@ -37,9 +34,7 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
     rows: list[dict] = []
     if own is None:
-        return pd.DataFrame(
-            columns=["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"]
-        )
+        return pd.DataFrame(columns=MARGIN_COLUMNS)
 
     def add(claim: str, name: str, keys: list[tuple[str, str, str]]) -> None:
         found = [best_rival(scores, key) for key in keys]
@@ -73,7 +68,7 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
     for ending, detail in MAP_NAMES.items():
         for metric in GROUNDING:
             add("grounding", metric + ending, [(PHRASES, detail, metric)])
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=MARGIN_COLUMNS)
 
 
 def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None:
@@ -126,33 +121,6 @@ def ablation_table(scores: list[Scores]) -> pd.DataFrame:
     return frame.sort_values(
         ["method", *KEY], key=lambda c: c.map(order.index) if c.name == "method" else c, ignore_index=True
     )
-
-
-def budget_table(scores: list[Scores], settings: Settings) -> pd.DataFrame:
-    """Methods of the group BUDGET with one, two and four times the images: what more training changes, and for whom.
-
-    Columns: method, images, metric, value, low, high, n, runs, seed; settings: the profile's. All on the same patients; a method
-    that is trained on nothing (the start, the nearest training report) stands once, with 0 images.
-    """
-    wanted = {base_of(method.name) for method in METHODS if method.group == BUDGET} | set(STILL)
-    rows = []
-    for entry in scores:
-        name = base_of(entry.method.name)
-        if name not in wanted or (entry.method.group != BUDGET and entry.method.name != name):
-            continue
-        images = 0 if name in STILL else Run(entry.method, settings.seed, settings).training.training.images
-        for key in BUDGET_NUMBERS:
-            if key in entry.draws:
-                value, low, high = interval(entry.draws[key])
-                told = {"value": value, "low": low, "high": high, "n": entry.n[key], "runs": len(entry.draws[key])}
-                rows.append({"method": name, "images": images, "metric": key[2], **told, "seed": PATIENTS})
-    columns = ["method", "images", "metric", "value", "low", "high", "n", "runs", "seed"]
-    return pd.DataFrame(rows, columns=columns).sort_values(["metric", "method", "images"], ignore_index=True)
-
-
-def base_of(name: str) -> str:
-    """The method's name without its budget."""
-    return name.partition(", ")[0] if name.endswith("times the images") else name
 
 
 def beside(other: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:

@@ -18,8 +18,6 @@ HEADLINES = {
 }
 """Claim -> the margins that answer it: grounding for each kind of map."""
 
-START_NAMES = {"auc": "AUC", "cnr": "CNR", "pointing": "pointing"}
-
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
 
 
@@ -115,44 +113,6 @@ def ablation_message(table: pd.DataFrame) -> str:
         return "SS-ACL has one seed so far, so no variant can be told from another run of it."
     found = f"In {len(_told_apart(table))} of {len(table)} cells a variant can be told from one more run of SS-ACL"
     return f"{found} ({runs} seeds of it are there)."
-
-
-def budget_message(table: pd.DataFrame) -> str:
-    """One sentence per number: what more images change for SS-ACL and for its rivals, in micro F1 and in the CNR of maps."""
-    told = []
-    for metric, title in (("micro_f1_13", "Micro F1 of reports"), ("cnr", "CNR of masked maps")):
-        rows = table[table["metric"].eq(metric) & table["images"].gt(0)]
-        changes = []
-        for method, of_method in rows.groupby("method", sort=False):
-            first, last = of_method.sort_values("images").iloc[[0, -1]].itertuples()
-            if last.images > first.images:
-                images = f"({first.images:,} to {last.images:,} images)"
-                changes.append(f"{method} {first.value:.2f} to {last.value:.2f} {images}")
-        told += [f"{title}: {'; '.join(changes)}."] if changes else []
-    return " ".join(told) or "No run with a larger budget is there yet."
-
-
-def start_words(table: pd.DataFrame) -> Markdown:
-    """Per reason why SS-ACL could lie below its start: what the runs that would then not be below it say."""
-    lines = []
-    for reason, rows in table.groupby("reason", sort=False):
-        told = []
-        for method, of_method in rows.groupby("method", sort=False):
-            cells = [f"{START_NAMES[row.metric]} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-                     f"{' **below**' if row.high < 0 else ' **above**' if row.low > 0 else ''}"
-                     for row in of_method.itertuples()]  # fmt: skip
-            told.append(f"{method}: {', '.join(cells)}")
-        lines.append(f"- *{reason}*. {'; '.join(told)}.")
-    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
-
-
-def start_message(table: pd.DataFrame) -> str:
-    """One sentence for a caption: which runs lie above the start in the CNR of masked maps, and which below."""
-    rows = table[table["metric"] == "cnr"]
-    if not len(rows):
-        return "Nothing was compared yet."
-    below, above = (", ".join(part["method"]) or "none" for part in (rows[rows["high"] < 0], rows[rows["low"] > 0]))
-    return f"Masked maps, CNR: below the start lie {below}; above it {above}."
 
 
 def _told_apart(rows: pd.DataFrame) -> pd.DataFrame:

@@ -40,18 +40,6 @@ CELLS = (
     ("reports", "reports", "micro_f1_13", "reports\nmicro F1"),
 )
 
-BUDGET_TITLES = {
-    "micro_f1_13": "reports: micro F1 of 13",
-    "bleu4": "reports: BLEU-4",
-    "cnr": "masked map: CNR",
-    "auc": "findings: mean AUC",
-}
-
-START_TITLES = {"auc": "findings: mean AUC", "cnr": "masked map: CNR", "pointing": "masked map: pointing"}
-
-RIVALS = (style.BLUE, style.ORANGE, style.PURPLE)
-"""Of the curves over budgets."""
-
 PALETTE = (
     style.GREEN,
     style.BLUE,
@@ -121,52 +109,6 @@ def methods(table: pd.DataFrame) -> Figure | str:
     return figure
 
 
-def budgets(table: pd.DataFrame) -> Figure | str:
-    """What a larger budget changes: one panel per number, images seen against the score; dashed: rivals without training.
-
-    table: of `comparison_margins.budget_table`.
-    """
-    if table.loc[table["images"] > 0, "images"].nunique() < 2:
-        return "no run with a larger budget is there: `ssacl ablation`"
-    trained = table.loc[table["images"] > 0, "method"]
-    names = sorted(dict.fromkeys(trained), key=lambda name: name not in OURS)
-    figure = style.new_figure(style.DOUBLE, 62)
-    metrics = [metric for metric in BUDGET_TITLES if table["metric"].eq(metric).any()]
-    for ax, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
-        of_metric = table[table["metric"] == metric]
-        for place, name in enumerate(names):
-            rows = of_metric[of_metric["method"] == name].sort_values("images")
-            if len(rows):
-                where = rows["images"] * (1 + 0.04 * (place - 1)) / 1000
-                colour = style.GREEN if name in OURS else RIVALS[place % len(RIVALS)]
-                style.intervals(ax, where, rows["value"], rows["low"], rows["high"], colour=colour,
-                                vertical=True, marker="o-", markersize=3.2, label=name)  # fmt: skip
-                once = rows["runs"].to_numpy() == 1
-                ax.plot(
-                    where[once],
-                    rows["value"][once],
-                    "o",
-                    color=colour,
-                    markerfacecolor="white",
-                    markersize=3.2,
-                    zorder=5,
-                )  # open: one training alone
-        for row in of_metric[of_metric["images"] == 0].itertuples():
-            ax.axhline(row.value, color=style.GREY, linestyle=":" if row.method == "start" else "--", linewidth=0.9,
-                       label=f"{row.method} (no training)")  # fmt: skip
-        ax.set_xscale("log")
-        ticks = sorted(set(table.loc[table["images"] > 0, "images"] / 1000))
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
-        ax.set_xlabel("images seen (thousands)")
-        ax.set_title(BUDGET_TITLES[metric], fontsize=6.5)
-    labels = {}
-    for ax in figure.axes:
-        labels |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=5, fontsize=6)
-    return figure
-
-
 def ablation(table: pd.DataFrame) -> Figure | str:
     """Heat table: what each variant changes against SS-ACL; colour is the difference in half widths of its interval.
 
@@ -194,36 +136,6 @@ def ablation(table: pd.DataFrame) -> Figure | str:
     ax.set_yticks(range(len(order)), order, fontsize=6)
     ax.tick_params(length=0)
     style.colour_bar(figure, shown, ax, "difference / half width of its interval", (-2, -1, 0, 1, 2))
-    return figure
-
-
-def over_start(table: pd.DataFrame) -> Figure | str:
-    """Dots with intervals: what each run differs by from the start that all go on from, one panel per number.
-
-    table: of `comparison_start.over_start`.
-    """
-    if not len(table):
-        return NOTHING
-    rows = table.drop_duplicates(["reason", "method"])
-    order = list(zip(rows["reason"], rows["method"], strict=True))
-    figure = style.new_figure(style.DOUBLE, 22 + 5 * len(order))
-    names = [name for name in START_TITLES if table["metric"].eq(name).any()]
-    axes = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
-    for ax, metric in zip(axes, names, strict=True):
-        for row in table[table["metric"] == metric].itertuples():
-            colour = style.GREEN if row.method in OURS else style.BLUE
-            face = {} if row.runs > 1 else {"markerfacecolor": "white"}
-            style.intervals(ax, [order.index((row.reason, row.method))], [row.value], [row.low], [row.high], colour=colour,
-                            markersize=3.2, **face)  # fmt: skip
-        ax.axvline(0, color=style.INK, linewidth=0.6)
-        ax.set_title(START_TITLES[metric], fontsize=6.5)
-        ax.set_xlabel("run - start")
-        ax.grid(axis="x")
-        for place in range(1, len(order)):
-            if order[place][0] != order[place - 1][0]:
-                ax.axhline(place - 0.5, color=style.PALE, linewidth=0.8)
-    axes[0].set_yticks(range(len(order)), [f"{reason}: {method}" for reason, method in order], fontsize=6)
-    axes[0].set_ylim(len(order) - 0.5, -0.5)
     return figure
 
 

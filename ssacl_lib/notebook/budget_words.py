@@ -1,0 +1,73 @@
+"""What notebook 05 says of larger budgets, and of the start that all methods go on from: read from the tables at hand."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from ..plots.comparison import MARGIN_NAMES
+from .comparison_words import HEADLINES, alone, percent
+
+START_NAMES = {"auc": "AUC", "cnr": "CNR", "pointing": "pointing"}
+
+
+def budget_message(table: pd.DataFrame) -> str:
+    """One sentence per number: what more images change for SS-ACL and for its rivals, in micro F1 and in the CNR of maps."""
+    told = []
+    for metric, title in (("micro_f1_13", "Micro F1 of reports"), ("cnr", "CNR of masked maps")):
+        rows = table[table["metric"].eq(metric) & table["images"].gt(0)]
+        changes = []
+        for method, of_method in rows.groupby("method", sort=False):
+            first, last = of_method.sort_values("images").iloc[[0, -1]].itertuples()
+            if last.images > first.images:
+                images = f"({first.images:,} to {last.images:,} images)"
+                changes.append(f"{method} {first.value:.2f} to {last.value:.2f} {images}")
+        told += [f"{title}: {'; '.join(changes)}."] if changes else []
+    return " ".join(told) or "No run with a larger budget is there yet."
+
+
+def budget_margin_words(table: pd.DataFrame) -> Markdown:
+    """One line per claim and answer: the margin at every budget."""
+    lines = []
+    for claim, metrics in HEADLINES.items():
+        for metric in metrics:
+            rows = table[table["metric"] == metric].sort_values("images")
+            told = [
+                f"{percent(row)} with {row.images:,} images over {row.best_baseline}{alone(row)}"
+                for row in rows.itertuples()
+            ]
+            if told:
+                lines.append(f"- **{claim}**, {MARGIN_NAMES[metric]}: {'; '.join(told)}.")
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def budget_margin_message(table: pd.DataFrame) -> str:
+    """One sentence for a caption: the headline margins at the largest budget."""
+    if not len(table) or table["images"].nunique() < 2:
+        return "No run with a larger budget is there yet."
+    most = table[table["images"] == table["images"].max()]
+    rows = [row for row in most.itertuples() if row.metric in HEADLINES[row.claim]]
+    above = [f"{row.claim} ({MARGIN_NAMES[row.metric]})" for row in rows if row.low > 0]
+    images, told = most["images"].iloc[0], ", ".join(above) or "none"
+    return f"With {images:,} images {len(above)} of {len(rows)} headline margins lie above zero: {told}."
+
+
+def start_words(table: pd.DataFrame) -> Markdown:
+    """Per reason why SS-ACL could lie below its start: what the runs that would then not be below it say."""
+    lines = []
+    for reason, rows in table.groupby("reason", sort=False):
+        told = []
+        for method, of_method in rows.groupby("method", sort=False):
+            cells = [f"{START_NAMES[row.metric]} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+                     f"{' **below**' if row.high < 0 else ' **above**' if row.low > 0 else ''}"
+                     for row in of_method.itertuples()]  # fmt: skip
+            told.append(f"{method}: {', '.join(cells)}")
+        lines.append(f"- *{reason}*. {'; '.join(told)}.")
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def start_message(table: pd.DataFrame) -> str:
+    """One sentence for a caption: which runs lie above the start in the CNR of masked maps, and which below."""
+    rows = table[table["metric"] == "cnr"]
+    if not len(rows):
+        return "Nothing was compared yet."
+    below, above = (", ".join(part["method"]) or "none" for part in (rows[rows["high"] < 0], rows[rows["low"] > 0]))
+    return f"Masked maps, CNR: below the start lie {below}; above it {above}."
