@@ -54,9 +54,8 @@ def budget_table(scores: list[Scores], settings: Settings) -> pd.DataFrame:
 def budget_margins(scores: list[Scores], settings: Settings) -> pd.DataFrame:
     """The margins of `comparison_margins.margins` at every budget, over the best rival of that budget or without a training.
 
-    Columns: images, and those of `margins`. Only methods that were trained with every budget are rivals, and those that are
-    trained on nothing, so a row is not the row of `margins` with the same number of images. `seeds` is 1 where SS-ACL was
-    trained once: the interval then knows of no other training.
+    Columns: images, and those of `margins`. Rivals are methods of BASES that were trained with this budget, and what is trained
+    on nothing, so a row need not be that of `margins`. Where `seeds` is 1 the interval knows of no other training.
     """
     frames = []
     for times in (1, *TIMES):

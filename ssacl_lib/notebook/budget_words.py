@@ -4,9 +4,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from ..plots.comparison import MARGIN_NAMES
-from .comparison_words import HEADLINES, alone, percent
-
-START_NAMES = {"auc": "AUC", "cnr": "CNR", "pointing": "pointing"}
+from .comparison_words import HEADLINES, percent
 
 
 def budget_message(table: pd.DataFrame) -> str:
@@ -31,12 +29,12 @@ def budget_margin_words(table: pd.DataFrame) -> Markdown:
         for metric in metrics:
             rows = table[table["metric"] == metric].sort_values("images")
             told = [
-                f"{percent(row)} with {row.images:,} images over {row.best_baseline}{alone(row)}"
+                f"{percent(row)} over {row.best_baseline} ({row.images:,} images, {row.seeds} trainings of SS-ACL)"
                 for row in rows.itertuples()
             ]
             if told:
                 lines.append(f"- **{claim}**, {MARGIN_NAMES[metric]}: {'; '.join(told)}.")
-    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+    return Markdown("\n".join(lines).replace("1 trainings", "1 training") or "*Nothing was compared yet.*")
 
 
 def budget_margin_message(table: pd.DataFrame) -> str:
@@ -47,27 +45,33 @@ def budget_margin_message(table: pd.DataFrame) -> str:
     rows = [row for row in most.itertuples() if row.metric in HEADLINES[row.claim]]
     above = [f"{row.claim} ({MARGIN_NAMES[row.metric]})" for row in rows if row.low > 0]
     images, told = most["images"].iloc[0], ", ".join(above) or "none"
-    return f"With {images:,} images {len(above)} of {len(rows)} headline margins lie above zero: {told}."
+    return f"Headline margins above zero with {images:,} images: {len(above)} of {len(rows)} ({told})."
 
 
 def start_words(table: pd.DataFrame) -> Markdown:
-    """Per reason why SS-ACL could lie below its start: what the runs that would then not be below it say."""
+    """Per reason why SS-ACL could lie below its start: on which side of it the runs lie whose maps would answer, by CNR."""
     lines = []
-    for reason, rows in table.groupby("reason", sort=False):
-        told = []
-        for method, of_method in rows.groupby("method", sort=False):
-            cells = [f"{START_NAMES[row.metric]} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
-                     f"{' **below**' if row.high < 0 else ' **above**' if row.low > 0 else ''}"
-                     for row in of_method.itertuples()]  # fmt: skip
-            told.append(f"{method}: {', '.join(cells)}")
-        lines.append(f"- *{reason}*. {'; '.join(told)}.")
+    for reason, rows in table[table["metric"] == "cnr"].groupby("reason", sort=False):
+        told = [
+            f"“{row.method}” {'below' if row.high < 0 else 'above' if row.low > 0 else 'not told apart from'} the start "
+            f"({row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}])"
+            for row in rows.itertuples()
+        ]
+        lines.append(f"- *{reason}*: {'; '.join(told)}.")
     return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
 
 
 def start_message(table: pd.DataFrame) -> str:
-    """One sentence for a caption: which runs lie above the start in the CNR of masked maps, and which below."""
+    """One sentence for a caption: which runs lie above the start in the CNR of masked maps, and which are not told apart."""
     rows = table[table["metric"] == "cnr"]
     if not len(rows):
         return "Nothing was compared yet."
-    below, above = (", ".join(part["method"]) or "none" for part in (rows[rows["high"] < 0], rows[rows["low"] > 0]))
-    return f"Masked maps, CNR: below the start lie {below}; above it {above}."
+    above, level = rows[rows["low"] > 0]["method"], rows[(rows["low"] <= 0) & (rows["high"] >= 0)]["method"]
+    return (
+        f"In the CNR of masked maps so many of {len(rows)} runs lie above the start: {len(above)} ({_quoted(above)}); not told "
+        f"apart from it are {_quoted(level)}."
+    )
+
+
+def _quoted(names) -> str:
+    return ", ".join(f"“{name}”" for name in names) or "none"

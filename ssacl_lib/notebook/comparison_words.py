@@ -36,7 +36,7 @@ def verdict(row, claimed: float) -> str:
             if row.high >= claimed
             else "holds here in sign, not in size"
         )
-    return "is not shown here" if row.high > 0 else "is refuted here: the rival is better"
+    return "is not shown here" if row.high > 0 else "fails here: the rival is better"
 
 
 def alone(row) -> str:
@@ -131,9 +131,10 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
         apart = _told_apart(rows)
         keys = zip(apart["part"], apart["detail"], apart["metric"], strict=True)
         better = [(value > 0) != (key in LOWER_IS_BETTER) for value, key in zip(apart["value"], keys, strict=True)]
-        worse = apart.loc[[not fine for fine in better]]
-        told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing can be told from the noise of runs"
-        lines.append(f"- {method}: {told}.")
+        worse, gains = apart.loc[[not fine for fine in better]], apart.loc[better]
+        told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing gets worse that can be told"
+        also = f"; better: {'; '.join(_cell(row) for row in gains.itertuples())}" if len(gains) else ""
+        lines.append(f"- {method}: {told}{also}.")
     if lines:
         lines.append(
             "- Where nothing is told, either the right anatomy did nothing, or these runs are too few to see it."

@@ -16,11 +16,13 @@ BUDGET_TITLES = {
 
 START_TITLES = {"auc": "findings: mean AUC", "cnr": "masked map: CNR", "pointing": "masked map: pointing"}
 
+SHORT = {"L_ir + L_cl + L_lm": "without L_ar and L_ac"}
+
 RIVALS = (style.BLUE, style.ORANGE, style.PURPLE)
 """Of the curves over budgets."""
 
-HEADLINE_MARGINS = ("mean_relative", "micro_f1_positive", "cnr_masked")
-"""Of `budget_margins`: one per claim; the similarity map points worse than the centre at every budget."""
+HEADLINE_MARGINS = ("mean_relative", "micro_f1_positive", "cnr_masked", "cnr")
+"""Of `budget_margins`: one per claim, and grounding for both kinds of map."""
 
 
 def budgets(table: pd.DataFrame) -> Figure | str:
@@ -65,7 +67,7 @@ def budgets(table: pd.DataFrame) -> Figure | str:
     labels = {}
     for ax in figure.axes:
         labels |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=5, fontsize=6)
+    figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=3, fontsize=6)
     return figure
 
 
@@ -131,6 +133,8 @@ def over_start(table: pd.DataFrame) -> Figure | str:
         for place in range(1, len(order)):
             if order[place][0] != order[place - 1][0]:
                 ax.axhline(place - 0.5, color=style.PALE, linewidth=0.8)
-    axes[0].set_yticks(range(len(order)), [f"{reason}: {method}" for reason, method in order], fontsize=6)
+    axes[0].set_yticks(
+        range(len(order)), [f"{reason}: {SHORT.get(method, method)}" for reason, method in order], fontsize=6
+    )
     axes[0].set_ylim(len(order) - 0.5, -0.5)
     return figure
