@@ -76,7 +76,7 @@ setup() {
 plan() { # the works of a visit, in their order
     cd "$HERE"
     "$PYTHON" - <<'PYTHON_CODE'
-from ssacl_lib.command.rebuild import STAGES
+from ssacl_lib.command.stages import STAGES
 from ssacl_lib.evaluation.speed import PARTS
 for part in PARTS:
     print("bench --only", part)
