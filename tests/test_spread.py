@@ -16,7 +16,7 @@ from ssacl_lib.command import verify
 from ssacl_lib.command.cli import main
 from ssacl_lib.evaluation import spread
 from ssacl_lib.model.build import load_model
-from ssacl_lib.record.spread import COLUMNS, KEYS, recipe_of, spread_file, student_quantile, with_runs
+from ssacl_lib.record.spread import COLUMNS, KEYS, recipe_of, runs_of_table, spread_file, student_quantile, with_runs
 from ssacl_lib.record.tables import write_table
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training.checkpoints import make_checkpoint
@@ -276,6 +276,19 @@ def test_a_trained_row_that_no_run_holds_is_told_and_not_judged(settings, capsys
     rows(values, 0.01, "shipped+").to_csv(reference / "t.csv", index=False)
     publish(settings, rows(values + 0.1, 0.01, "shipped+"))
     assert not verify.verify(settings, reference), "the shipped head is not trained here"
+
+
+@pytest.mark.parametrize("profile", ["cpu", "cpu-folder"])
+def test_every_committed_table_agrees_with_itself_and_not_with_one_that_lost_a_row(profile):
+    """Tables of margins and of differences among them, whose columns have other names."""
+    tables = verify.folder_tables(paths.FIGURES / profile / "tables")
+    for name, table in tables.items():
+        if name not in verify.MEASURED:
+            none = runs_of_table(load_settings("cpu"), name).iloc[:0]
+            rows = verify.compare(table, table, none)
+            assert len(rows) and rows["verdict"].eq("equal").all(), name
+            assert not rows.set_index(KEYS).index.duplicated().any(), name
+            assert verify.compare(table.iloc[1:], table, none)["verdict"].eq("outside").sum() == 1, name
 
 
 def test_the_reference_is_the_commit_whatever_the_working_copy_holds(settings, tmp_path, capsys, monkeypatch):

@@ -186,10 +186,12 @@ def _trained(rows: pd.DataFrame) -> pd.Series:
 
 
 def _keyed(table: pd.DataFrame | None) -> pd.DataFrame:
-    """A table by (about, method, metric); an absent one has no rows."""
+    """A table by (about, method, metric); an absent one has no rows. Tables of differences name their estimate otherwise."""
     if table is None:
         table = pd.DataFrame(columns=["method", "metric", "value", "low", "high", "n"])
-    table = table.rename(columns={"margin": "value"}).dropna(subset="value")
+    table = table.rename(columns={"margin": "value", "difference": "value"}).dropna(subset="value")
+    table = table.drop(columns=["own", "other", "verdict"], errors="ignore")  # further numbers, and what they say
+    table = table.assign(**{name: "" for name in ("method", "metric") if name not in table})
     return table.assign(about=about_of(table)).set_index(KEYS)
 
 
