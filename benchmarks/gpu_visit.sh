@@ -77,7 +77,7 @@ plan() { # the works of a visit, in their order
     cd "$HERE"
     "$PYTHON" - <<'PYTHON_CODE'
 from ssacl_lib.command.stages import STAGES
-from ssacl_lib.evaluation.speed import PARTS
+from ssacl_lib.evaluation.benchmarks import PARTS
 for part in PARTS:
     print("bench --only", part)
 for stage in STAGES:

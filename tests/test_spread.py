@@ -283,7 +283,7 @@ def test_every_committed_table_agrees_with_itself_and_not_with_one_that_lost_a_r
     """Tables of margins and of differences among them, whose columns have other names."""
     tables = verify.folder_tables(paths.FIGURES / profile / "tables")
     for name, table in tables.items():
-        if name not in verify.MEASURED:
+        if name not in verify.MEASURED and len(table):
             none = runs_of_table(load_settings("cpu"), name).iloc[:0]
             rows = verify.compare(table, table, none)
             assert len(rows) and rows["verdict"].eq("equal").all(), name
