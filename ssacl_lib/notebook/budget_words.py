@@ -4,7 +4,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from ..plots.comparison import MARGIN_NAMES
-from .comparison_words import HEADLINES, percent
+from .comparison_words import HEADLINES, percent, quoted
 
 
 def budget_message(table: pd.DataFrame) -> str:
@@ -29,12 +29,12 @@ def budget_margin_words(table: pd.DataFrame) -> Markdown:
         for metric in metrics:
             rows = table[table["metric"] == metric].sort_values("images")
             told = [
-                f"{percent(row)} over {row.best_baseline} ({row.images:,} images, {row.seeds} trainings of SS-ACL)"
+                f"{percent(row)} over {row.best_baseline} ({row.images:,} images, {row.seeds} training{'s' * (row.seeds > 1)} of SS-ACL)"
                 for row in rows.itertuples()
             ]
             if told:
                 lines.append(f"- **{claim}**, {MARGIN_NAMES[metric]}: {'; '.join(told)}.")
-    return Markdown("\n".join(lines).replace("1 trainings", "1 training") or "*Nothing was compared yet.*")
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
 
 
 def budget_margin_message(table: pd.DataFrame) -> str:
@@ -68,10 +68,6 @@ def start_message(table: pd.DataFrame) -> str:
         return "Nothing was compared yet."
     above, level = rows[rows["low"] > 0]["method"], rows[(rows["low"] <= 0) & (rows["high"] >= 0)]["method"]
     return (
-        f"In the CNR of masked maps so many of {len(rows)} runs lie above the start: {len(above)} ({_quoted(above)}); not told "
-        f"apart from it are {_quoted(level)}."
+        f"In the CNR of masked maps so many of {len(rows)} runs lie above the start: {len(above)} ({quoted(above)}); not told "
+        f"apart from it are {quoted(level)}."
     )
-
-
-def _quoted(names) -> str:
-    return ", ".join(f"“{name}”" for name in names) or "none"

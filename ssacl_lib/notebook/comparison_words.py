@@ -5,7 +5,7 @@ from IPython.display import Markdown
 
 from ..baselines.registry import METHODS, SSACL
 from ..evaluation.comparison_margins import PAPER
-from ..evaluation.comparison_run import missing, planned
+from ..evaluation.comparison_run import PATIENTS, missing, planned
 from ..evaluation.films import REGIONS
 from ..evaluation.randomisation import MOVED, REAL
 from ..plots.comparison import CELLS, LOWER_IS_BETTER, MARGIN_NAMES, OURS
@@ -19,6 +19,12 @@ HEADLINES = {
 """Claim -> the margins that answer it: grounding for each kind of map."""
 
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
+
+
+def asked(table: pd.DataFrame) -> str:
+    """For a caption: how many studies or phrases stand behind a table's rows, and of which patients."""
+    fewest, most = int(table["n"].min()), int(table["n"].max())
+    return f"n {most if fewest == most else f'{fewest} to {most}'} patients or phrases of seed {PATIENTS}"
 
 
 def percent(row) -> str:
@@ -171,12 +177,13 @@ def disturbed_message(table: pd.DataFrame) -> str:
     ]
     costs = leaves[(leaves["high"] < 0) & (leaves["families"] != "no film")]["families"]
     return (
-        f"The contrast-to-noise ratio of both real lungs rises with: {_quoted(helps)}. Leaves of moved phantom films get worse "
-        f"with: {_quoted(costs)}."
+        f"The contrast-to-noise ratio of both real lungs rises with: {quoted(helps)}. Leaves of moved phantom films get worse "
+        f"with: {quoted(costs)}."
     )
 
 
-def _quoted(names) -> str:
+def quoted(names) -> str:
+    """Names in quotation marks, or "none"."""
     return ", ".join(f"“{name}”" for name in names) or "none"
 
 

@@ -144,7 +144,9 @@ def _legend(figure: Figure, methods: Sequence[str]) -> None:
         ax.plot([], [], dashes_of(method), color=colour_of(method), linewidth=1.2, label=method)[0]
         for method in methods
     ]
-    figure.legend(handles=lines, loc="outside lower center", ncols=5, fontsize=5.8)
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=5, fontsize=5.8, handlelength=3.2
+    )  # so that dashes show
 
 
 def robustness(table: pd.DataFrame, curves: Sequence[tuple[str, str, str]] = CURVES) -> Figure | str:
