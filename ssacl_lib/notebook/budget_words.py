@@ -29,7 +29,8 @@ def budget_margin_words(table: pd.DataFrame) -> Markdown:
         for metric in metrics:
             rows = table[table["metric"] == metric].sort_values("images")
             told = [
-                f"{percent(row)} over {row.best_baseline} ({row.images:,} images, {row.seeds} training{'s' * (row.seeds > 1)} of SS-ACL)"
+                f"{percent(row)} over {row.best_baseline} ({row.images:,} images, {row.seeds} training"
+                f"{'s' if row.seeds > 1 else ''} of SS-ACL)"
                 for row in rows.itertuples()
             ]
             if told:
