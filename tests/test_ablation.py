@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from small import SMALL
 
+from ssacl_lib import paths
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES
 from ssacl_lib.evaluation import comparison_run, comparison_scores
 from ssacl_lib.evaluation.comparison import claimed, gives_the_same, measure
@@ -93,6 +94,11 @@ def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settin
     pd.read_parquet(curve).assign(value=lambda rows: rows["value"] * 1.01).to_parquet(curve)
     with pytest.raises(ValueError, match="today's code trains otherwise"):
         gives_the_same(cut)
+
+
+def test_committed_results_fit_into_20_mb():
+    sizes = [path.stat().st_size for path in (paths.DATA / "results").rglob("*.parquet")]
+    assert sizes and sum(sizes) <= 20e6
 
 
 def test_a_run_belongs_to_one_process(tmp_path):

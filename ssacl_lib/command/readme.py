@@ -1,4 +1,4 @@
-"""The generated parts of the READMEs: notebooks, paper against companion, a line per file, and the tables of readme_results.py.
+"""The generated parts of the READMEs: notebooks, paper against companion, a line per file, and the tables of numbers.
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`; `ssacl readme` writes it, a test checks it.
 """
@@ -13,19 +13,9 @@ from pathlib import Path
 from .. import paths
 from ..notebook.equations import equation_table
 from ..record.manifest import atomic_write, read_json
-from .readme_results import (
-    PROFILES,
-    claims_table,
-    compared_table,
-    downstream_table,
-    fresh_table,
-    markdown_table,
-    prompts_table,
-    reasons_table,
-    results_table,
-    sight_table,
-    speed_table,
-)
+from .readme_cells import markdown_table
+from .readme_comparison import claims_table, compared_table, downstream_table, reasons_table
+from .readme_results import PROFILES, fresh_table, prompts_table, results_table, sight_table, speed_table
 from .stages import STAGES
 
 FILES = ("README.md", "notebooks/README.md", "ssacl_lib/README.md", "data/checkpoints/release/README.md")

@@ -1,12 +1,10 @@
-"""The READMEs' tables of numbers: results, what prompts are worth, sight, speed; each from the committed tables."""
+"""The READMEs' tables of the models' numbers: results, what prompts are worth, sight, speed; each from the committed tables."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from .. import paths
-from ..baselines.registry import OUR_TERMS
-from ..evaluation.comparison_margins import PAPER
 from ..evaluation.fresh import OTHER_SIDE
 from ..evaluation.phrase_views import BLANK
 from ..evaluation.prompting import (
@@ -20,8 +18,7 @@ from ..evaluation.prompting import (
     WITHOUT,
 )
 from ..evaluation.speed import RELEASE, against_aim
-from ..notebook.comparison_words import HEADLINES, percent
-from ..plots.comparison import MARGIN_NAMES
+from .readme_cells import estimate, markdown_table, pick
 
 PROFILES = ("cpu", "gpu")
 
@@ -87,12 +84,6 @@ SPEED = (
 """Rows of the speed table, the fairest comparison first: in words, and the row of speed.csv."""
 
 
-def markdown_table(head: list[str], rows: list[list[str]]) -> str:
-    """Heads and rows of texts as a table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def results_table(base: Path) -> str:
     """The numbers that matter, with 95 % intervals, from the tables of the profile cpu."""
     rows = []
@@ -102,11 +93,11 @@ def results_table(base: Path) -> str:
             continue
         table = pd.read_csv(path)
         ending = "+" if what.startswith("SS-ACL+") else ""
-        rows_of = {row.method: row for row in _pick(table, wanted).itertuples()}
+        rows_of = {row.method: row for row in pick(table, wanted).itertuples()}
         found = {method: rows_of[method + ending] for method in MODELS if method + ending in rows_of}
-        against = list(_pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
-        cells = [_estimate(found[method]) if method in found else "" for method in MODELS]
-        cells.append(f"{against[0].method}: {_estimate(against[0])}" if against else "")
+        against = list(pick(table, {**control, "metric": wanted["metric"]}).itertuples()) if control else []
+        cells = [estimate(found[method]) if method in found else "" for method in MODELS]
+        cells.append(f"{against[0].method}: {estimate(against[0])}" if against else "")
         counts = [found[method].n for method in MODELS if method in found]
         fewer = [
             f"{method} {found[method].n}" for method in MODELS if method in found and found[method].n < max(counts)
@@ -142,8 +133,8 @@ def fresh_table(base: Path) -> str:
     table, rows = pd.read_csv(path), []
     for words, about, metric in FRESH:
         method = "shipped+" if about.startswith("25 leaves") else "shipped"
-        for row in _pick(table, {"about": about, "metric": metric, "method": method}).itertuples():
-            rows.append([words, _estimate(row), f"{row.n}, {row.seed}"])
+        for row in pick(table, {"about": about, "metric": metric, "method": method}).itertuples():
+            rows.append([words, estimate(row), f"{row.n}, {row.seed}"])
     return markdown_table(["", "value", "n, seed"], rows)
 
 
@@ -153,10 +144,10 @@ def prompts_table(base: Path) -> str:
     table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["variant", "metric", "method"])
     rows = []
     for words, variant, metric in PROMPTS:
-        found = {row.method: row for row in _pick(table, {"variant": variant, "metric": metric}).itertuples()}
+        found = {row.method: row for row in pick(table, {"variant": variant, "metric": metric}).itertuples()}
         shown = [found[method] for method in MODELS[2:] if method in found]
         if shown:
-            cells = [_estimate(found[method]) if method in found else "" for method in MODELS[2:]]
+            cells = [estimate(found[method]) if method in found else "" for method in MODELS[2:]]
             rows.append([words, *cells, ", ".join(dict.fromkeys(str(row.n) for row in shown))])
     return (
         markdown_table(["micro F1 over 13 findings", *MODELS[2:], "n"], rows)
@@ -171,14 +162,14 @@ def sight_table(base: Path) -> str:
     table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["prefix", "prompts", "tokens", "metric"])
     rows = []
     for prefix, prompts in dict.fromkeys(zip(table["prefix"], table["prompts"], strict=True)):
-        part = _pick(table, {"prefix": prefix, "prompts": prompts}).set_index(["tokens", "metric"])
+        part = pick(table, {"prefix": prefix, "prompts": prompts}).set_index(["tokens", "metric"])
         wanted = [
             ("own", "micro_f1_13"),
             ("another patient's", "micro_f1_13"),
             ("another patient's", "micro_f1_13_minus_own"),
         ]
         wanted += [("own", "micro_f1_13_minus_faithful"), ("own", "micro_f1_13_minus_everywhere")]
-        cells = [_estimate(part.loc[key]) if key in part.index else "" for key in wanted]
+        cells = [estimate(part.loc[key]) if key in part.index else "" for key in wanted]
         rows.append([f"{prompts}, {prefix}", *cells, f"{part['n'].iloc[0]}, {part['seed'].iloc[0]}"])
     head = [
         "micro F1 over 13 findings",
@@ -191,92 +182,6 @@ def sight_table(base: Path) -> str:
     return markdown_table([*head, "n, seed"], rows) if rows else "No results yet: `ssacl sight` makes them."
 
 
-def claims_table(base: Path) -> str:
-    """The paper's three relative claims and the margins measured here, in per cent."""
-    path = paths.FIGURES / "cpu" / "tables" / "margins.csv"
-    if not path.is_file():
-        return "No results yet: `make ablation` makes them."
-    larger = path.with_name("budget_margins.csv")
-    most = pd.read_csv(larger) if larger.is_file() else pd.DataFrame(columns=["images", "metric"])
-    most = most[most["images"] == most["images"].max()]
-    rows = []
-    for row in pd.read_csv(path).itertuples():
-        if row.metric in HEADLINES[row.claim]:
-            claimed = f"{100 * PAPER[row.claim]:+.0f} %"
-            name = f"{row.claim}: {MARGIN_NAMES[row.metric]}"
-            there = [
-                [percent(m), f"{m.best_baseline} ({m.seeds})"] for m in most.itertuples() if m.metric == row.metric
-            ]
-            rows.append(
-                [name, claimed, percent(row), f"{row.best_baseline} ({row.seeds})", *(there or [["", ""]])[0], row.n]
-            )
-    budget = f"with {most['images'].iloc[0]:,} images" if len(most) else ""
-    head = ["relative margin of SS-ACL", "paper's claim", "here", "over (seeds of SS-ACL)", budget, "over (seeds)", "n"]
-    return markdown_table(head, [[str(cell) for cell in row] for row in rows])
-
-
-def reasons_table(base: Path) -> str:
-    """Why SS-ACL lies where it does against its start: runs that differ in one thing, from the table of notebook 05."""
-    path = paths.FIGURES / "cpu" / "tables" / "over_start.csv"
-    if not path.is_file():
-        return "No results yet: `make ablation` makes them."
-    rows = []
-    for (reason, method), part in pd.read_csv(path).groupby(["reason", "method"], sort=False):
-        found = part.set_index("metric")
-        cells = [_difference(found.loc[metric]) if metric in found.index else "" for metric in ("cnr", "auc")]
-        rows.append([reason, method, *cells, f"{part['n'].max()}, {part['runs'].max()}"])
-    head = [
-        "the reason may be",
-        "run",
-        "masked map's CNR, minus the start's",
-        "finding AUC, minus the start's",
-        "n, runs",
-    ]
-    return markdown_table(head, rows)
-
-
-VERDICTS = {"reached": "reached", "missed": "missed"}
-"""Any other verdict of an aim is neither for sure."""
-
-
-def downstream_table(base: Path) -> str:
-    """What was hoped for of the downstream tasks, and what came, from the table of notebook 06."""
-    path = paths.FIGURES / "cpu" / "tables" / "downstream_aims.csv"
-    if not path.is_file():
-        return "No results yet: `make downstream` makes them."
-    rows = [
-        [row.aim, f"{row.own:.2f}", f"{row.against}: {row.other:.2f}".removeprefix(f"{row.other:.2f}: "),
-         f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
-         VERDICTS.get(row.verdict, "open"), f"{row.n}, {row.runs}"]
-        for row in pd.read_csv(path).itertuples()
-    ]  # fmt: skip
-    return markdown_table(["hoped for", "SS-ACL", "against", "difference", "", "n, seeds"], rows)
-
-
-COMPARED = (
-    ("findings", "mean of findings", "auc", "AUC"),
-    ("phrases", "masked map", "pointing", "phrases, masked: pointing"),
-    ("phrases", "masked map", "pointing_swapped_side", "the same, other side named"),
-    ("reports", "reports", "micro_f1_13", "reports: micro F1"),
-    ("reports", "reports", "bleu4", "BLEU-4"),
-)
-"""part, detail, metric, head of the column."""
-
-
-def compared_table(base: Path) -> str:
-    """The compared methods (and the variants of SS-ACL that add a term of ours), from the table of notebook 05."""
-    path = paths.FIGURES / "cpu" / "tables" / "comparison.csv"
-    if not path.is_file():
-        return "No results yet: `make ablation` makes them."
-    table, rows = pd.read_csv(path), []
-    shown = table[~table["group"].isin(["ablation", "budget"]) | table["method"].isin(OUR_TERMS)]
-    for method, part in shown.groupby("method", sort=False):
-        found = part.set_index(["part", "detail", "metric"])
-        cells = [_estimate(found.loc[key]) if (key := tuple(what)) in found.index else "" for *what, _ in COMPARED]
-        rows.append([str(method), *cells, str(part["runs"].max())])
-    return markdown_table(["method", *(head for *_, head in COMPARED), "seeds"], rows)
-
-
 def speed_table(base: Path) -> str:
     """The ratios of `ssacl bench` with their intervals, per profile that was measured."""
     rows = []
@@ -284,24 +189,10 @@ def speed_table(base: Path) -> str:
         path = paths.FIGURES / profile / "tables" / "speed.csv"
         table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["what", "metric"])
         for words, what, metric in SPEED:
-            for row in _pick(table, {"what": what, "metric": metric}).itertuples():
-                number = f"{row.value:.2f}" if row.low == row.high else _estimate(row)
+            for row in pick(table, {"what": what, "metric": metric}).itertuples():
+                number = f"{row.value:.2f}" if row.low == row.high else estimate(row)
                 aim = f" ({against_aim(table)})" if (what, metric) == (RELEASE, "throughput_ratio") else ""
                 rows.append([words + aim, profile, number, str(row.n), str(row.seed), row.machine])
     if not rows:
         return "Not measured yet: `ssacl bench` does."
     return markdown_table(["", "profile", "ratio", "n", "seed", "machine"], rows)
-
-
-def _pick(table: pd.DataFrame, wanted: dict) -> pd.DataFrame:
-    for column, value in wanted.items():
-        table = table[table[column] == value]
-    return table
-
-
-def _estimate(row) -> str:
-    return f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
-
-
-def _difference(row) -> str:
-    return f"{row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"

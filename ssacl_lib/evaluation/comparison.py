@@ -157,7 +157,7 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Atomically, numbers of float64 as float32."""
     small = {name: np.float32 for name, kind in frame.dtypes.items() if kind == np.float64}
     with atomic_write(path, "wb") as handle:
-        frame.astype(small).to_parquet(handle, index=False, compression="zstd")
+        frame.astype(small).to_parquet(handle, index=False, compression="zstd", compression_level=19)
 
 
 def write_references(settings: Settings) -> None:

@@ -6,6 +6,7 @@ between methods on the same studies are paired.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,15 +20,18 @@ class Interval(NamedTuple):
     high: float
 
 
+@lru_cache(maxsize=16)  # a table asks for the same draw a thousand times, and the draw costs more than all else in it
 def resampled_counts(studies: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each study is drawn in each resample: [resamples, studies], every row sums to `studies`.
+    """How often each study is drawn in each resample: [resamples, studies], every row sums to `studies`; not to be written to.
 
     The draw depends on the three arguments only.
     """
     if studies < 1 or resamples < 1:
         raise ValueError(f"studies is {studies} and resamples {resamples}, expected at least 1 of each")
     generator = np.random.default_rng([seed, studies, resamples])
-    return generator.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
+    counts = generator.multinomial(studies, np.full(studies, 1 / studies), size=resamples).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def percentile_interval(value: float, draws: np.ndarray) -> Interval:

@@ -1,0 +1,98 @@
+"""The READMEs' tables of the comparison: the paper's claims, reasons, all methods, downstream aims; from committed tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from .. import paths
+from ..baselines.registry import OUR_TERMS
+from ..evaluation.comparison_margins import PAPER
+from ..notebook.comparison_words import HEADLINES, percent
+from ..plots.comparison import MARGIN_NAMES
+from .readme_cells import difference, estimate, markdown_table
+
+
+def claims_table(base: Path) -> str:
+    """The paper's three relative claims and the margins measured here, in per cent."""
+    path = paths.FIGURES / "cpu" / "tables" / "margins.csv"
+    if not path.is_file():
+        return "No results yet: `make ablation` makes them."
+    larger = path.with_name("budget_margins.csv")
+    most = pd.read_csv(larger) if larger.is_file() else pd.DataFrame(columns=["images", "metric"])
+    most = most[most["images"] == most["images"].max()]
+    rows = []
+    for row in pd.read_csv(path).itertuples():
+        if row.metric in HEADLINES[row.claim]:
+            claimed = f"{100 * PAPER[row.claim]:+.0f} %"
+            name = f"{row.claim}: {MARGIN_NAMES[row.metric]}"
+            there = [
+                [percent(m), f"{m.best_baseline} ({m.seeds})"] for m in most.itertuples() if m.metric == row.metric
+            ]
+            rows.append(
+                [name, claimed, percent(row), f"{row.best_baseline} ({row.seeds})", *(there or [["", ""]])[0], row.n]
+            )
+    budget = f"with {most['images'].iloc[0]:,} images" if len(most) else ""
+    head = ["relative margin of SS-ACL", "paper's claim", "here", "over (seeds of SS-ACL)", budget, "over (seeds)", "n"]
+    return markdown_table(head, [[str(cell) for cell in row] for row in rows])
+
+
+def reasons_table(base: Path) -> str:
+    """Why SS-ACL lies where it does against its start: runs that differ in one thing, from the table of notebook 05."""
+    path = paths.FIGURES / "cpu" / "tables" / "over_start.csv"
+    if not path.is_file():
+        return "No results yet: `make ablation` makes them."
+    rows = []
+    for (reason, method), part in pd.read_csv(path).groupby(["reason", "method"], sort=False):
+        found = part.set_index("metric")
+        cells = [difference(found.loc[metric]) if metric in found.index else "" for metric in ("cnr", "auc")]
+        rows.append([reason, method, *cells, f"{part['n'].max()}, {part['runs'].max()}"])
+    head = [
+        "the reason may be",
+        "run",
+        "masked map's CNR, minus the start's",
+        "finding AUC, minus the start's",
+        "n, runs",
+    ]
+    return markdown_table(head, rows)
+
+
+COMPARED = (
+    ("findings", "mean of findings", "auc", "AUC"),
+    ("phrases", "masked map", "pointing", "phrases, masked: pointing"),
+    ("phrases", "masked map", "pointing_swapped_side", "the same, other side named"),
+    ("reports", "reports", "micro_f1_13", "reports: micro F1"),
+    ("reports", "reports", "bleu4", "BLEU-4"),
+)
+"""part, detail, metric, head of the column."""
+
+
+def compared_table(base: Path) -> str:
+    """The compared methods (and the variants of SS-ACL that add a term of ours), from the table of notebook 05."""
+    path = paths.FIGURES / "cpu" / "tables" / "comparison.csv"
+    if not path.is_file():
+        return "No results yet: `make ablation` makes them."
+    table, rows = pd.read_csv(path), []
+    shown = table[~table["group"].isin(["ablation", "budget"]) | table["method"].isin(OUR_TERMS)]
+    for method, part in shown.groupby("method", sort=False):
+        found = part.set_index(["part", "detail", "metric"])
+        cells = [estimate(found.loc[key]) if (key := tuple(what)) in found.index else "" for *what, _ in COMPARED]
+        rows.append([str(method), *cells, str(part["runs"].max())])
+    return markdown_table(["method", *(head for *_, head in COMPARED), "seeds"], rows)
+
+
+VERDICTS = {"reached": "reached", "missed": "missed"}
+"""Any other verdict of an aim is neither for sure."""
+
+
+def downstream_table(base: Path) -> str:
+    """What was hoped for of the downstream tasks, and what came, from the table of notebook 06."""
+    path = paths.FIGURES / "cpu" / "tables" / "downstream_aims.csv"
+    if not path.is_file():
+        return "No results yet: `make downstream` makes them."
+    rows = [
+        [row.aim, f"{row.own:.2f}", f"{row.against}: {row.other:.2f}".removeprefix(f"{row.other:.2f}: "),
+         f"{row.difference:+.2f} [{row.low:+.2f}, {row.high:+.2f}]",
+         VERDICTS.get(row.verdict, "open"), f"{row.n}, {row.runs}"]
+        for row in pd.read_csv(path).itertuples()
+    ]  # fmt: skip
+    return markdown_table(["hoped for", "SS-ACL", "against", "difference", "", "n, seeds"], rows)
