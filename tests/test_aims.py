@@ -1,10 +1,13 @@
 """The aims of the downstream tasks: paired differences by hand, and verdicts that an interval decides."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from ssacl_lib import paths
 from ssacl_lib.baselines.registry import SSACL
 from ssacl_lib.downstream import aims, tables
 from ssacl_lib.downstream.classification import HEADLINE
@@ -130,6 +133,12 @@ def test_retrieval_is_held_against_twice_chance_and_contrast_in_both_directions(
         assert twice["other"] == pytest.approx(0.4) and twice["own"] == pytest.approx(0.45)
         assert contrast["difference"] == pytest.approx(0.05) and contrast["verdict"] == aims.REACHED
     assert len(table) == 7
+
+
+def test_every_aim_is_told_in_one_place_of_the_notebook(table):
+    source = (paths.ROOT / "notebooks" / "06_downstream.ipynb").read_text(encoding="utf-8")
+    told = re.findall(r'aims_words\(hoped, \\"([^"\\]+)\\"\)', source)
+    assert len(told) == 3 and all(sum(about in aim for about in told) == 1 for aim in table.index)
 
 
 def test_a_verdict_needs_the_interval():

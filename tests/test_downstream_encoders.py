@@ -44,6 +44,9 @@ def test_the_plan_has_every_encoder_once_and_central_ones_with_three_seeds():
     )
     assert [e.name for e in found if e.annotated] == [encoders.SUPERVISED]
     assert {e.name for e in found if e.ours} == {SSACL, encoders.PLUS}
+    assert {e.place for e in found if e.name == encoders.PLUS} == {"ss-acl-plus/seed0"}, (
+        "where its results are committed"
+    )
     asked_elsewhere = settings.changed(dataset="nih", data_root="somewhere")
     assert [e.recipe for e in encoders.planned(asked_elsewhere)] == [e.recipe for e in found]
 

@@ -6,11 +6,12 @@ import pytest
 
 from ssacl_lib.downstream.cases import MaskCase, Ranked
 from ssacl_lib.downstream.disturbances import AMOUNTS, UNDISTURBED, WORDING
+from ssacl_lib.downstream.encoders import PLUS
 from ssacl_lib.downstream.robustness import LOOK
 from ssacl_lib.downstream.robustness_tables import LEVELS
 from ssacl_lib.plots import downstream as draw
 
-METHODS = ("untrained", "start", "masked autoencoder", "contrast only", "MaCo-like", "GLoRIA-like", "SS-ACL", "SS-ACL+",
+METHODS = ("untrained", "start", "masked autoencoder", "contrast only", "MaCo-like", "GLoRIA-like", "SS-ACL", PLUS,
            "supervised CNN")  # fmt: skip
 
 
@@ -65,8 +66,10 @@ def test_label_efficiency_draws_every_encoder_and_the_aim():
     assert height == pytest.approx(own["value"].tolist()) and at == pytest.approx(
         [0.1, 0.3, 1, 3, 10, 30, 100], rel=0.06
     )
-    assert lines[-1][1] == [0.62, 0.62] and [text.get_text() for text in probe.texts] == ["start, zero-shot"]
-    assert {text.get_text() for text in figure.legends[0].texts} == set(METHODS)
+    assert lines[-1][1] == [0.62, 0.62] and not probe.texts, "its name stands in the legend, where it covers no curve"
+    assert {text.get_text() for text in figure.legends[0].texts} == {*METHODS, "start, zero-shot"}
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in figure.legends[0].get_lines()}
+    assert len({look[0] for look in looks}) == len({look[1:] for look in looks}) == len(METHODS) + 1, "told apart twice"
 
 
 def test_robustness_begins_every_line_with_the_film_as_it_is():
@@ -83,19 +86,30 @@ def test_robustness_begins_every_line_with_the_film_as_it_is():
     assert len(some.axes) == 3 * len(AMOUNTS)
 
 
-def test_claim_ends_says_levels_and_that_a_claim_holds():
-    ends = pd.DataFrame(
-        [
-            {"claim": claim, "against": "its best rival", "family": family, "ends": (place + number) % (LEVELS + 2)}
-            for place, claim in enumerate(("lexical", "clinical", "phrases are found"))
-            for number, family in enumerate(AMOUNTS)
-            if family != WORDING or claim == "phrases are found"
-        ]
-    )
-    figure = draw.claim_ends(ends, LEVELS)
-    texts = {(t.get_position()): t.get_text() for t in figure.axes[0].texts}
-    assert len(texts) == len(ends)
-    assert texts[0, 0] == "0" and texts[5, 0] == "5" and texts[6, 0] == "holds" and texts[5, 1] == "holds"
+def test_claim_levels_shows_every_level_and_a_claim_that_begins_late():
+    stands = {"lexical": "--====", "phrases are found": "++++=+", "leaves are found": "=+++++"}
+    limits = {"+": (0.1, 0.3), "=": (-0.1, 0.1), "-": (-0.3, -0.1)}
+    rows = [
+        {"claim": claim, "against": "its best rival", "family": family, "level": level, "low": low, "high": high}
+        for claim, signs in stands.items()
+        for family in (*AMOUNTS,)
+        for level, (low, high) in enumerate(limits[sign] for sign in signs)
+        if family != WORDING or claim == "phrases are found"
+    ]
+    ax = draw.claim_levels(pd.DataFrame(rows)).axes[0]
+    cells = {(round(p.get_x() + p.get_width() / 2), round(p.get_y() + p.get_height() / 2)): p for p in ax.patches}
+    assert len(cells) == len(rows)
+    for y, signs in enumerate(stands.values()):
+        colours = [cells[level, y].get_facecolor() for level in range(LEVELS + 1)]
+        assert len(set(colours)) == len(set(signs)) and all(
+            (one == other) == (a == b)
+            for one, a in zip(colours, signs, strict=True)
+            for other, b in zip(colours, signs, strict=True)
+        )
+    signs = {
+        tuple(map(round, text.get_position())): text.get_text() for text in ax.texts if text.get_text() in ("+", "−")
+    }
+    assert (0, 2) not in signs and signs[1, 2] == "+" and signs[5, 1] == "+" and signs[0, 0] == "−"
 
 
 def test_encoders_are_dots_with_intervals_in_the_order_of_the_table():
@@ -109,6 +123,9 @@ def test_encoders_are_dots_with_intervals_in_the_order_of_the_table():
     dots = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
     assert [float(dot.get_xdata()[0]) for dot in dots] == pytest.approx([0.6 + 0.02 * k for k in range(9)])
     assert [dot.get_marker() for dot in dots] == ["o"] * 8 + ["s"], "who was told the truth is a square"
+    assert [list(line.get_xdata()) for line in figure.axes[0].lines if line.get_linestyle() == ":"] == [[0.5, 0.5]], (
+        "chance"
+    )
 
 
 def disc(x, y, radius=9, side=48) -> np.ndarray:
@@ -132,7 +149,7 @@ def test_masks_and_their_dice_stand_beside_the_truth():
     axes = np.array(figure.axes).reshape(3, 6)
     assert axes[0, 3].get_title(loc="left") == "Pleural Effusion:\nbest"
     assert axes[1, 3].get_title(loc="left") == "Dice 0.80" and axes[2, 1].get_title(loc="left") == "Dice 0.10"
-    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["", "SS-ACL", "start"]
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["film, true extent", "SS-ACL", "start"]
     assert not axes[2, 2].axison, "what was not measured is left blank"
     marked = axes[1, 0].images[1].get_array()
     assert np.array_equal(np.isfinite(np.ma.filled(marked, np.nan)), disc(21, 24))
@@ -152,7 +169,7 @@ def test_films_that_a_text_found_are_framed_by_what_they_show():
 
 @pytest.mark.parametrize("empty", [
     lambda: draw.label_efficiency(efficiency().iloc[:0]), lambda: draw.robustness(robust().iloc[:0]),
-    lambda: draw.claim_ends(pd.DataFrame(), LEVELS), lambda: draw.mask_cases([]), lambda: draw.ranked([]),
+    lambda: draw.claim_levels(pd.DataFrame()), lambda: draw.mask_cases([]), lambda: draw.ranked([]),
     lambda: draw.encoders(efficiency().iloc[:0], [("a", "b", "c", "d")]),
 ])  # fmt: skip
 def test_nothing_measured_is_said_in_a_sentence(empty):

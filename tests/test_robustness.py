@@ -190,7 +190,7 @@ def test_every_part_is_asked_under_every_condition_and_tables_follow(settings):
     assert claims.groupby("claim")["family"].nunique().to_dict() == {
         name: 4 if numbers[0][0] == "phrases" else 3 for name, (_, numbers) in tables.CLAIMS.items()
     }
-    assert set(tables.ends_of(claims)["ends"]) <= set(range(7))
+    assert set(tables.standing(claims)["stands"]) <= {tables.ABOVE, tables.TIED, tables.BELOW}
     start, train = jobs[1].encoder.model(), load_training(settings, "train")
     films = np.stack([study.image for study in robustness.patients_of(settings)])
     assert robustness.Nearest(start, train)(films) == nearest_reports(start, train, films)
@@ -243,7 +243,7 @@ def test_numbers_are_those_of_scikit_learn_and_by_hand():
     assert one["undisturbed", 0, "reports", "bleu4"] == pytest.approx((8 / 10 * 7 / 9 * 6 / 8 * 5 / 7) ** 0.25)
 
 
-def test_a_claim_ends_where_its_interval_reaches_zero_and_the_best_rival_needs_no_annotation():
+def test_a_claim_holds_where_its_interval_is_above_zero_and_the_best_rival_needs_no_annotation():
     settings = load_settings("smoke")
     ours = made_rows(shift=0.0)
     falling = ours.copy()
@@ -270,6 +270,11 @@ def test_a_claim_ends_where_its_interval_reaches_zero_and_the_best_rival_needs_n
     )
     assert at.loc[("grounding, masked map", "noise", 3), "rival"] == "centre prior", "the best rival of this level"
     assert set(at["rival"]) <= {"start", "centre prior", "untrained"}
-    ends = tables.ends_of(claims).set_index(["claim", "family"])["ends"]
-    assert ends["phrases are found", "noise"] == 3 and ends["grounding, masked map", "noise"] == 3
-    assert ends["findings are seen", "noise"] == 3 and ("phrases are found", WORDING) not in ends.index, "not measured"
+    stands = tables.standing(claims).set_index(["claim", "family", "level"])["stands"].sort_index()
+    for claim in ("phrases are found", "grounding, masked map", "findings are seen"):
+        levels = stands.loc[claim, "noise"].to_dict()
+        assert levels[0] == tables.ABOVE and all(levels[level] != tables.ABOVE for level in levels if level >= 3), claim
+    assert ("phrases are found", WORDING, 0) not in stands.index, "not measured"
+    made = pd.DataFrame({"low": [0.1, -0.1, -0.3, 0.0], "high": [0.3, 0.1, -0.1, 0.2]})
+    assert tables.standing(made)["stands"].tolist() == [tables.ABOVE, tables.TIED, tables.BELOW, tables.TIED]
+    assert "stands" in tables.standing(claims[:0]) and not len(tables.standing(claims[:0]))

@@ -26,7 +26,7 @@ AIM = 0.80
 FEW, TIMES = 1.0, 10
 """Percent of the labels, and how many times as many the untrained encoder gets."""
 
-CONTRAST = "contrast only"
+CONTRAST, TWICE = "contrast only", "2 x chance"
 REACHED, OPEN, MISSED = "reached", "open", "missed"
 COLUMNS = ("aim", "method", "own", "against", "other", "difference", "low", "high", "n", "runs", "seed", "verdict")
 
@@ -113,7 +113,7 @@ def retrieval_aims(settings: Settings) -> Iterator[Aim]:
                 drawn = weights(n, settings) / n
                 draws[name] = np.stack([drawn @ frame["p_at_5"].to_numpy(float) for frame in rows])
         twice = 2 * chance(shares)["p_at_5"]
-        yield f"{direction}: P@5 of twice chance", draws[SSACL], "2 x chance", np.full_like(draws[SSACL], twice), n
+        yield f"{direction}: P@5 of twice chance", draws[SSACL], TWICE, np.full_like(draws[SSACL], twice), n
         if CONTRAST in draws:
             yield f"{direction}: P@5 above contrast only", draws[SSACL], CONTRAST, draws[CONTRAST], n
 

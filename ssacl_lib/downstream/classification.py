@@ -14,7 +14,7 @@ from ..metrics.intervals import weighted_auc
 from ..record.sources import code_behind, sha256_file
 from ..settings import Settings
 from .encoders import START
-from .fine_tuning import PROBE, column_of, settings_of
+from .fine_tuning import PROBE, SHARES, column_of, settings_of
 from .prompts import ENSEMBLE, ONE_PAIR
 from .run import Job
 from .tables import Asked, asked, long_rows, weights
@@ -138,7 +138,7 @@ def fine_tuning_rows(own: Asked, settings: Settings, cache: Path, wanted: np.nda
         draws = np.stack([np.stack(frame.loc[columns, "draws"].to_list()) for frame in frames])
         rows.append(own.row(f"{way} {share:g} %", MEAN, AUC, draws, n))
         if way == PROBE:
-            curve.append((max(1, round(train * share / 100)), draws.mean((0, 1))))
+            curve.append((labels_in(train, share), draws.mean((0, 1))))
     every = column_of(PROBE, 100, 0)
     for name in dict.fromkeys(whole[0]["detail"]):
         if name != MEAN:
@@ -147,6 +147,17 @@ def fine_tuning_rows(own: Asked, settings: Settings, cache: Path, wanted: np.nda
     if wanted is not None:
         rows.append(labels_row(own, curve, wanted, n))
     return rows
+
+
+def labels_in(train: int, share: float) -> int:
+    """Films of a share (percent) of the training films."""
+    return max(1, round(train * share / 100))
+
+
+def fewest_labels(settings: Settings) -> int:
+    """Labelled films of a probe's smallest share: below it nothing was asked; 0 where nothing was measured."""
+    there = asked(settings, FINE_TUNING)
+    return labels_in(int(there[0].frames[0]["train"].iloc[0]), min(SHARES[PROBE])) if there else 0
 
 
 def labels_row(own: Asked, curve: list[tuple[int, np.ndarray]], wanted: np.ndarray, n: int) -> dict:

@@ -35,7 +35,8 @@ from ..record.sources import code_behind, folder_fingerprint, sha256_json
 from ..settings import Settings
 from ..training.state import write_tensors
 
-UNTRAINED, START, SUPERVISED, PLUS = "untrained", "start", "supervised CNN", "SS-ACL+"
+UNTRAINED, START, SUPERVISED, PLUS = "untrained", "start", "supervised CNN", "SS-ACL+ from the start"
+"""PLUS: prompts looked while the encoder was trained. (SS-ACL+ itself is a head on a frozen encoder: that encoder's features.)"""
 
 METHOD_OF = {
     UNTRAINED: "untrained",
@@ -92,7 +93,7 @@ class Encoder:
     def place(self) -> str:
         """Its folder below those of a task's results."""
         slug = "".join(letter if letter.isalnum() else "-" for letter in self.name.lower()).strip("-")
-        slug = f"{slug}-plus" if self.name == PLUS else slug
+        slug = "ss-acl-plus" if self.name == PLUS else slug  # a folder's name outlives a row's
         return f"{'outside-' if self.path else ''}{slug}/seed{self.seed}"
 
     @property

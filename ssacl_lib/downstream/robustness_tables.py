@@ -1,4 +1,4 @@
-"""From the rows of robustness.py to curves per family of disturbances, and the level at which a claim no longer holds.
+"""From the rows of robustness.py to curves per family of disturbances, and the levels at which a claim holds.
 
 All who answer are asked about the same patients and drawn alike, level by level, so a margin is paired over patients; a margin
 holds at a level where its 95 % interval lies above 0. Two kinds of claims are followed:
@@ -28,6 +28,7 @@ from .tables import COLUMNS, Asked, asked as asked_of, weights
 LEVELS = len(next(iter(AMOUNTS.values())))
 BEST = "its best rival"
 RELATIVE, DIFFERENCE = "relative", "difference"
+ABOVE, TIED, BELOW = "above", "tied", "below"
 
 POINTS = (PHRASES, "masked map", "pointing")
 ATTENDED, LOOKED = ((LEAVES, kind, "pointing") for kind in (ATTENTION, LOOK))
@@ -181,7 +182,7 @@ def robustness_table(answers: Sequence[Answers]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS, "family", "level"])
 
 
-# ---- where a claim ends
+# ---- where a claim holds
 def claims_table(answers: Sequence[Answers]) -> pd.DataFrame:
     """The table robustness_claims: every claim at every level of every family, with the columns of CLAIM_COLUMNS.
 
@@ -222,22 +223,10 @@ def _margin(answers: Sequence[Answers], own: Answers, condition: tuple[str, int]
             "runs": len(draws), "seed": PATIENTS}  # fmt: skip
 
 
-def ends_of(claims: pd.DataFrame) -> pd.DataFrame:
-    """Per claim and family the first level at which the margin no longer lies above 0; LEVELS + 1 where it does at all.
+def standing(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims with a column `stands`: ABOVE, BELOW or TIED, by where the interval of the margin lies beside 0.
 
-    Columns: claim, against, family, ends, and margin, low, high at the films as they are.
+    No level speaks for another: a claim may tie on films as they are and hold on moved ones, where its rival fails.
     """
-    rows = []
-    for (claim, against, family), part in claims.groupby(["claim", "against", "family"], sort=False):
-        part = part.sort_values("level")
-        gone = part.loc[~(part["low"] > 0), "level"]
-        rows.append(
-            {
-                "claim": claim,
-                "against": against,
-                "family": family,
-                "ends": int(gone.iloc[0]) if len(gone) else LEVELS + 1,
-                **part.iloc[0][["margin", "low", "high"]].to_dict(),
-            }
-        )
-    return pd.DataFrame(rows, columns=["claim", "against", "family", "ends", "margin", "low", "high"])
+    stands = np.select([claims["low"] > 0, claims["high"] < 0], [ABOVE, BELOW], TIED) if len(claims) else []
+    return claims.assign(stands=stands)

@@ -1,19 +1,19 @@
-"""What the tables of notebook 06 say, as sentences: every number and every verdict is read from the table at hand."""
+"""What the tables of notebook 06 say, as sentences: every number and every verdict is read from the table at hand.
+
+Masks and retrieval have a module of their own (task_words.py), robustness another (robustness_words.py).
+"""
+
+from collections.abc import Iterable
 
 import pandas as pd
 from IPython.display import Markdown
 
 from ..baselines.registry import SSACL
-from ..downstream.aims import MISSED, REACHED
+from ..downstream.aims import MISSED, REACHED, TWICE
 from ..downstream.classification import AUC, HEADLINE, LABELS, MEAN
-from ..downstream.encoders import SUPERVISED, planned
+from ..downstream.encoders import START, SUPERVISED, UNTRAINED, planned
 from ..downstream.prompts import NAMELESS, ONE_PAIR, SHUFFLED
-from ..downstream.retrieval import RELEASE, SHUFFLED as EXCHANGED_TEXTS, TO_IMAGE, TO_TEXT, USUAL
-from ..downstream.retrieval_tables import ALL, RANDOM, setting_of
-from ..downstream.robustness_tables import LEVELS
 from ..downstream.run import jobs_of
-from ..downstream.segmentation import EXCHANGED, FROZEN, MEAN_MASK, TUNED
-from ..downstream.segmentation_tables import KEPT, NOTHING, WITH, WITHOUT
 from ..downstream.tasks import any_on
 from ..downstream.zero_shot import COSINE, DOT
 from ..settings import Settings
@@ -45,6 +45,33 @@ def told(table: pd.DataFrame, method: str, setting: str, detail: str, metric: st
     """A row's value with its interval, or that it was not measured."""
     row = pick(table, method, setting, detail, metric)
     return "not measured" if row is None else shown(row, places)
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words as a sentence lists them: "a, b and c"."""
+    *most, last = map(str, words)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def of_seeds(count: int) -> str:
+    """How many trainings, in words."""
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
+def behind(table: pd.DataFrame, of: str = "patients") -> str:
+    """For a caption: how many studies, and how many trainings of whom, stand behind a table's rows; "" where there are none."""
+    table = table[table["value"].notna()]
+    if not len(table):
+        return ""
+    fewest, most = int(table["n"].min()), int(table["n"].max())
+    several = {
+        name: int(part["runs"].max()) for name, part in table.groupby("method", sort=False) if part["runs"].max() > 1
+    }
+    words = [f"{of_seeds(count)} of {listed(name for name, own in several.items() if own == count)}"
+             for count in dict.fromkeys(several.values())]  # fmt: skip
+    others = table["method"].nunique() > len(several)
+    words += ([f"{of_seeds(1)} of the others"] if words else ["one training of each"]) if others else []
+    return f"n {most if fewest == most else f'{fewest} to {most}'} {of}; {', '.join(words)}"
 
 
 def _lines(lines: list[str]) -> Markdown:
@@ -97,10 +124,17 @@ def aims_words(aims: pd.DataFrame, about: str = "") -> Markdown:
     for row in aims[aims["aim"].str.contains(about, regex=False)].itertuples():
         verdict = PLAIN.get(row.verdict, "neither reached nor missed for sure")
         lines.append(
-            f"Aim, {row.aim}: {row.method} {row.own:.3f}, {row.against} {row.other:.3f}, difference {row.difference:+.3f} "
-            f"[{row.low:+.3f}, {row.high:+.3f}] (n {row.n}, seeds {row.runs}): **{verdict}**."
+            f"Aim, {row.aim}: {row.method} {row.own:.3f} {_against(row)}, difference {row.difference:+.3f} "
+            f"[{row.low:+.3f}, {row.high:+.3f}] (n {row.n}, {of_seeds(row.runs)}): **{verdict}**."
         )
     return _lines(lines)
+
+
+def _against(row) -> str:
+    """What an aim compares with: a height, twice chance, or somebody's number."""
+    if row.against == f"{row.other:.2f}":
+        return f"against the aim of {row.against}"
+    return f"against {'twice chance' if row.against == TWICE else f'“{row.against}”'}, {row.other:.3f}"
 
 
 def aims_message(aims: pd.DataFrame) -> str:
@@ -132,6 +166,7 @@ def zero_shot_words(table: pd.DataFrame) -> Markdown:
             inside = control["low"] <= 0.5 <= control["high"]
             verdict = "chance (0.5) lies in the interval" if inside else "this is **not** chance (0.5)"
             lines.append(f"Control, {words}: {shown(control)}; {verdict}.")
+    lines += [*_nameless(table, own), *_below_chance(table)]
     each = table[(table["method"] == SSACL) & (table["setting"] == HEADLINE) & (table["metric"] == AUC)]
     each = each[(each["detail"] != MEAN) & each["value"].notna()].sort_values("value")
     if len(each):
@@ -141,6 +176,30 @@ def zero_shot_words(table: pd.DataFrame) -> Markdown:
             f"({hardest['value']:.2f})."
         )
     return _lines([*lines, *gap_lines(table)])
+
+
+def _nameless(table: pd.DataFrame, own) -> list[str]:
+    """What a control without names says where it is above chance: its score is one and the same for all findings."""
+    control = pick(table, SSACL, f"{NAMELESS}, {COSINE}", MEAN, AUC)
+    if control is None or control["low"] <= 0.5:
+        return []
+    return [
+        "Without a name every finding gets the same score, so this score cannot tell findings apart: it orders films by what "
+        "those with any finding have in common, “there is something” against “there is nothing”. So much of an AUC says that "
+        f"something is there, not what; names add {own['value'] - control['value']:+.3f} to it."
+    ]
+
+
+def _below_chance(table: pd.DataFrame) -> list[str]:
+    """The untrained network, where its interval lies below chance."""
+    row = pick(table, UNTRAINED, HEADLINE, MEAN, AUC)
+    if row is None or row["high"] >= 0.5:
+        return []
+    return [
+        f"“{UNTRAINED}” lies below chance: {shown(row)} (n {row['n']}, {of_seeds(row['runs'])}). Random weights order films "
+        "somehow, much alike for every text; on which side of 0.5 is an accident of this one draw of weights, which the "
+        "interval, over patients alone, does not know."
+    ]
 
 
 def zero_shot_message(table: pd.DataFrame) -> str:
@@ -160,15 +219,23 @@ def best_rival(rows: pd.DataFrame):
 
 
 # ---- few labels
-def label_words(table: pd.DataFrame) -> Markdown:
-    """With how many labels a probe on each encoder reaches what the start knows without any."""
+def label_words(table: pd.DataFrame, fewest: int = 0) -> Markdown:
+    """With how many labels a probe reaches what the start knows without any, by encoder; fewest: the least that were asked."""
     lines = []
     for row in table[table["metric"] == LABELS].itertuples():
         if pd.isna(row.value):
             lines.append(f"{row.method}: **not with all labels**.")
+        elif row.high <= fewest:
+            lines.append(f"{row.method}: {fewest:,} or fewer (the smallest share asked reaches it in every draw).")
         else:
-            lines.append(f"{row.method}: {row.value:,.0f} labelled films [{row.low:,.0f}, {row.high:,.0f}].")
-    return _lines(lines)
+            low = f"{row.low:,.0f}{' or fewer' if row.low <= fewest else ''}"
+            lines.append(f"{row.method}: {row.value:,.0f} labelled films [{low}, {row.high:,.0f}].")
+    aim = pick(table, START, HEADLINE, MEAN, AUC)
+    if not lines:
+        return Markdown(ABSENT)
+    height = "" if aim is None else f" ({aim['value']:.3f})"
+    lead = f"Labelled films a probe needs to reach the AUC of the start without labels{height}:"
+    return Markdown(f"{lead}\n\n{_lines(lines).data}")
 
 
 def label_message(table: pd.DataFrame) -> str:
@@ -181,119 +248,3 @@ def label_message(table: pd.DataFrame) -> str:
     return words + (
         f"; the network that was told all labels before reaches {shown(bound)}." if bound is not None else "."
     )
-
-
-# ---- segmentation
-def first_side(table: pd.DataFrame) -> str:
-    """The smaller side of the films, as the table says it ("96 px")."""
-    sides = table["setting"].str.extract(r"(\d+) px")[0].dropna().astype(int)
-    return f"{sides.min()} px"
-
-
-def segmentation_words(table: pd.DataFrame) -> Markdown:
-    """Per finding Dice of SS-ACL under both rules for empty masks, beside nothing found; and the two controls."""
-    if not len(table):
-        return Markdown(ABSENT)
-    side, lines = first_side(table), []
-    for finding in dict.fromkeys(table["detail"]):
-        own, of = f"{FROZEN}, {side}", str(finding)
-        lines.append(
-            f"**{of}**, {side}, frozen SS-ACL: Dice {told(table, SSACL, own, of, WITHOUT)} on films that have it, "
-            f"{told(table, SSACL, own, of, WITH)} where empty masks count; it leaves "
-            f"{told(table, SSACL, own, of, KEPT)} of the empty films empty. Who never marks a pixel scores 0 and "
-            f"{told(table, NOTHING, side, of, WITH)}. Fine-tuned: {told(table, SSACL, f'{TUNED}, {side}', of, WITHOUT)}."
-        )
-        exchanged = told(table, SSACL, f"{own}, {EXCHANGED}", of, WITHOUT)
-        lines.append(
-            f"Controls, {of}: the same masks on the next film that has it {exchanged}; the mean mask, which sees no film, "
-            f"{told(table, MEAN_MASK, side, of, WITHOUT)}."
-        )
-    return _lines(lines)
-
-
-def segmentation_message(table: pd.DataFrame) -> str:
-    """One sentence: SS-ACL and its best rival on films that have the finding, frozen, at the smaller side."""
-    if not len(table):
-        return "Segmentation was not measured yet."
-    setting, parts = f"{FROZEN}, {first_side(table)}", []
-    for finding in dict.fromkeys(table["detail"]):
-        rows = table[(table["setting"] == setting) & (table["detail"] == finding) & (table["metric"] == WITHOUT)]
-        best = best_rival(rows)
-        rival = f", “{best['method']}” {shown(best)}" if best is not None else ""
-        parts.append(f"{finding}: SS-ACL {told(table, SSACL, setting, str(finding), WITHOUT)}{rival}")
-    return f"Dice on films that have the finding, frozen encoders. {'; '.join(parts)}."
-
-
-# ---- retrieval
-def retrieval_words(table: pd.DataFrame) -> Markdown:
-    """P@5 and rank in both directions beside chance, the control, and the release's convention."""
-    if pick(table, SSACL, setting_of(USUAL, TO_TEXT, "own"), ALL, "p_at_5") is None:
-        return Markdown(ABSENT)
-    lines = []
-    for direction in (TO_TEXT, TO_IMAGE):
-        own, control = setting_of(USUAL, direction, "own"), setting_of(USUAL, direction, EXCHANGED_TEXTS)
-        lines.append(
-            f"**{direction}**: P@5 of SS-ACL {told(table, SSACL, own, ALL, 'p_at_5')}, mean rank of the own partner "
-            f"{told(table, SSACL, own, ALL, 'rank', 0)}; by chance {_chance(table, own, 'p_at_5', 3)} and "
-            f"{_chance(table, own, 'rank', 0)}; with the texts exchanged {told(table, SSACL, control, ALL, 'p_at_5')}."
-        )
-    release = setting_of(RELEASE, TO_TEXT, "own")
-    lines.append(
-        f"The release calls “{TO_TEXT}” what ranks films for each text: P@5 {told(table, SSACL, release, ALL, 'p_at_5')}. "
-        f"Compare it with the line “{TO_IMAGE}”."
-    )
-    return _lines(lines)
-
-
-def _chance(table: pd.DataFrame, setting: str, metric: str, places: int) -> str:
-    row = pick(table, RANDOM, setting, ALL, metric)
-    return "?" if row is None else f"{row['value']:.{places}f}"
-
-
-def retrieval_message(table: pd.DataFrame) -> str:
-    """One sentence: P@5 of SS-ACL and of the best rival for a film that ranks texts."""
-    setting = setting_of(USUAL, TO_TEXT, "own")
-    rows = table[(table["setting"] == setting) & (table["detail"] == ALL) & (table["metric"] == "p_at_5")]
-    own, best = pick(table, SSACL, setting, ALL, "p_at_5"), best_rival(rows[rows["method"] != RANDOM])
-    if own is None or best is None:
-        return "Retrieval was not measured yet."
-    chance = _chance(table, setting, "p_at_5", 2)
-    rivals = f"“{best['method']}” {shown(best)}, chance {chance}"
-    return f"Of the first five reports that a film ranks, so many have its finding: SS-ACL {shown(own)}, {rivals}."
-
-
-# ---- robustness
-def robustness_words(ends: pd.DataFrame) -> Markdown:
-    """Per claim: does it hold on films as they are, and at which level of which family does it end?"""
-    lines = []
-    for (claim, against), part in ends.groupby(["claim", "against"], sort=False):
-        first = part.iloc[0]
-        margin = f"margin {first['margin']:+.2f} [{first['low']:+.2f}, {first['high']:+.2f}]"
-        if (part["ends"] == 0).all():
-            lines.append(f"**{claim}** (over {against}): **not even on films as they are** ({margin}).")
-            continue
-        gone = [
-            f"{row.family} {row.ends}"
-            for row in part.sort_values("ends", kind="stable").itertuples()
-            if row.ends <= LEVELS
-        ]
-        kept = part.loc[part["ends"] > LEVELS, "family"].tolist()
-        words = f"no longer at {', '.join(gone)}" if gone else ""
-        stays = f"at every level of {', '.join(kept)}" if kept else ""
-        lines.append(
-            f"**{claim}** (over {against}): holds on films as they are ({margin}); {'; '.join(filter(None, (words, stays)))}."
-        )
-    return _lines(lines)
-
-
-def robustness_message(ends: pd.DataFrame) -> str:
-    """One sentence: how many claims hold on films as they are, and which family ends most of these first."""
-    if not len(ends):
-        return "Robustness was not measured yet."
-    whole = ends[ends["ends"] > 0]
-    claims, holding = ends["claim"].nunique(), whole["claim"].nunique()
-    words = f"{holding} of {claims} claims hold on films as they are"
-    if not holding:
-        return f"{words}, so nothing can be lost on worse ones."
-    means = whole.groupby("family", sort=False)["ends"].mean()
-    return f"{words}; they end soonest under {means.idxmin()} and latest under {means.idxmax()} (of {LEVELS} levels)."

@@ -21,6 +21,9 @@ from ..record.tables import ESTIMATES, estimate, to_markdown, write_either
 from ..settings import Settings, load_settings
 from ..training.untrained import untrained
 
+BOOKS = ("file", "ours", "annotated")
+"""Columns of a table for who looks a number up; beside the method's name they tell a reader nothing."""
+
 QUERIES, PATCHES = 3, 4
 """Tokens of the toy encoder whose attention is measured."""
 
@@ -43,8 +46,8 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
 
     rows: column -> value or list of values to keep, in the order of the list (a table whose estimate has another name, as
     margin, is shown alike). columns: the column whose entries become
-    columns ("metric"), in words, with the number of studies or phrases behind each row at the end. A table without rows
-    becomes a sentence.
+    columns ("metric"), in words, with the number of studies or phrases behind each row at the end, and without what BOOKS
+    names. A table without rows becomes a sentence.
     """
     for column, wanted in reversed((rows or {}).items()):
         place = {value: i for i, value in enumerate([wanted] if isinstance(wanted, str | int) else wanted)}
@@ -59,7 +62,7 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     asked = [asked] if isinstance(asked, str) else asked
     entries = [entry for entry in dict.fromkeys(asked) if entry in set(frame[columns])]
     number = next(column for column in ("value", *ESTIMATES) if column in frame)
-    about = [c for c in frame.columns if c not in (columns, number, "low", "high", "n", "runs", "seed")]
+    about = [c for c in frame.columns if c not in (columns, number, "low", "high", "n", "runs", "seed", *BOOKS)]
     about = [c for c in about if frame[c].nunique() > 1] or about[-1:]
     about = [
         c for c in about if frame.groupby(columns)[c].nunique().max() > 1

@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ..downstream.cases import MaskCase, Ranked
 from ..downstream.classification import MEAN
 from ..downstream.disturbances import AMOUNTS, UNDISTURBED
+from ..downstream.encoders import PLUS, SUPERVISED
 from ..downstream.robustness import LOOK
+from ..downstream.robustness_tables import ABOVE, BELOW, LEVELS, TIED, standing
 from . import style
 
-NAMES = {"auc": "mean AUC of the findings (0.5 is chance)"}
+NAMES = {"auc": "mean AUC of the findings (dotted: chance, 0.5)"}
 """A number's name on an axis."""
 
 NOTHING = "nothing was measured yet: `ssacl downstream`"
@@ -21,18 +24,27 @@ NOTHING = "nothing was measured yet: `ssacl downstream`"
 COLOURS = {
     "untrained": style.GREY,
     "start": "#B5A000",
-    "masked autoencoder": style.BROWN,
-    "contrast only": style.ORANGE,
+    "masked autoencoder": style.PURPLE,
+    "contrast only": style.SKY,
     "MaCo-like": style.BLUE,
     "GLoRIA-like": style.PINK,
     "SS-ACL": style.GREEN,
-    "SS-ACL+": "#00543F",
+    PLUS: "#00543F",
     "supervised CNN": style.RED,
     "centre prior": style.INK, "words atlas": style.INK, "chance": style.INK, "mean mask": style.INK, "nothing found": style.INK,
-    "constant report": style.INK, "nearest training report": style.SKY, "R2GenGPT-like": style.PURPLE,
+    "constant report": style.INK, "nearest training report": style.BROWN, "R2GenGPT-like": style.PURPLE,
     "PromptMRG-like": style.BLUE, "R2Gen-like": style.ORANGE,
 }  # fmt: skip
 """One colour per encoder; who needs no training or no film is drawn in black."""
+
+MARKERS = {
+    "untrained": "o", "start": "D", "masked autoencoder": "v", "contrast only": "s", "MaCo-like": "^", "GLoRIA-like": "P",
+    "SS-ACL": "o", PLUS: "*", SUPERVISED: "X",
+}  # fmt: skip
+"""The mark of an encoder on its line: what colours alone might not tell apart. Others get a dot."""
+
+CHANCE = {"auc": 0.5}
+"""A number's value by chance, where that is the same for every row."""
 
 DASHED = ("untrained", "centre prior", "words atlas", "chance", "constant report")
 """Floors, in dashes."""
@@ -76,6 +88,8 @@ def encoders(table: pd.DataFrame, panels: Sequence[tuple[str, str, str, str]]) -
                             colour=colour_of(row.method), marker="s" if row.annotated else "o", **face)  # fmt: skip
         ax.set_title(title, fontsize=6.3)
         ax.grid(axis="x")
+        if metric in CHANCE:
+            ax.axvline(CHANCE[metric], color=style.INK, linewidth=0.7, linestyle=":")
         ax.tick_params(axis="x", labelsize=5.5)
         for place in range(1, len(order)):
             ax.axhline(place - 0.5, color=style.PALE, linewidth=0.4)
@@ -92,7 +106,7 @@ def label_efficiency(
     """Mean AUC over the share of the labels, a panel per way, a line with its band per encoder.
 
     table: setting "WAY SHARE %", detail, method, metric "auc"; single findings are left out. aim: a height with its name, drawn
-    as a dotted line.
+    as a dotted line and named in the legend, where it covers no curve.
     """
     told = table["setting"].str.extract(r"^(?P<way>\w+) (?P<share>[\d.]+) %$")
     table = table.assign(way=told["way"], share=told["share"].astype(float))
@@ -112,7 +126,6 @@ def label_efficiency(
             _line(ax, at, rows, method)
         if aim is not None:
             ax.axhline(aim[0], color=style.INK, linewidth=0.7, linestyle=":")
-            ax.text(shares[-1], aim[0], aim[1], fontsize=5.5, va="bottom", ha="right")
         ax.set_xscale("log")
         ax.set_xticks(shares, [f"{share:g}" for share in shares])
         ax.minorticks_off()
@@ -121,7 +134,7 @@ def label_efficiency(
                      fontsize=6.5)  # fmt: skip
         ax.grid(axis="y")
     figure.axes[0].set_ylabel("mean AUC of the findings")
-    _legend(figure, order)
+    _legend(figure, order, aim[1] if aim else "")
     return figure
 
 
@@ -134,16 +147,23 @@ def _line(ax, at, rows: pd.DataFrame, method: str, width: float = 1.0) -> None:
     """A line through values, with thin bars for their intervals."""
     colour = colour_of(method)
     ax.vlines(at, rows["low"], rows["high"], color=colour, linewidth=0.6, alpha=0.6)
-    ax.plot(at, rows["value"], dashes_of(method), marker="o", markersize=1.8, linewidth=width, color=colour)
+    ax.plot(at, rows["value"], dashes_of(method), linewidth=width, color=colour, **_mark(method))
 
 
-def _legend(figure: Figure, methods: Sequence[str]) -> None:
-    """The lines' names below the panels."""
+def _mark(method: str) -> dict:
+    mark = MARKERS.get(method, "o")
+    size = {"o": 2.2, "*": 4.6}.get(mark, 3.2)
+    return {"marker": mark, "markersize": size, "markeredgewidth": 0.3, "markeredgecolor": "white"}
+
+
+def _legend(figure: Figure, methods: Sequence[str], dotted: str = "") -> None:
+    """The lines' names below the panels; dotted: that of a dotted line, if there is one."""
     ax = figure.axes[0]
     lines = [
-        ax.plot([], [], dashes_of(method), color=colour_of(method), linewidth=1.2, label=method)[0]
+        ax.plot([], [], dashes_of(method), color=colour_of(method), linewidth=1.2, label=method, **_mark(method))[0]
         for method in methods
     ]
+    lines += ax.plot([], [], ":", color=style.INK, linewidth=0.7, label=dotted) if dotted else []
     figure.legend(
         handles=lines, loc="outside lower center", ncols=5, fontsize=5.8, handlelength=3.2
     )  # so that dashes show
@@ -187,30 +207,45 @@ def robustness(table: pd.DataFrame, curves: Sequence[tuple[str, str, str]] = CUR
     return figure
 
 
-def claim_ends(ends: pd.DataFrame, levels: int) -> Figure | str:
-    """Heat table: a row per claim, a column per family; the number is the level at which the claim no longer holds.
+STANDS = {
+    ABOVE: (style.BLUE, "+", "interval above 0 (+)"),
+    TIED: ("#EFEFEF", "", "0 in the interval"),
+    BELOW: (style.ORANGE, "−", "interval below 0 (−)"),
+}
+"""How a claim stands at a level: colour and sign of its cell, and what the legend says."""
 
-    ends: claim, against, family, ends (0: not even on films as they are; levels + 1: it holds at all of them).
+
+def claim_levels(claims: pd.DataFrame) -> Figure | str:
+    """Table of cells: a row per claim, per family a cell per level, from the film as it is (0) to the last.
+
+    claims: columns of robustness_claims. A cell says where the interval of the margin lies: above 0, below it, or across it.
     """
-    if not len(ends):
+    if not len(claims):
         return NOTHING
-    claims, families = list(dict.fromkeys(ends["claim"])), list(dict.fromkeys(ends["family"]))
-    against = ends.drop_duplicates("claim").set_index("claim")["against"]
-    figure = style.new_figure(style.DOUBLE, 26 + 6 * len(claims))
+    told = standing(claims)
+    names, families = list(dict.fromkeys(told["claim"])), list(dict.fromkeys(told["family"]))
+    against = told.drop_duplicates("claim").set_index("claim")["against"]
+    figure = style.new_figure(style.DOUBLE, 26 + 6 * len(names))
     ax = figure.subplots()
-    shown = np.full((len(claims), len(families)), np.nan)
-    for row in ends.itertuples():
-        y, x = claims.index(row.claim), families.index(row.family)
-        shown[y, x] = row.ends
-        ax.text(x, y, "holds" if row.ends > levels else str(row.ends), ha="center", va="center", fontsize=6)
-    drawn = ax.imshow(shown, cmap="RdYlBu", vmin=0, vmax=levels + 1, alpha=0.6,
-                      aspect="auto")  # fmt: skip
-    ax.set_xticks(range(len(families)), [style.wrap(family, 12) for family in families], fontsize=6)
-    ax.xaxis.tick_top()
-    ax.set_yticks(range(len(claims)), [f"{claim}\n(over {against[claim]})" for claim in claims], fontsize=5.8)
+    step = LEVELS + 2  # one column is left free between families
+    for row in told.itertuples():
+        x, y = families.index(row.family) * step + row.level, names.index(row.claim)
+        colour, sign, _ = STANDS[row.stands]
+        ax.add_patch(Rectangle((x - 0.46, y - 0.42), 0.92, 0.84, facecolor=colour, edgecolor="none"))
+        ax.text(x, y, sign, ha="center", va="center", fontsize=5.5, color="white", fontweight="bold")
+    ax.set_xlim(-0.7, len(families) * step - 1.3)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    levels = [(place * step + level, str(level)) for place in range(len(families)) for level in range(LEVELS + 1)]
+    ax.set_xticks(*zip(*levels, strict=True), fontsize=4.8)
+    ax.set_xlabel("level of the disturbance (0: films as they are)", fontsize=6)
+    for place, family in enumerate(families):
+        ax.text(place * step + LEVELS / 2, -0.65, style.wrap(family, 12), ha="center", va="bottom", fontsize=6)
+    ax.set_yticks(range(len(names)), [f"{name}\n(over {against[name]})" for name in names], fontsize=5.8)
     ax.tick_params(length=0)
-    bar = style.colour_bar(figure, drawn, ax, "level at which it no longer holds", range(levels + 2))
-    bar.set_ticklabels([*map(str, range(levels + 1)), "holds"])
+    for side in ax.spines.values():
+        side.set_visible(False)
+    handles = [Rectangle((0, 0), 1, 1, facecolor=colour, label=words) for colour, _, words in STANDS.values()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=5.8)
     return figure
 
 
@@ -235,13 +270,13 @@ def mask_cases(cases: Sequence[MaskCase]) -> Figure | str:
             )
             style.outline(ax, mask, style.ORANGE, 0.6)
             style.outline(ax, case.there, style.SKY)
-    for ax, method in zip(axes[1:, 0], methods, strict=True):
-        ax.set_ylabel(method, fontsize=6.5)
+    for ax, name in zip(axes[:, 0], ("film, true extent", *methods), strict=True):
+        ax.set_ylabel(name, fontsize=6.5)
     return figure
 
 
 def ranked(rows: Sequence[Ranked]) -> Figure | str:
-    """Contact sheet: a row per text, its first films from left to right, framed in green where the finding is the text's."""
+    """Contact sheet: a row per text, its first films from left to right, in green frames where the finding is the text's."""
     if not rows:
         return NOTHING
     count = max(len(row.films) for row in rows)
@@ -249,10 +284,10 @@ def ranked(rows: Sequence[Ranked]) -> Figure | str:
     axes = np.atleast_2d(figure.subplots(len(rows), count))
     for line, row in zip(axes, rows, strict=True):
         for place, (ax, film, finding) in enumerate(zip(line, row.films, row.findings, strict=False)):
-            right = finding == row.finding
-            style.show_film(ax, film, f"{place + 1}  {finding}", color=style.GREEN if right else style.RED)
+            colour = style.GREEN if finding == row.finding else style.RED  # the palette's red, an orange
+            style.show_film(ax, film, f"{place + 1}  {finding}", color=colour)
             for side in ax.spines.values():
-                side.set(visible=True, linewidth=1.6, color=style.GREEN if right else style.RED)
+                side.set(visible=True, linewidth=1.6, color=colour)
         for ax in line[len(row.films) :]:
             ax.set_axis_off()
         line[0].set_ylabel(style.wrap(f"“{row.text}”", 20), fontsize=6)

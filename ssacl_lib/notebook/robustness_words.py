@@ -1,0 +1,114 @@
+"""What the robustness tables of notebook 06 say, as sentences: at which levels a claim holds, and what is left at the last."""
+
+from itertools import groupby
+
+import pandas as pd
+from IPython.display import Markdown
+
+from ..baselines.registry import SSACL
+from ..downstream.classification import AUC, MEAN
+from ..downstream.disturbances import UNDISTURBED
+from ..downstream.robustness_tables import ABOVE, BELOW, LEVELS, RELATIVE, TIED, standing
+from .downstream_words import ABSENT, listed, pick
+
+HEADS = {ABOVE: "holds", TIED: "ties", BELOW: "is below"}
+"""How a claim stands on films as they are."""
+
+
+def margin_words(row) -> str:
+    """A margin with its interval: in per cent where it is relative, else signed."""
+    numbers = (row["margin"], row["low"], row["high"])
+    if row["measure"] == RELATIVE:
+        return "{:+.0f} % [{:+.0f}, {:+.0f}]".format(*(100 * number for number in numbers))
+    return "{:+.3f} [{:+.3f}, {:+.3f}]".format(*numbers)
+
+
+def robustness_words(claims: pd.DataFrame) -> Markdown:
+    """Per claim: how it stands on films as they are, and at which levels of which families it holds or is reversed."""
+    lines = []
+    for (claim, against), part in standing(claims).groupby(["claim", "against"], sort=False):
+        first = part[part["level"] == 0].iloc[0]
+        worse = part[part["level"] > 0]
+        said = [
+            f"{HEADS[first['stands']]} on films as they are ({margin_words(first)}, n {first['n']}, {first['runs']} seeds)",
+            *(f"{verdict} {where}" for verdict in (ABOVE, BELOW) if (where := places(worse, verdict))),
+        ]
+        if (worse["stands"] == TIED).all():
+            said.append("tied at every other level")
+        elif (worse["stands"] == TIED).any():
+            said.append("tied elsewhere")
+        lines.append(f"- **{claim}** (over {against}): {'; '.join(said)}.")
+    return Markdown("\n".join(lines) or ABSENT)
+
+
+def places(rows: pd.DataFrame, verdict: str) -> str:
+    """Where a claim stands so: "at every level of marks, at pose 1–4, noise 2"; "" where nowhere."""
+    whole, some = [], []
+    for family, part in rows.groupby("family", sort=False):
+        levels = part.loc[part["stands"] == verdict, "level"].tolist()
+        if len(levels) == len(part):
+            whole.append(str(family))
+        elif levels:
+            some.append(f"{family} {spans(levels)}")
+    if whole and len(whole) == rows["family"].nunique():
+        return "at every level of every family"
+    told = [f"at every level of {listed(whole)}"] if whole else []
+    return ", ".join([*told, *([f"at {', '.join(some)}"] if some else [])])
+
+
+def spans(levels: list[int]) -> str:
+    """Levels in short.
+
+    >>> spans([1, 2, 3, 5])
+    '1–3 and 5'
+    """
+    runs = [
+        [level for _, level in run]
+        for _, run in groupby(enumerate(sorted(levels)), key=lambda place: place[1] - place[0])
+    ]
+    return listed(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+def robustness_message(claims: pd.DataFrame) -> str:
+    """One or two sentences: how many claims hold on films as they are, which on worse ones alone, and where most is left."""
+    if not len(claims):
+        return "Robustness was not measured yet."
+    told = standing(claims)
+    first = told[told["level"] == 0].drop_duplicates("claim").set_index("claim")["stands"]
+    holding = first.index[first == ABOVE]
+    words = f"{len(holding)} of {len(first)} claims hold on films as they are"
+    held = told[(told["stands"] == ABOVE) & (told["level"] > 0)]
+    later = [f"“{claim}” under {listed(part['family'].unique())}" for claim, part in held.groupby("claim", sort=False)
+             if claim not in holding]  # fmt: skip
+    words += f"; on worse ones alone {'; '.join(later)}." if later else "."
+    worse = told[told["claim"].isin(holding) & (told["level"] > 0)]
+    asked = worse.groupby("family", sort=False)["claim"].nunique() == len(holding)
+    left = worse.groupby("family", sort=False)["stands"].agg(lambda stands: int((stands == ABOVE).sum()))[asked]
+    if len(holding) and len(left) > 1:
+        count = LEVELS * len(holding)
+        words += (
+            f" Of what holds, most is left under {left.idxmax()} (above 0 at {left.max()} of {count} levels of "
+            f"{len(holding)} {'claim' if len(holding) == 1 else 'claims'}), least under {left.idxmin()} ({left.min()})."
+        )
+    return words
+
+
+def behind_claims(claims: pd.DataFrame) -> str:
+    """For a caption: how many patients or phrases and how many trainings stand behind the margins."""
+    if not len(claims):
+        return ""
+    fewest, most = claims["n"].min(), claims["n"].max()
+    return f"n {most if fewest == most else f'{fewest} to {most}'} patients or phrases, {claims['runs'].max()} seeds of SS-ACL"
+
+
+def curves_message(table: pd.DataFrame) -> str:
+    """One sentence: the findings' mean AUC of SS-ACL on films as they are and at the last level, lowest and highest."""
+    own = table[table["method"].eq(SSACL) & table["detail"].eq(MEAN) & table["metric"].eq(AUC)]
+    first = pick(table, SSACL, UNDISTURBED, MEAN, AUC)
+    if first is None or not (own["level"] == LEVELS).any():
+        return "Robustness was not measured yet."
+    last = own[own["level"] == LEVELS].set_index("family")["value"]
+    return (
+        f"The findings' mean AUC of SS-ACL, {first['value']:.2f} on films as they are, is at the last level lowest under "
+        f"{last.idxmin()} ({last.min():.2f}) and highest under {last.idxmax()} ({last.max():.2f})."
+    )
