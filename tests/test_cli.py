@@ -223,11 +223,27 @@ def test_films_or_checkpoints_that_changed_are_reported_again(capsys, tmp_path, 
 def test_a_folder_inside_of_its_own_results_is_not_read_twice(capsys, tmp_path, tiny_checkpoint, many_films):
     words = ("report", str(many_films), "--weights", str(tiny_checkpoint), "--out", str(many_films), "--pictures")
     assert "7 reports written" in run(capsys, *words)[1]
-    assert Image.open(many_films / "pictures" / "films" / "below" / "f_jpeg_report.png").size[0] > 100
+    [picture] = (many_films / "pictures" / "films" / "below").glob("f_jpeg_*_report.png")
+    assert Image.open(picture).size[0] > 100
     assert run(capsys, "report", str(many_films / "a.png"), *words[2:])[0] == 0  # a_report.png beside the films
     assert "0 reports written, 7 were" in run(capsys, *words)[1]
-    (many_films / "pictures" / "films" / "b_jpg_report.png").unlink()
+    next((many_films / "pictures" / "films").glob("b_jpg_*_report.png")).unlink()
     assert "1 reports written, 6 were" in run(capsys, *words)[1]
+
+
+def test_films_of_one_name_have_a_picture_each_and_pictures_of_others_are_films(capsys, tmp_path, tiny_checkpoint):
+    out, films = tmp_path / "out", [tmp_path / name / "images" / "1.png" for name in ("p1", "p2")]
+    films += [tmp_path / "p1" / "images" / "1_png", tmp_path / "out" / "pictures" / "reader.png"]
+    for k, film in enumerate(films):
+        film.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (40, 60), np.uint8)).save(film, "png")
+    sources = [str(tmp_path / name) for name in ("p1/images", "p2/images", "out")]
+    words = ("report", *sources, "--weights", str(tiny_checkpoint), "--out", str(out), "--pictures")
+    assert "4 reports written" in run(capsys, *words)[1]
+    lines = folder_lines(out)
+    assert {line["image"] for line in lines} == set(map(str, films))
+    assert len({line["picture"] for line in lines}) == len(list((out / "pictures").rglob("*_report.png"))) == 4
+    assert "0 reports written, 4 were" in run(capsys, *words)[1]
 
 
 def test_films_are_ranked_for_a_phrase_and_their_vectors_kept(

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -48,6 +49,9 @@ READERS = 2
 
 OWN, OWN_TABLES = ("_report", "_ground", "_retrieve"), ("reports.jsonl", "reports.csv", "skipped.csv")
 """Endings of what `ssacl` writes of single images, a picture beside a JSON; and its files of folders."""
+
+PICTURE = "_report.png"
+"""How the names of the pictures below OUT/pictures end."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ def films_below(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Pa
 
 def _is_own(path: Path, out: Path) -> bool:
     """Did `ssacl` write it: tables and pictures of OUT, JSON and picture of a single image?"""
-    if (path.parent == out and path.name in OWN_TABLES) or out / "pictures" in path.parents:
+    if path.parent == out and path.name in OWN_TABLES:
+        return True
+    if out / "pictures" in path.parents and path.name.endswith(PICTURE):
         return True
     return path.stem.endswith(OWN) and path.suffix in (".json", ".png") and path.with_suffix(".json").is_file()
 
@@ -111,6 +117,11 @@ def _is_film(path: Path) -> bool:
         return path.name.upper() not in NO_FILMS and kind_of(path) not in ("empty", "unknown")
     except OSError:  # it can't be opened, and its name does not say that it is a film
         return False
+
+
+def path_digits(path: Path) -> str:
+    """Eight digits of a film's whole path: films of one name in folders of one name are told apart by them."""
+    return sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def checkpoint_hash(folder: Path) -> str:
@@ -256,7 +267,7 @@ def _report_batch(model: SSACLModel, films: list[tuple], pictures: Path | None) 
     for (path, name, (square, notes)), answer in zip(films, answers, strict=True):
         lines.append({"image": spelt(path), **facts(answer), "notes": notes, "file": stamp_of(path)})
         if pictures is not None:
-            picture = pictures / name.with_name(name.name.replace(".", "_") + "_report.png")
+            picture = pictures / name.with_name(f"{name.name.replace('.', '_')}_{path_digits(path)}{PICTURE}")
             picture.parent.mkdir(parents=True, exist_ok=True)
             save_overlay(draw_report(square, answer), picture)
             lines[-1]["picture"] = spelt(picture)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,7 +18,7 @@ from ..model.reporting import Report, reports_of_pixels
 from ..plots.sheet import film_data
 from ..record.manifest import atomic_write, package_versions
 from ..record.sources import sha256_file
-from .folder_reports import checkpoint_hash, films_below
+from .folder_reports import checkpoint_hash, films_below, path_digits
 from .sheet_page import FilmFile, index_page, index_row, study_page
 
 BATCH = 16
@@ -108,7 +107,7 @@ def entry_of(path: Path, name: Path, film: Film) -> FilmFile:
     height, width = film.pixels.shape
     told = spelt(name.as_posix())
     letters = re.sub(r"[^a-z0-9]+", "_", told.lower()).strip("_")[-LONGEST_NAME:].strip("_")
-    page = f"{letters}_{sha256(str(path).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}.html".lstrip("_")
+    page = f"{letters}_{path_digits(path)}.html".lstrip("_")
     about = (("Film", told), ("SHA-256 of the file", sha256_file(path)), ("Size as read", f"{width} x {height} pixels"))
     return FilmFile(
         told, page, film_data(film.pixels), film_data(film.pixels, THUMB, THUMB), tuple(map(str, film.notes)), about
