@@ -20,7 +20,7 @@ class Pictures:
 
     def __init__(self, files: Sequence[Path], size: int):
         self.files, self.size = list(files), size
-        stamps = [[path.as_posix(), path.stat().st_size if path.is_file() else -1] for path in self.files]
+        stamps = [[path.as_posix(), *_stamp(path)] for path in self.files]
         self.folder = paths.STUDIES / f"pictures-{sha256_json([stamps, size, code_behind(__name__)])[:16]}"
         self.skipped: dict[int, str] = {}
         starts = range(0, len(self.files), SHARD)
@@ -43,18 +43,35 @@ class Pictures:
         return self.folder / f"{start:07d}.npy"
 
     def _prepared(self, start: int) -> dict[int, str]:
-        """Read a shard's pictures where that was not done yet; what can't be read."""
+        """Read a shard's pictures where that was not done yet; what can't be read, which is tried again each time.
+
+        The list of what can't be read is written last: where it is, the films are.
+        """
         shard = self._shard(start)
-        if not shard.is_file():
-            films, skipped = [], {}
-            for number in range(start, min(start + SHARD, len(self.files))):
-                try:
-                    films.append(letterbox(read_image(self.files[number]), self.size))
-                except (ValueError, OSError) as error:
-                    films.append(np.zeros((self.size, self.size), np.uint8))
-                    skipped[number] = str(error)
-            with atomic_write(shard.with_suffix(".json")) as handle:
-                json.dump(skipped, handle)
+        told = shard.with_suffix(".json")
+        begun = told.is_file() and shard.is_file()
+        count = min(SHARD, len(self.files) - start)
+        unread = [int(number) for number in read_json(told)] if begun else range(start, start + count)
+        found, skipped = {}, {}
+        for number in unread:
+            try:
+                found[number] = letterbox(read_image(self.files[number]), self.size)
+            except (ValueError, OSError) as error:
+                skipped[number] = str(error)
+        if found or not begun:
+            films = np.load(shard) if begun else np.zeros((count, self.size, self.size), np.uint8)
+            for number, film in found.items():
+                films[number - start] = film
             with atomic_write(shard, "wb") as handle:
-                np.save(handle, np.stack(films))
-        return {int(number): why for number, why in read_json(shard.with_suffix(".json")).items()}
+                np.save(handle, films)
+            with atomic_write(told) as handle:
+                json.dump(skipped, handle)
+        return skipped
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size and time of change, as far as there is such a file."""
+    if not path.is_file():
+        return []
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
