@@ -13,7 +13,7 @@ from small import SMALL
 from ssacl_lib import paths
 from ssacl_lib.command import cli
 from ssacl_lib.command.rebuild import rebuild
-from ssacl_lib.datasets import labelled
+from ssacl_lib.datasets import labelled, pictures
 from ssacl_lib.datasets.registry import load_training
 from ssacl_lib.downstream import aims, classification, films, fine_tuning, prompts, tables, zero_shot
 from ssacl_lib.downstream.encoders import SUPERVISED, Encoder, pooled_features
@@ -61,6 +61,27 @@ def test_nih_lists_are_read_where_nih_packs_its_pictures(nih):
     )
 
 
+def test_pictures_that_failed_are_tried_again_and_exchanged_ones_read(tmp_path, studies_folder, monkeypatch):
+    files = [tmp_path / "a.bmp", tmp_path / "b.bmp"]
+    for level, path in enumerate(files):
+        picture(path, 100 * level)
+    honest = pictures.read_image
+
+    def busy(path):
+        if path == files[1]:
+            raise OSError("busy")
+        return honest(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "read_image", busy)
+        assert pictures.Pictures(files, 32).skipped == {1: "busy"}
+    found = pictures.Pictures(files, 32)
+    assert not found.skipped and found([1]).mean() > found([0]).mean() + 50
+    size = files[0].stat().st_size
+    picture(files[0], 180)
+    assert files[0].stat().st_size == size and pictures.Pictures(files, 32)([0]).mean() > found([1]).mean() + 50
+
+
 def test_rsna_lists_have_one_label_and_may_have_commas(tmp_path, studies_folder):
     for name in ("train.txt", "val.txt", "test.txt"):
         lines = [f"{name[:-4]}/{k} {name}.jpg,{k % 2}" for k in range(3)]
@@ -91,6 +112,10 @@ def test_errors_of_lists_name_file_and_line(nih, tmp_path):
     fails(r"test_list.txt: line 14: expected a picture and 14 values")
     test.write_text(kept + (nih / "train_list.txt").read_text())
     fails("00000000_000.png is among the training pictures")
+    test.write_text(kept + (nih / "val_list.txt").read_text())
+    fails(r"test_list.txt: .*00000012_000.png is among the validation pictures")
+    test.write_bytes(kept.encode() + "imagés/x.png".encode("latin-1"))
+    fails("test_list.txt: not readable as text in UTF-8")
     test.write_text(kept + kept)
     fails("line 14: .* is listed before")
 

@@ -68,14 +68,18 @@ def read_list(path: Path, labels: Sequence[str]) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: no such list.
-        ValueError: a line with another number of values, a value that is not 0 or 1, or a picture named twice.
+        ValueError: no text in UTF-8, a line with another number of values, a value that is not 0 or 1, or a picture named twice.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such list; one line per picture, its name and {len(labels)} values, 0 or 1"
         )
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not readable as text in UTF-8; save it as such") from None
     rows, seen = [], set()
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         cells = line.replace(",", " ").split()
         if not cells:
             continue
@@ -141,14 +145,20 @@ def films_of_list(settings: Settings, split: str) -> LabelledFilms:
         )
     root, names = Path(settings.data_root), LABELS[settings.dataset]
     files, subsets = FILES[settings.dataset], {}
-    table = read_list(root / files[split], names) if split != "train" else None
+    own = {share: read_list(root / name, names) for share, name in SUBSETS.items() if (root / name).is_file()}
+    needed = {split} if split != "train" else set(files) - ({split} if own else set())
+    tables = {
+        name: read_list(root / file, names) for name, file in files.items() if name in needed or (root / file).is_file()
+    }
+    if own:
+        whole = [tables["train"]] if "train" in tables else []
+        tables["train"] = pd.concat([*whole, *own.values()]).drop_duplicates("image", ignore_index=True)
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if one in tables and other in tables and (both := set(tables[one]["image"]) & set(tables[other]["image"])):
+            told = {"train": "training"}.get(one, one)
+            raise ValueError(f"{root / files[other]}: {sorted(both)[0]} is among the {told} pictures, too")
+    table = tables[split]
     if split == "train":
-        own = {share: read_list(root / name, names) for share, name in SUBSETS.items() if (root / name).is_file()}
-        whole = [read_list(root / files[split], names)] if (root / files[split]).is_file() or not own else []
-        table = pd.concat([*whole, *own.values()]).drop_duplicates("image", ignore_index=True)
-        for other in ("validation", "test"):
-            if both := set(table["image"]) & set(read_list(root / files[other], names)["image"]):
-                raise ValueError(f"{root / files[other]}: {sorted(both)[0]} is among the training pictures, too")
         place = pd.Series(table.index, index=table["image"])
         subsets = {share: place[frame["image"]].to_numpy() for share, frame in own.items()}
     return readable(table["image"], table[list(names)].to_numpy(bool), names, root, settings.data.image_size, subsets)
