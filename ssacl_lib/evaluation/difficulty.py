@@ -34,7 +34,7 @@ def evaluate_cnn(run, seed: int | None = None) -> pd.DataFrame:
     settings = run.settings
     seed = settings.seed if seed is None else seed
     studies, train = test_studies(settings), load_training(settings, "train")
-    key = {"studies": studies_hash(studies), "train": train.folder.name, "images": settings.evaluation.cnn_images,
+    key = {"studies": studies_hash(studies), "train": [train.folder.name, len(train)], "images": settings.evaluation.cnn_images,
            "seed": seed, "code": code_behind(__name__)}  # fmt: skip
 
     def compute() -> pd.DataFrame:

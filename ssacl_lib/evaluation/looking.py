@@ -57,7 +57,11 @@ def atlas_of(run, shuffled: bool = False) -> WordsAtlas:
     """The words atlas of the run's training studies, kept under its folder; shuffled: with the reports of other patients."""
     studies = load_training(run.settings, "train")
     name = "words_atlas_shuffled" if shuffled else "words_atlas"
-    parts = {"the studies": studies.folder.name, "the seed": str(run.settings.seed), "the code": code_behind(__name__)}
+    parts = {
+        "the studies": sha256_json([studies.folder.name, len(studies)]),
+        "the seed": str(run.settings.seed),
+        "the code": code_behind(__name__),
+    }
 
     def make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

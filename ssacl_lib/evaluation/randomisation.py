@@ -28,7 +28,7 @@ from ..model.look import LookHead
 from ..model.maps import anatomy_maps_of_pixels
 from ..record.kept import keep
 from ..record.manifest import atomic_write
-from ..record.sources import code_behind
+from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
 from ..training.look import FILMS, still_head
 from ..training.randomise import FAMILIES, fit_randomised
@@ -135,7 +135,7 @@ def head_maker(model, origin: str, atlas: WordsAtlas, settings: Settings, fitted
 
         parts = {
             "the model": origin,
-            "the studies": studies.folder.name,
+            "the studies": sha256_json([studies.folder.name, len(studies)]),
             "the families": " ".join(families),
             "the share": str(share),
             "the films": str(fitted_on),
