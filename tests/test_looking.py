@@ -10,7 +10,9 @@ import torch
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines.text_template import text_templates
+from ssacl_lib.datasets.study import EvaluationStudy
 from ssacl_lib.evaluation import anatomy_grounding, looking
+from ssacl_lib.evaluation.moved_studies import MovedStudies
 from ssacl_lib.metrics import grounding
 from ssacl_lib.model import look
 from ssacl_lib.model.build import build_model
@@ -116,6 +118,14 @@ def test_a_map_moves_as_its_film_does_and_poses_depend_on_the_number_alone():
     poses = look.random_poses([5, 9], 0, 0.1, 0.15, 10)
     assert torch.equal(poses[1], look.random_poses([9], 0, 0.1, 0.15, 10)[0])
     assert not torch.equal(poses[0], poses[1])
+
+
+def test_a_film_without_boxes_is_moved_alone():
+    film = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), np.uint8)
+    left, right = MovedStudies(
+        [EvaluationStudy(name, name, film, "", np.zeros(14, np.int8), regions=own) for name, own in (
+            ("bare", {}), ("boxed", {"trachea": np.ones((SIZE, SIZE), bool)}))], 0)  # fmt: skip
+    assert left.regions == {} and (left.image != film).any() and right.regions["trachea"].any()
 
 
 @pytest.fixture(scope="module")

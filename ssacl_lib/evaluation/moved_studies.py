@@ -31,10 +31,10 @@ class MovedStudies(Sequence):
     def __getitem__(self, index: int):
         study, theta = self.studies[index], self.theta[[index]]
         film = moved(torch.from_numpy(study.image).float()[None, None], theta)[0, 0].round().to(torch.uint8).numpy()
-        names = list(study.regions)
-        masks = torch.from_numpy(np.stack([study.regions[name] for name in names])).float()
-        after = moved(masks[None], theta, "zeros", "nearest")[0].numpy() > 0.5
-        wanted = {
-            name: mask for name, mask in zip(names, after, strict=True) if 2 * mask.sum() >= study.regions[name].sum()
-        }
+        wanted = {}
+        if study.regions:
+            masks = torch.from_numpy(np.stack(list(study.regions.values()))).float()
+            after = moved(masks[None], theta, "zeros", "nearest")[0].numpy() > 0.5
+            pairs = zip(study.regions.items(), after, strict=True)
+            wanted = {name: mask for (name, before), mask in pairs if 2 * mask.sum() >= before.sum()}
         return replace(study, image=film, regions=wanted, film=(slice(None), slice(None)))
