@@ -1,12 +1,15 @@
 """`ssacl ablation` interrupted in a training and between two parts: started again, it gives the same and repeats nothing."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 from small import SMALL
 
 from ssacl_lib import paths
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES
-from ssacl_lib.evaluation import comparison_run, comparison_scores
+from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
 from ssacl_lib.evaluation.comparison import claimed, gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
 from ssacl_lib.settings import load_settings
@@ -99,6 +102,20 @@ def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settin
 def test_committed_results_fit_into_20_mb():
     sizes = [path.stat().st_size for path in (paths.DATA / "results").rglob("*.parquet")]
     assert sizes and sum(sizes) <= 20e6
+
+
+def test_references_are_written_again_when_their_labels_change(settings, tmp_path, monkeypatch):
+    own = settings(tmp_path)
+    studies, path = comparison.test_studies(own), results_folder(own) / "references.parquet"
+    comparison.write_references(own)
+    stamp, kept = path.stat().st_mtime_ns, pd.read_parquet(path)
+    comparison.write_references(own)
+    assert path.stat().st_mtime_ns == stamp
+    monkeypatch.setattr(comparison, "test_studies", lambda _: [replace(s, labels=s.labels + 1) for s in studies])
+    comparison.write_references(own)
+    after = pd.read_parquet(path)
+    assert (np.stack(after["labels"]) == np.stack(kept["labels"]) + 1).all()
+    assert after["reference"].equals(kept["reference"])
 
 
 def test_a_run_belongs_to_one_process(tmp_path):

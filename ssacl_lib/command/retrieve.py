@@ -6,6 +6,7 @@ was killed, reads the films that are not in it, and no other.
 
 import csv
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Vectors:
             with np.load(path, allow_pickle=False) as kept:
                 if str(kept["checkpoint"]) == checkpoint:
                     return cls(checkpoint, kept["names"].tolist(), kept["stamps"].tolist(), list(kept["rows"]))
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass
         return cls(checkpoint, [], [], [])
 

@@ -166,8 +166,11 @@ def write_references(settings: Settings) -> None:
     labels = [np.asarray(study.labels, np.int8) for study in studies]
     columns = {"study": [study.study_id for study in studies], "reference": [study.report for study in studies]}
     frame = pd.DataFrame({**columns, "labels": labels})
-    if not path.is_file() or not pd.read_parquet(path)["reference"].equals(frame["reference"]):
-        write_parquet(path, frame)
+    if path.is_file():
+        kept = pd.read_parquet(path)
+        if kept["reference"].equals(frame["reference"]) and np.array_equal(np.stack(kept["labels"]), np.stack(labels)):
+            return
+    write_parquet(path, frame)
 
 
 def test_studies(settings: Settings) -> list:
