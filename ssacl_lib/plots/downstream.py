@@ -38,10 +38,10 @@ COLOURS = {
 """One colour per encoder; who needs no training or no film is drawn in black."""
 
 MARKERS = {
-    "untrained": "o", "start": "D", "masked autoencoder": "v", "contrast only": "s", "MaCo-like": "^", "GLoRIA-like": "P",
+    "start": "D", "masked autoencoder": "v", "contrast only": "s", "MaCo-like": "^", "GLoRIA-like": "P",
     "SS-ACL": "o", PLUS: "*", SUPERVISED: "X",
 }  # fmt: skip
-"""The mark of an encoder on its line: what colours alone might not tell apart. Others get a dot."""
+"""The mark of an encoder on its line: what colours alone might not tell apart. Others get a dot, floors none."""
 
 CHANCE = {"auc": 0.5}
 """A number's value by chance, where that is the same for every row."""
@@ -151,6 +151,8 @@ def _line(ax, at, rows: pd.DataFrame, method: str, width: float = 1.0) -> None:
 
 
 def _mark(method: str) -> dict:
+    if method in DASHED:
+        return {"marker": ""}  # marks between dashes would look like a dash-dotted line
     mark = MARKERS.get(method, "o")
     size = {"o": 2.2, "*": 4.6}.get(mark, 3.2)
     return {"marker": mark, "markersize": size, "markeredgewidth": 0.3, "markeredgecolor": "white"}
