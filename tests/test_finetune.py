@@ -85,6 +85,18 @@ def test_a_folder_is_learnt_and_a_killed_run_goes_on_to_the_same(films, tiny_che
     assert run(films, tiny_checkpoint, cut, "--seed", "1") == 2 and "begun with another" in capsys.readouterr().err
 
 
+def test_other_pictures_of_the_same_names_are_other_work(films, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fine_tuning, "IMAGES", dict.fromkeys((1.0, 10.0, 100.0), 8))
+    honest, out = (films / "07.png").read_bytes(), tmp_path / "out"
+    (films / "07.png").write_bytes(b"no picture")
+    assert run(films, tiny_checkpoint, out) == 0 and "1 of" in capsys.readouterr().out
+    kept = (out / "table.csv").read_bytes()
+    assert run(films, tiny_checkpoint, out) == 0 and (out / "table.csv").read_bytes() == kept
+    (films / "07.png").write_bytes(honest)
+    capsys.readouterr()
+    assert run(films, tiny_checkpoint, out) == 2 and "begun with another set of films" in capsys.readouterr().err
+
+
 def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, capsys):
     assert run(tmp_path / "nowhere", tiny_checkpoint, tmp_path / "out") == 2
     assert "no such folder of films" in capsys.readouterr().err
@@ -133,7 +145,7 @@ def segment(folder, weights, out, *more):
 
 
 def test_masks_are_learnt_and_a_killed_run_goes_on_to_the_same(masked, tiny_checkpoint, tmp_path, monkeypatch, capsys):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole, cut = masked / "results" / "whole", tmp_path / "cut"
     assert segment(masked, tiny_checkpoint, whole) == 0 and "dice_without_empty" in capsys.readouterr().out
     table = pd.read_csv(whole / "table.csv").set_index(["way", "threshold", "metric"])
     best = table.loc["fine-tuned", "validated", "dice_without_empty"]
@@ -163,6 +175,11 @@ def test_masks_are_learnt_and_a_killed_run_goes_on_to_the_same(masked, tiny_chec
     for name in ("table.csv", "predictions.csv", "fine-tuned/segmenter.safetensors"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
     assert segment(masked, tiny_checkpoint, cut, "--seed", "1") == 2 and "begun with another" in capsys.readouterr().err
+
+    assert segment(masked, tiny_checkpoint, whole) == 0, "results below the folder are no films"
+    Image.new("L", (60, 60), 255).save(masked / "masks" / "00.png")
+    capsys.readouterr()
+    assert segment(masked, tiny_checkpoint, whole) == 2 and "another set of films" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pandas as pd
 
 from .. import paths
 from ..baselines.outside import VisionModel
-from ..datasets.labelled import LabelledFilms, read_label_table, readable
+from ..datasets.labelled import LabelledFilms, picture_path, read_label_table, readable
+from ..datasets.pictures import stamp
 from ..downstream import fine_tuning
 from ..downstream.encoders import Encoder, pooled_features
 from ..downstream.films import nested_rows
@@ -52,8 +53,11 @@ def finetune_labels(
     path = str(weights or paths.SHIPPED_CHECKPOINT)
     settings = load_settings("cpu", seed=seed, device=device)
     encoder = Encoder(Path(path).name, seed, settings, path)
+    pictures = [
+        [name, *stamp(picture_path(folder, name))] for name in listed["image"]
+    ]  # features are kept by their places
     same_work(out, {"table": sha256_json(listed.to_csv(index=False)), "encoder": encoder.recipe, "seed": seed,
-                     "films": str(folder.resolve()), "code": code_behind(__name__)})  # fmt: skip
+                     "set of films": sha256_json([str(folder.resolve()), pictures]), "code": code_behind(__name__)})  # fmt: skip
     films = {split: _films(folder, listed, split, side_of(encoder)) for split in ("train", "validation", "test")}
     features = {split: _features(encoder, own, out / f"features_{split}.npy") for split, own in films.items()}
     rows, predicted = [], None

@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from .. import paths
-from ..datasets.mask_folder import load_mask_folder
+from ..datasets.mask_folder import load_mask_folder, stamps_of
 from ..downstream.encoders import Encoder
 from ..downstream.segmentation import FROZEN, IMAGES, OWN, TUNED, Segmenter, scored
 from ..downstream.segmentation_tables import dice_numbers
@@ -47,8 +47,8 @@ def finetune_masks(folder: Path, weights: str | None, out: Path, seed: int = 0, 
         ))  # fmt: skip
         for reason in own.skipped:
             print(f"  left out: {reason}")
-    brought = [[path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(folder.rglob("*.*"))]
-    parts = {"films": sha256_json(brought), "encoder": encoder.recipe, "seed": seed, "code": code_behind(__name__)}
+    brought = sha256_json(stamps_of(folder))
+    parts = {"set of films": brought, "encoder": encoder.recipe, "seed": seed, "code": code_behind(__name__)}
     same_work(out, parts)
     rows, predicted = [], []
     for way in (FROZEN, TUNED):

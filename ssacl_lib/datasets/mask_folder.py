@@ -18,6 +18,7 @@ from .csv_table import read_csv
 from .folder import SPLITS
 from .labelled import drawn_split, given_split
 from .masks import MaskedFilms, read_masked
+from .pictures import stamp
 
 TABLE, IMAGES, MASKS = "films.csv", "images", "masks"
 ONE = "mask"
@@ -76,6 +77,13 @@ def load_mask_folder(root: Path | str, size: int, seed: int) -> dict[str, Masked
         rows = [(films[stem].name, films[stem], [files.get(stem) for files in masks.values()]) for stem in own]
         found[name] = read_masked(rows, list(masks), size)
     return found
+
+
+def stamps_of(root: Path) -> list[list]:
+    """Name below the folder, size and time of change of all that is read here; whatever else lies in the folder doesn't count."""
+    files = [*(root / IMAGES).iterdir(), *(root / MASKS).rglob("*")]
+    read = [path for path in files if path.is_file() and path.suffix.lower() in PICTURES]
+    return [[path.relative_to(root).as_posix(), *stamp(path)] for path in (*sorted(read), root / TABLE)]
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

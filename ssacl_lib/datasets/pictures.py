@@ -20,7 +20,7 @@ class Pictures:
 
     def __init__(self, files: Sequence[Path], size: int):
         self.files, self.size = list(files), size
-        stamps = [[path.as_posix(), *_stamp(path)] for path in self.files]
+        stamps = [[path.as_posix(), *stamp(path)] for path in self.files]
         self.folder = paths.STUDIES / f"pictures-{sha256_json([stamps, size, code_behind(__name__)])[:16]}"
         self.skipped: dict[int, str] = {}
         starts = range(0, len(self.files), SHARD)
@@ -69,7 +69,7 @@ class Pictures:
         return skipped
 
 
-def _stamp(path: Path) -> list[int]:
+def stamp(path: Path) -> list[int]:
     """Size and time of change, as far as there is such a file."""
     if not path.is_file():
         return []
