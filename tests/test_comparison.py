@@ -199,10 +199,14 @@ def test_differences_to_the_start_are_paired_and_named_by_their_reason():
     table = over_start([tables.Scores(method_of(name), {key: of}, {key: 30}, {}) for name, of in made.items()])
     assert list(table["method"]) == [SSACL, "without L_ac"] and list(table["reason"]) == [
         "as it is",
-        "one of its losses",
+        "one or two of its losses",
     ]
     half = 12.706205 * 0.01 * 2**0.5 / 2**0.5  # t of two trainings, s / sqrt(2)
-    assert np.allclose(table[["value", "low", "high"]], [[-0.2, -0.2 - half, -0.2 + half], [0.1, 0.1, 0.1]])
+    lent = half * 2**0.5  # one training: the same s, not divided by the root of 2
+    assert np.allclose(
+        table[["value", "low", "high"]], [[-0.2, -0.2 - half, -0.2 + half], [0.1, 0.1 - lent, 0.1 + lent]]
+    )
+    assert list(table["runs"]) == [2, 1]
     assert not len(over_start([tables.Scores(method_of(SSACL), {key: draws}, {key: 30}, {})]))
     assert {name for names in REASONS.values() for name in names} <= {method.name for method in METHODS}
 

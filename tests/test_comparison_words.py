@@ -44,7 +44,8 @@ def test_claims_are_told_with_rival_interval_and_seeds():
     assert "+20 % [+15, +25] over start (n 30, seeds 3): the claim **holds here**." in told
     assert "-10 % [-15, -5]" in told and "fails here: the rival is better** in this one training" in told
     message = words.claims_message(table)
-    assert "Of the 2 headline margins" in message and "zero: 1 (lexical (mean of BLEU-4, ROUGE-L, CIDEr))" in message
+    assert "1 of the 2 (lexical (mean of BLEU-4, ROUGE-L, CIDEr)) lies above zero" in message
+    assert "none of the 1 lies above zero" in words.claims_message(table[1:])
     assert words.claims_message(table[:0]) == "Nothing was compared yet."
 
 
@@ -72,8 +73,8 @@ def test_reasons_are_told_by_side_of_the_start():
         "- *too few images*: “SS-ACL, 4 times the images” above the start (+0.30 [+0.20, +0.40]).",
     ]
     assert budget_words.start_message(table) == (
-        "In the CNR of masked maps so many of 2 runs lie above the start: 1 (“SS-ACL, 4 times the images”); not told apart from "
-        "it are none."
+        "The CNR of masked maps lies above the start for 1 of 2 methods (“SS-ACL, 4 times the images”); not told apart from it "
+        "are none."
     )
     figure = draw.over_start(table)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["findings: mean AUC", "masked map: CNR"]

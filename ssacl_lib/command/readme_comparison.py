@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from .. import paths
-from ..baselines.registry import OUR_TERMS
-from ..evaluation.comparison_margins import PAPER
-from ..notebook.comparison_words import HEADLINES, percent
+from ..baselines.registry import OUR_TERMS, method_of
+from ..evaluation.comparison_margins import HEADLINES, PAPER
+from ..notebook.comparison_words import percent
 from ..plots.comparison import MARGIN_NAMES
 from .readme_cells import difference, estimate, markdown_table
 
@@ -45,21 +45,18 @@ def reasons_table(base: Path) -> str:
     for (reason, method), part in pd.read_csv(path).groupby(["reason", "method"], sort=False):
         found = part.set_index("metric")
         cells = [difference(found.loc[metric]) if metric in found.index else "" for metric in ("cnr", "auc")]
-        rows.append([reason, method, *cells, f"{part['n'].max()}, {part['runs'].max()}"])
-    head = [
-        "the reason may be",
-        "run",
-        "masked map's CNR, minus the start's",
-        "finding AUC, minus the start's",
-        "n, runs",
-    ]
-    return markdown_table(head, rows)
+        rows.append([reason, method, *cells, str(part["runs"].max())])
+    counts = pd.read_csv(path).groupby("metric")["n"].max()
+    of_start = [f"{words}, minus the start's (n {counts[metric]})" for words, metric in
+                (("masked map's CNR", "cnr"), ("finding AUC", "auc"))]  # fmt: skip
+    return markdown_table(["the reason may be", "method", *of_start, "trainings"], rows)
 
 
 COMPARED = (
     ("findings", "mean of findings", "auc", "AUC"),
     ("phrases", "masked map", "pointing", "phrases, masked: pointing"),
-    ("phrases", "masked map", "pointing_swapped_side", "the same, other side named"),
+    ("phrases", "masked map", "pointing_sided", "the same, of phrases that name a side"),
+    ("phrases", "masked map", "pointing_swapped_side", "of those, the other side named"),
     ("reports", "reports", "micro_f1_13", "reports: micro F1"),
     ("reports", "reports", "bleu4", "BLEU-4"),
 )
@@ -73,11 +70,14 @@ def compared_table(base: Path) -> str:
         return "No results yet: `make ablation` makes them."
     table, rows = pd.read_csv(path), []
     shown = table[~table["group"].isin(["ablation", "budget"]) | table["method"].isin(OUR_TERMS)]
+    counts = shown.groupby(["part", "detail", "metric"])["n"].max()
     for method, part in shown.groupby("method", sort=False):
         found = part.set_index(["part", "detail", "metric"])
         cells = [estimate(found.loc[key]) if (key := tuple(what)) in found.index else "" for *what, _ in COMPARED]
-        rows.append([str(method), *cells, str(part["runs"].max())])
-    return markdown_table(["method", *(head for *_, head in COMPARED), "seeds"], rows)
+        marked = " †" if method_of(str(method)).annotated else ""
+        rows.append([f"{method}{marked}", *cells, str(part["runs"].max())])
+    heads = [f"{head} (n {counts[tuple(what)]})" for *what, head in COMPARED]
+    return markdown_table(["method († reads annotations)", *heads, "seeds"], rows)
 
 
 VERDICTS = {"reached": "reached", "missed": "missed"}

@@ -22,6 +22,13 @@ MARGIN_COLUMNS = ["claim", "metric", "margin", "low", "high", "method", "best_ba
 PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
 """The paper's claims over the best other method (abstract), relative: cited, not measured here."""
 
+HEADLINES = {
+    "lexical": ("mean_relative",),
+    "clinical": ("micro_f1_positive", "micro_f1_uncertain_positive"),
+    "grounding": ("cnr_masked", "cnr"),
+}
+"""Claim -> the margins that answer it: clinical in both conventions, grounding for each kind of map."""
+
 
 def margins(scores: list[Scores]) -> pd.DataFrame:
     """Relative margin of SS-ACL over its best rival, per claim and metric, as fractions.
@@ -94,6 +101,16 @@ def spread_of_rival(own: np.ndarray, rival: np.ndarray) -> float:
         return 0.0
     seeds = own[:, 0].mean() / np.abs(rival[:, 0])
     return float(student_quantile(len(rival)) * seeds.std(ddof=1) / np.sqrt(len(rival)))
+
+
+def borrowed(draws: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """One training as if it were k, apart by as much as SS-ACL's k: [1, .] and [k, .] -> [k, .].
+
+    The mean stays, and an interval over the k (`interval`, `spread_of_rival`) is t_(k-1) s wide to each side: what one training
+    says of its recipe, if trainings of that recipe differ as SS-ACL's do. With k = 1 nothing is borrowed.
+    """
+    apart = own[:, :1] - own[:, :1].mean(0)
+    return draws + np.sqrt(len(own)) * apart if len(draws) == 1 else draws
 
 
 def ablation_table(scores: list[Scores]) -> pd.DataFrame:

@@ -117,7 +117,8 @@ def finding_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
 
 
 def phrase_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
-    """Means over phrases per map: scores of the own phrase, of the other side, and own minus a swapped phrase."""
+    """Means over phrases per map: scores of the own phrase, and own minus a swapped phrase; where the phrase names a side also
+    pointing (`pointing_sided`), that of the phrase with the other side, and their difference."""
     for kind, of_kind in frame.groupby("map", sort=False):
         wide = of_kind.pivot_table(
             index=["study", "finding", "phrase"], columns="control", values=list(GROUNDING), sort=True
@@ -129,6 +130,7 @@ def phrase_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
             sided = wide["pointing"]["swapped side"].notna()
             columns["pointing_sided"] = wide["pointing"]["own"].where(sided)
             columns["pointing_swapped_side"] = wide["pointing"]["swapped side"]
+            columns["pointing_own_minus_swapped_side"] = wide["pointing"]["own"] - wide["pointing"]["swapped side"]
         yield from _means(f"{kind} map", pd.DataFrame(columns), wide.index.get_level_values("study"), resamples)
 
 

@@ -3,7 +3,7 @@
 The grid of patches bounds what a map can show: a true mask, one number per patch, points at a leaf in .78 of the cases on 8 x 8
 patches, in .95 on 12 x 12. Small patches cost time: twice as many tokens for each film. So each size gets a start of its own,
 made like the shipped one, trains on for as many images as the profile, and is scored with the masks and the smoothing that
-suit it. Test studies stay unseen.
+suit it, the start as well (0 images). Test studies stay unseen.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,13 @@ from tqdm import tqdm
 
 from .. import paths
 from ..datasets.registry import load_evaluation
-from ..model.build import load_model
+from ..model.build import build_model, load_model
 from ..model.maps import masked_embeddings, random_keeps, to_image, visibility_effect
-from ..record.manifest import atomic_write, read_json
+from ..model.start import load_text_side, start_tokenizer
+from ..record.manifest import atomic_write
 from ..settings import Settings
 from ..training.checkpoints import make_checkpoint
+from .benchmarks import script
 from .findings import auc_rows, probabilities_of, reference_of
 from .grounding import score_map
 from .inputs import device_of, pixels_of
@@ -33,6 +35,12 @@ PATCHES = (12, 8)
 MASKS = (128, 256)
 SMOOTHING = (6, 9, 12, 16)
 """Standard deviations of the smoothing of a masked map, in pixels of the film."""
+SIDED = "own, side named"
+"""The control "own" of the phrases that have a swapped side alone, to stand beside it."""
+
+ROUNDS = 15
+"""Training steps of each size, in turns."""
+
 COLUMNS = ("patch", "images", "about", "masks", "smoothing", "finding", "control", *ENDING)
 
 
@@ -41,10 +49,11 @@ def measure_size(settings: Settings, patches: Sequence[int] = PATCHES, out: Path
 
     settings: a profile's. Killed and started again, it goes on where it was.
     Columns: patch (pixels), images (of the training after the start), about ("findings" | "masked maps" | "speed"), masks (K),
-    smoothing (pixels), finding, control, method, metric, value, low, high, n, seed.
+    smoothing (pixels), finding, control, method, metric, value, low, high, n, seed; speed is a ratio to the first size.
     """
-    frames = [scored(size_settings(settings, patch)) for patch in patches]
-    frame = pd.concat(frames, ignore_index=True)
+    sizes = [size_settings(settings, patch) for patch in patches]
+    frames = [scored(size) for size in sizes]
+    frame = pd.concat([*frames, pd.DataFrame(step_rows(sizes))], ignore_index=True).reindex(columns=list(COLUMNS))
     with atomic_write(Path(out or RESULTS)) as handle:
         frame.to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
     return frame
@@ -68,18 +77,31 @@ def scored(settings: Settings) -> pd.DataFrame:
     _, present = reference_of(studies)
     rows = auc_rows({**about, "about": "findings"}, probabilities_of(model, studies), present, settings)
     rows += masked_rows(model, studies, settings, {**about, "about": "masked maps"})
-    seconds = read_json(folder / "manifest.json")["seconds"]
-    rows.append(
-        {
-            **about,
-            "about": "speed",
-            "metric": "images_per_second",
-            "value": settings.training.images / seconds,
-            "n": settings.training.images,
-            "seed": settings.seed,
-        }
-    )
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    before = {**about, "images": 0, "method": "start", "about": "masked maps"}
+    return pd.DataFrame(rows + masked_rows(start_of(settings), studies, settings, before))
+
+
+def start_of(settings: Settings):
+    """A model that knows what the settings' start holds, and nothing else."""
+    weights = settings.model.encoder_weights
+    model = build_model(settings, start_tokenizer(weights))
+    load_text_side(model, weights)
+    return model.to(device_of(settings)).eval()
+
+
+def step_rows(sizes: Sequence[Settings]) -> list[dict]:
+    """Seconds of a training step of each size over those of the first one, in turns (benchmarks/training_step.py)."""
+    steps, timing = script("training_step"), script("timing")
+    precision = script("workload").precisions(device_of(sizes[0]))[0]
+    built = {str(size.model.patch_size): steps.trainer("paper", size, device_of(sizes[0]), precision) for size in sizes}
+    seconds = timing.alternate(built, ROUNDS, device_of(sizes[0]), warm_up=2)
+    first = next(iter(seconds.values()))
+    rows = []
+    for size, (patch, spent) in zip(sizes, seconds.items(), strict=True):
+        told = timing.paired_ratio("step", "time_ratio", spent, first, size.seed)
+        about = {"patch": int(patch), "images": size.training.images, "about": "speed", "method": "SS-ACL"}
+        rows.append({**about, **{name: told[name] for name in ("metric", "value", "low", "high", "n", "seed")}})
+    return rows
 
 
 @torch.no_grad()
@@ -104,9 +126,10 @@ def masked_rows(model, studies: Sequence, settings: Settings, about: dict) -> li
                 for target in members:
                     for control, text in target.texts.items():
                         score = score_map(maps[texts.index(text)], target.mask, target.film)
-                        found.append(
-                            {"study": number, "masks": masks, "smoothing": pixels_wide, "control": control, **score}
-                        )
+                        about_map = {"study": number, "masks": masks, "smoothing": pixels_wide, **score}
+                        found.append({**about_map, "control": control})
+                        if control == "own" and "swapped side" in target.texts:
+                            found.append({**about_map, "control": SIDED})
     frame = pd.DataFrame(found)
     rows = []
     for (masks, smoothing, control), group in frame.groupby(["masks", "smoothing", "control"], sort=False):

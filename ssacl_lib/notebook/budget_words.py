@@ -3,8 +3,9 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from ..evaluation.comparison_margins import HEADLINES
 from ..plots.comparison import MARGIN_NAMES
-from .comparison_words import HEADLINES, percent, quoted
+from .comparison_words import percent, quoted
 
 
 def budget_message(table: pd.DataFrame) -> str:
@@ -45,8 +46,8 @@ def budget_margin_message(table: pd.DataFrame) -> str:
     most = table[table["images"] == table["images"].max()]
     rows = [row for row in most.itertuples() if row.metric in HEADLINES[row.claim]]
     above = [f"{row.claim} ({MARGIN_NAMES[row.metric]})" for row in rows if row.low > 0]
-    images, told = most["images"].iloc[0], ", ".join(above) or "none"
-    return f"Headline margins above zero with {images:,} images: {len(above)} of {len(rows)} ({told})."
+    told = f"{len(above)} of {len(rows)} ({', '.join(above)})" if above else f"none of {len(rows)}"
+    return f"Headline margins above zero with {most['images'].iloc[0]:,} images: {told}."
 
 
 def start_words(table: pd.DataFrame) -> Markdown:
@@ -68,7 +69,5 @@ def start_message(table: pd.DataFrame) -> str:
     if not len(rows):
         return "Nothing was compared yet."
     above, level = rows[rows["low"] > 0]["method"], rows[(rows["low"] <= 0) & (rows["high"] >= 0)]["method"]
-    return (
-        f"In the CNR of masked maps so many of {len(rows)} runs lie above the start: {len(above)} ({quoted(above)}); not told "
-        f"apart from it are {quoted(level)}."
-    )
+    told = f"{len(above)} of {len(rows)} methods ({quoted(above)})" if len(above) else f"none of {len(rows)} methods"
+    return f"The CNR of masked maps lies above the start for {told}; not told apart from it are {quoted(level)}."

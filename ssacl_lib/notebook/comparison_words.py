@@ -4,19 +4,12 @@ import pandas as pd
 from IPython.display import Markdown
 
 from ..baselines.registry import METHODS, SSACL
-from ..evaluation.comparison_margins import PAPER
+from ..evaluation.comparison_margins import HEADLINES, PAPER
 from ..evaluation.comparison_run import PATIENTS, missing, planned
 from ..evaluation.films import REGIONS
 from ..evaluation.randomisation import MOVED, REAL
-from ..plots.comparison import CELLS, LOWER_IS_BETTER, MARGIN_NAMES, OURS
+from ..plots.comparison import CELLS, MARGIN_NAMES, OURS
 from ..settings import Settings
-
-HEADLINES = {
-    "lexical": ("mean_relative",),
-    "clinical": ("micro_f1_positive", "micro_f1_uncertain_positive"),
-    "grounding": ("cnr", "cnr_masked"),
-}
-"""Claim -> the margins that answer it: grounding for each kind of map."""
 
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
 
@@ -69,8 +62,8 @@ def claims_message(margins: pd.DataFrame) -> str:
     if not rows:
         return "Nothing was compared yet."
     above = [f"{row.claim} ({MARGIN_NAMES[row.metric]})" for row in rows if row.low > 0]
-    told = "; ".join(above) or "none"
-    return f"Of the {len(rows)} headline margins of SS-ACL over its best rival, so many lie above zero: {len(above)} ({told})."
+    told = f"{len(above)} of the {len(rows)} ({'; '.join(above)})" if above else f"none of the {len(rows)}"
+    return f"Of the headline margins of SS-ACL over its best rival, {told} {'lie' if len(above) > 1 else 'lies'} above zero."
 
 
 def floor_words(floors: pd.DataFrame) -> Markdown:
@@ -135,9 +128,7 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
         if not len(rows):
             continue
         apart = _told_apart(rows)
-        keys = zip(apart["part"], apart["detail"], apart["metric"], strict=True)
-        better = [(value > 0) != (key in LOWER_IS_BETTER) for value, key in zip(apart["value"], keys, strict=True)]
-        worse, gains = apart.loc[[not fine for fine in better]], apart.loc[better]
+        worse, gains = apart[apart["value"] < 0], apart[apart["value"] > 0]
         told = "; ".join(_cell(row) for row in worse.itertuples()) or "nothing gets worse that can be told"
         also = f"; better: {'; '.join(_cell(row) for row in gains.itertuples())}" if len(gains) else ""
         lines.append(f"- {method}: {told}{also}.")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..evaluation.comparison_margins import HEADLINES
 from . import style
 from .comparison import CLAIM_COLOURS, MARGIN_NAMES, NOTHING, OURS
 
@@ -16,13 +17,8 @@ BUDGET_TITLES = {
 
 START_TITLES = {"auc": "findings: mean AUC", "cnr": "masked map: CNR", "pointing": "masked map: pointing"}
 
-SHORT = {"L_ir + L_cl + L_lm": "without L_ar and L_ac"}
-
 RIVALS = (style.BLUE, style.ORANGE, style.PURPLE)
 """Of the curves over budgets."""
-
-HEADLINE_MARGINS = ("mean_relative", "micro_f1_positive", "cnr_masked", "cnr")
-"""Of `budget_margins`: one per claim, and grounding for both kinds of map."""
 
 
 def budgets(table: pd.DataFrame) -> Figure | str:
@@ -76,11 +72,12 @@ def budget_margins(table: pd.DataFrame, paper: dict[str, float]) -> Figure | str
 
     table: of `comparison_budgets.budget_margins`. Open dots: one training of SS-ACL.
     """
-    table = table[table["metric"].isin(HEADLINE_MARGINS)].dropna(subset=["margin"])
+    headlines = [metric for metrics in HEADLINES.values() for metric in metrics]
+    table = table[table["metric"].isin(headlines)].dropna(subset=["margin"])
     if table["images"].nunique() < 2:
         return "no run with a larger budget is there: `ssacl ablation`"
     figure = style.new_figure(style.DOUBLE, 58)
-    names = [name for name in HEADLINE_MARGINS if table["metric"].eq(name).any()]
+    names = [name for name in headlines if table["metric"].eq(name).any()]
     for ax, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
         rows = table[table["metric"] == name].sort_values("images")
         colour = CLAIM_COLOURS[rows["claim"].iloc[0]]
@@ -103,7 +100,7 @@ def budget_margins(table: pd.DataFrame, paper: dict[str, float]) -> Figure | str
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
         ax.set_xlabel("images seen (thousands)")
-        ax.set_title(style.wrap(MARGIN_NAMES[name], 22), fontsize=6.5)
+        ax.set_title(style.wrap(MARGIN_NAMES[name], 18), fontsize=6.5)
     figure.axes[0].set_ylabel("SS-ACL over its best rival (%)")
     return figure
 
@@ -133,8 +130,6 @@ def over_start(table: pd.DataFrame) -> Figure | str:
         for place in range(1, len(order)):
             if order[place][0] != order[place - 1][0]:
                 ax.axhline(place - 0.5, color=style.PALE, linewidth=0.8)
-    axes[0].set_yticks(
-        range(len(order)), [f"{reason}: {SHORT.get(method, method)}" for reason, method in order], fontsize=6
-    )
+    axes[0].set_yticks(range(len(order)), [f"{reason}: {method}" for reason, method in order], fontsize=6)
     axes[0].set_ylim(len(order) - 0.5, -0.5)
     return figure
