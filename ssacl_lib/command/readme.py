@@ -14,7 +14,7 @@ from .. import paths
 from ..notebook.equations import equation_table
 from ..record.manifest import atomic_write, read_json
 from .readme_cells import markdown_table
-from .readme_comparison import claims_table, compared_table, downstream_table, reasons_table
+from .readme_comparison import claims_table, compared_table, costs_table, downstream_table, reasons_table
 from .readme_results import PROFILES, fresh_table, prompts_table, results_table, sight_table, speed_table
 from .stages import STAGES
 
@@ -155,6 +155,7 @@ BLOCKS = {
     "prompts": prompts_table,
     "sight": sight_table,
     "claims": claims_table,
+    "costs": costs_table,
     "reasons": reasons_table,
     "downstream": downstream_table,
     "compared": compared_table,

@@ -9,7 +9,7 @@ from ..baselines.registry import OUR_TERMS, method_of
 from ..evaluation.comparison_margins import HEADLINES, PAPER
 from ..notebook.comparison_words import percent
 from ..plots.comparison import MARGIN_NAMES
-from .readme_cells import difference, estimate, markdown_table
+from .readme_cells import difference, estimate, markdown_table, pick
 
 
 def claims_table(base: Path) -> str:
@@ -96,3 +96,32 @@ def downstream_table(base: Path) -> str:
         for row in pd.read_csv(path).itertuples()
     ]  # fmt: skip
     return markdown_table(["hoped for", "SS-ACL", "against", "difference", "", "n, seeds"], rows)
+
+
+LOSSES = "p_at_5_minus_ss_acl"
+DIRECTIONS = ("image to text", "text to image")
+OUTLINED = ("Pleural Effusion", "Pneumothorax")
+OUTLINERS = ("SS-ACL", "start", "untrained")
+
+
+def costs_table(base: Path) -> str:
+    """Two tables of notebook 06: P@5 minus SS-ACL's, with losses left out; Dice of a light decoder on frozen encoders."""
+    retrieval, outlines = (
+        paths.FIGURES / "cpu" / "tables" / f"{name}.csv" for name in ("retrieval_terms", "downstream_segmentation")
+    )
+    if not retrieval.is_file() or not outlines.is_file():
+        return "No results yet: `make downstream` makes them."
+    table, rows = pick(pd.read_csv(retrieval), {"metric": LOSSES}), []
+    for method, part in table.groupby("method", sort=False):
+        found = part.set_index("setting")
+        cells = [difference(found.loc[name]) if name in found.index else "" for name in DIRECTIONS]
+        rows.append([str(method), *cells, f"{part['n'].max()}, {part['runs'].max()}"])
+    terms = markdown_table(["P@5 minus SS-ACL's", *DIRECTIONS, "n, trainings"], rows)
+    table = pick(pd.read_csv(outlines), {"setting": "frozen, 96 px", "metric": "dice_without_empty"})
+    table, rows = table.set_index(["method", "detail"]), []
+    for method in OUTLINERS:
+        found = [table.loc[method, name] for name in OUTLINED if (method, name) in table.index]
+        if found:
+            rows.append([method, *map(estimate, found), str(max(row["runs"] for row in found))])
+    counts = [f"{name.lower()} (n {table.xs(name, level='detail')['n'].max()})" for name in OUTLINED]
+    return terms + "\n\n" + markdown_table(["Dice of outlines, encoder frozen, 96 px", *counts, "trainings"], rows)

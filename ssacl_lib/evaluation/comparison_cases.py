@@ -39,6 +39,12 @@ def masked_phrases(run: Run) -> pd.DataFrame:
     return frame[(frame["map"] == "masked") & (frame["control"] == "own") & frame["evidence"].notna()]
 
 
+def phrases_asked(settings: Settings) -> str:
+    """For a caption: of how many phrases of SS-ACL's first run cases are picked."""
+    own = run_of(SSACL, settings)
+    return f"{len(masked_phrases(own)) if own else 0} phrases of its first training"
+
+
 def phrase_grid(settings: Settings, scores: Sequence[Scores]) -> list[PhraseCase]:
     """Per finding of the paper's grid the phrase with the median CNR of SS-ACL's masked map, beside the best rival's map."""
     rival = best_rival([entry for entry in scores if "centre" not in entry.method.name], MASKED_CNR)

@@ -41,6 +41,9 @@ SIDED = "own, side named"
 ROUNDS = 15
 """Training steps of each size, in turns."""
 
+NAMES = {"own": "", SIDED: "_sided", "swapped side": "_swapped_side"}
+METRICS = ("auc", "pointing", "cnr", "pointing_sided", "pointing_swapped_side", "time_ratio")
+SHOWN = ("patch", "images", "masks", "smoothing", *ENDING)
 COLUMNS = ("patch", "images", "about", "masks", "smoothing", "finding", "control", *ENDING)
 
 
@@ -136,3 +139,28 @@ def masked_rows(model, studies: Sequence, settings: Settings, about: dict) -> li
         which = {**about, "masks": masks, "smoothing": smoothing, "control": control}
         rows += mean_rows(which, group[["pointing", "cnr"]], np.asarray(group["study"]), settings)
     return rows
+
+
+def size_table(path: Path | None = None) -> pd.DataFrame:
+    """What `measure_size` left, a few rows per size and stage: those of the masks and the smoothing that point best.
+
+    Columns: patch, images, masks, smoothing, method, metric, value, low, high, n, seed. Metrics: auc (mean of findings),
+    pointing, cnr, pointing_sided (of phrases that name a side), pointing_swapped_side (the same with the other side),
+    time_ratio (of a training step, to the first size). Masks and smoothing are chosen on the studies that are shown, for
+    every size alike.
+    """
+    path = Path(path or RESULTS)
+    if not path.is_file():
+        return pd.DataFrame(columns=list(SHOWN))
+    frame, rows = pd.read_csv(path), []
+    maps = frame[frame["about"] == "masked maps"].assign(
+        metric=lambda rows: rows["metric"] + rows["control"].map(NAMES)
+    )
+    for _, part in maps.dropna(subset=["metric"]).groupby(["patch", "images"], sort=False):
+        best = part[part["metric"] == "pointing"].sort_values("value").iloc[-1]
+        rows.append(part[part["masks"].eq(best["masks"]) & part["smoothing"].eq(best["smoothing"])])
+    others = frame[frame["finding"].eq("mean of findings") | frame["about"].eq("speed")]
+    kept = pd.concat([*rows, others], ignore_index=True).reindex(columns=list(SHOWN))
+    return kept[kept["metric"].isin(METRICS)].sort_values(
+        ["patch", "images"], ascending=[False, True], ignore_index=True
+    )

@@ -8,7 +8,7 @@ from ..evaluation.comparison_margins import HEADLINES, PAPER
 from ..evaluation.comparison_run import PATIENTS, missing, planned
 from ..evaluation.films import REGIONS
 from ..evaluation.randomisation import MOVED, REAL
-from ..plots.comparison import CELLS, MARGIN_NAMES, OURS
+from ..plots.comparison import CELLS, MARGIN_NAMES, OURS, PANELS
 from ..settings import Settings
 
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
@@ -64,6 +64,17 @@ def claims_message(margins: pd.DataFrame) -> str:
     above = [f"{row.claim} ({MARGIN_NAMES[row.metric]})" for row in rows if row.low > 0]
     told = f"{len(above)} of the {len(rows)} ({'; '.join(above)})" if above else f"none of the {len(rows)}"
     return f"Of the headline margins of SS-ACL over its best rival, {told} {'lie' if len(above) > 1 else 'lies'} above zero."
+
+
+def panels(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the comparison that its figure shows."""
+    wanted = {key[:3] for key in PANELS}
+    return table.loc[[key in wanted for key in zip(table["part"], table["detail"], table["metric"], strict=True)]]
+
+
+def looked(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the head of SS-ACL+ on several encoders."""
+    return table[(table["part"] == "plus") & table["metric"].isin(["pointing", "cnr"])]
 
 
 def floor_words(floors: pd.DataFrame) -> Markdown:
