@@ -55,8 +55,8 @@ def budget_margins(scores: list[Scores], settings: Settings) -> pd.DataFrame:
     """The margins of `comparison_margins.margins` at every budget, over the best rival of that budget or without a training.
 
     Columns: images, and those of `margins`. Rivals are methods of BASES that were trained with this budget, and what is trained
-    on nothing, so a row need not be that of `margins`. What was trained once borrows the spread of SS-ACL's trainings at the
-    smallest budget, on both sides of the margin; `seeds` counts SS-ACL's real ones.
+    on nothing, so a row need not be that of `margins`. At a larger budget what was trained once borrows the spread of SS-ACL's
+    trainings at the smallest, on both sides of the margin; `seeds` counts SS-ACL's real ones.
     """
     frames = []
     lender = next((entry.draws for entry in scores if entry.method.name == SSACL), {})
@@ -65,7 +65,10 @@ def budget_margins(scores: list[Scores], settings: Settings) -> pd.DataFrame:
         for entry in scores:
             name = base_of(entry.method.name)
             if entry.method.made == TRAINED and name in BASES and entry.method.times == times:
-                draws = {key: borrowed(of, lender[key]) if key in lender else of for key, of in entry.draws.items()}
+                draws = {
+                    key: borrowed(of, lender[key]) if times > 1 and key in lender else of
+                    for key, of in entry.draws.items()
+                }
                 chosen.append(replace(entry, method=replace(entry.method, name=name, group=COMPARED), draws=draws))
                 if name == SSACL:
                     seeds = len(next(iter(entry.draws.values())))
