@@ -17,7 +17,7 @@ from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWitho
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
 from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
-from ssacl_lib.evaluation.comparison_run import Run, planned
+from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, Run, planned
 from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
 from ssacl_lib.evaluation.comparison_start import REASONS, over_start
 from ssacl_lib.evaluation.prompting import CELLS
@@ -56,7 +56,7 @@ def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(prof
     assert {run.training.training.images for run in runs if run.method.group != registry.BUDGET} == {half}
     assert {run.training.training.images for run in runs if run.method.group == registry.BUDGET} == {2 * half, 4 * half}
     assert all(run.training.data == settings.data for run in runs)
-    assert [run.seed for run in runs if run.method.name == SSACL] == [0, 1, 2, 3, 4]
+    assert [run.seed for run in runs if run.method.name == SSACL] == list(range(OWN_SEEDS))
     assert [run.seed for run in runs if run.method.name == "MaCo-like"] == [0, 1, 2]
     recipes = [(run.recipe, run.method.pairs) for run in runs if run.method.made == registry.TRAINED]
     assert profile != "cpu" or len(set(recipes)) == len(recipes), "two methods that are the same"

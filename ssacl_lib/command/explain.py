@@ -13,7 +13,7 @@ import pandas as pd
 
 from .. import paths
 from ..baselines.registry import method_of
-from ..evaluation.comparison_run import planned
+from ..evaluation.comparison_run import changes_of, planned
 from ..evaluation.comparison_tables import shown_settings
 from ..record.manifest import read_json
 from ..record.sources import sha256_file
@@ -122,7 +122,7 @@ def method_words(settings: Settings, name: str) -> str:
     """What a compared method changes, and with which training seeds it is there."""
     method = method_of(name)
     profile = flat(settings.model_dump(mode="json"))
-    changes = [f"{key} = {value}" for key, value in method.changes.items() if profile[key] != value]
+    changes = [f"{key} = {value}" for key, value in changes_of(method, settings).items() if profile[key] != value]
     there = [str(run.seed) for run in planned(settings, [name]) if (run.folder / "run.json").is_file()]
     network = "" if method.kind.__name__ == "SSACLNetwork" else f", network {method.kind.__name__}"
     return f"{name}: {', '.join(changes) or 'no setting changed'}{network}; training seeds {', '.join(there) or 'none'}"

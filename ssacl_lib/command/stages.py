@@ -64,7 +64,7 @@ STAGES = (
         "03_report_generation", ("02_pretraining",),
         ("tables/finding_classification.csv", "tables/report_generation.csv"), (),
         "anatomy inference, reports with and without prompts, lexical and clinical scores, case study",
-        ("sight.parquet", "labeler.csv"),
+        ("sight.parquet", "one_leaf.parquet", "probe.parquet", "labeler.csv"),
     ),
     Stage(
         "04_grounding_evaluation", ("02_pretraining",),
@@ -74,7 +74,7 @@ STAGES = (
     Stage(
         "05_ablation", (), (), (),
         "the paper's three claims against rivals of equal budget, every part of the method taken away or made wrong",
-        ("comparison/**/*.parquet", "comparison/**/run.json"),
+        ("comparison/**/*.parquet", "comparison/**/run.json", "randomisation.csv", "size.csv"),
     ),
     Stage(
         "06_downstream", (), (), (),
@@ -115,7 +115,11 @@ def _inputs(settings: Settings) -> dict[str, str]:
 
     A start below runs/ is none: a stage makes it from the settings.
     """
-    inputs = {"shipped checkpoints": folder_fingerprint(paths.CHECKPOINTS)}
+    told = {path.as_posix(): sha256_file(path) for path in sorted(paths.CHECKPOINTS.rglob("*.json"))}
+    inputs = {
+        "shipped checkpoints": folder_fingerprint(paths.CHECKPOINTS),
+        "their settings": sha256_json(list(told.values())),
+    }
     if settings.model.encoder_weights and not made_here(settings.model.encoder_weights):
         inputs["start checkpoint"] = folder_fingerprint(paths.ROOT / settings.model.encoder_weights)
     if (data := outside_data(settings)) is not None:

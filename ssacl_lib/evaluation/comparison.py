@@ -31,7 +31,7 @@ from ..record.manifest import atomic_write, device_name, package_versions, porta
 from ..record.sources import code_behind
 from ..settings import Settings
 from ..training.loop import LOG_EVERY, pretrain
-from .comparison_run import PATIENTS, Run, missing, planned, results_folder
+from .comparison_run import PATIENTS, Run, changes_of, missing, planned, results_folder
 from .comparison_scores import OTHERS, SCORES, trained
 
 SAME = 2e-3
@@ -115,7 +115,7 @@ def about(run: Run) -> dict:
         "method": run.method.name,
         "seed": run.seed,
         "network": network,
-        "changes": run.method.changes,
+        "changes": changes_of(run.method, run.settings),
         "settings": portable_settings(run.training),
         "command": f"ssacl ablation --profile {run.settings.profile} --only {run.method.slug!r}",
         "patients": PATIENTS,

@@ -58,7 +58,9 @@ class Run:
         """The settings of its training: one thread, so that two runs can go side by side."""
         images = max(1, self.method.times * self.settings.training.images // SHARE)
         budget = {"training.images": images, "training.warmup_images": self.settings.training.warmup_images // SHARE}
-        return self.settings.changed(**{**budget, "seed": self.seed, "threads": 1, **self.method.changes})
+        return self.settings.changed(
+            **{**budget, "seed": self.seed, "threads": 1, **changes_of(self.method, self.settings)}
+        )
 
     @property
     def told(self) -> dict:
@@ -72,6 +74,15 @@ class Run:
         told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
         pairs = self.method.pairs.__name__ if self.method.pairs else None
         return sha256_json([told, network, pairs, self.method.made, self.method.variant, PATIENTS, SHARE, VERSION])
+
+
+def changes_of(method: Method, settings: Settings) -> dict[str, object]:
+    """The settings of a profile that a method changes, but for its budget: dotted name -> value."""
+    if method.slower == 1:
+        return method.changes
+    rate, scale = settings.training.learning_rate, settings.training.language_rate_scale
+    slow = {"training.learning_rate": rate / method.slower, "training.language_rate_scale": scale * method.slower}
+    return {**slow, **method.changes}
 
 
 def results_folder(settings: Settings) -> Path:

@@ -9,11 +9,17 @@ from .manifest import read_json, write_json
 NOTE = "made_from.json"
 """What a folder is made from, name -> hash, and whether it is finished."""
 
+BEGUN = "checkpoint.safetensors"
+"""What a training goes on from (training/loop.py); gone when it has ended."""
+
 
 def made_from(folder: Path) -> dict | None:
-    """What a finished folder was made from; None where it is absent, not finished or knows nothing of it."""
+    """What a finished folder was made from; None where it is absent, not finished or knows nothing of it.
+
+    A training's checkpoint in it says that a later training was begun there and not ended, whatever the note tells.
+    """
     note = read_json(folder / NOTE)
-    return note.get("made_from") if note.get("finished") else None
+    return note.get("made_from") if note.get("finished") and not (folder / BEGUN).is_file() else None
 
 
 def finish(folder: Path, parts: Mapping) -> None:
