@@ -354,3 +354,45 @@ def test_a_changed_study_changes_the_key():
     image[0, 0] += 1
     assert results.studies_hash([EvaluationStudy(**{**vars(STUDIES[0]), "image": image}), *STUDIES[1:]]) != first
     assert results.studies_hash(list(STUDIES)) == first
+
+
+def as_often(frame: pd.DataFrame, times: int) -> pd.DataFrame:
+    """Every film of a frame given several times, all of them films of one patient."""
+    patients = frame["study"] if "patient" not in frame else frame["patient"]
+    copies = [frame.assign(study=frame["study"] + f"_{k}", patient=patients) for k in range(times)]
+    return pd.concat(copies, ignore_index=True)
+
+
+def test_more_films_of_the_same_patients_make_no_interval_narrower(run, oracle):
+    """With every film given three times under its patient, value and interval are those of the films once."""
+    per_phrase = grounding.evaluate_phrases(run, {"this run": Model(1)}, STUDIES, ("similarity",))
+    assert dict(zip(per_phrase["study"], per_phrase["patient"], strict=True))["s3"] == "p3"
+    generator, studies = np.random.default_rng(3), [f"s{i:02}" for i in range(12)]
+    heads = pd.DataFrame({"study": np.repeat(studies, 13), "finding": OBSERVATIONS[1:] * 12, "method": "m"})
+    heads = heads.assign(reference="truth", present=generator.random(156) < 0.4, probability=generator.random(156))
+    nodes = pd.DataFrame({"study": studies * 2, "node": "carina", "method": ["this run"] * 12 + ["shipped"] * 12})
+    nodes = nodes.assign(films="as they are", **{name: generator.random(24) for name in anatomy_grounding.SCORES})
+    curves = pd.DataFrame(
+        [
+            (s, "x", "y", "m", "deletion", o, f)
+            for s in studies
+            for o in ("evidence", "random")
+            for f in (0.0, 0.5, 1.0)
+        ],
+        columns=["study", "finding", "phrase", "method", "curve", "order", "fraction"],
+    ).assign(fit=generator.random(72))
+    for table, frame in (
+        (grounding.phrase_table, per_phrase),
+        (findings.finding_table, heads),
+        (anatomy_grounding.anatomy_table, nodes),
+        (faithfulness.faithfulness_table, curves),
+        (faithfulness.mean_curves, curves),
+    ):
+        once, often = table(frame, run.settings), table(as_often(frame, 3), run.settings)
+        assert len(once) and (once["high"] > once["low"]).any()
+        pd.testing.assert_frame_equal(once.drop(columns="n"), often.drop(columns="n"), rtol=1e-9, atol=1e-12)
+    said, true = (codes([list(np.flatnonzero(row)) for row in generator.random((12, 14)) < 0.3]) for _ in range(2))
+    whole = pd.DataFrame({"study": studies, "generated_labels": list(said), "reference_labels": list(true)})
+    rival = whole.assign(generated_labels=list(said[::-1]))
+    once, often = (reports.f1_difference(as_often(whole, k), as_often(rival, k), 200, 0)[0] for k in (1, 3))
+    assert tuple(once) == pytest.approx(tuple(often)) and once.low < once.high

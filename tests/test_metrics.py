@@ -254,3 +254,9 @@ def test_auc_equals_scikit_learn_with_ties_and_any_weights():
 def test_intervals_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="scores hold NaN"):
         intervals.mean_auc([[np.nan]], [[True]])
+
+
+def test_a_mean_auc_leaves_out_draws_without_any_area():
+    truth = np.arange(20)[:, None] == 19
+    each, mean = intervals.mean_auc(np.arange(20.0)[:, None], truth)
+    assert tuple(each[0]) == tuple(mean) == (1, 1, 1)

@@ -1,7 +1,8 @@
 """The table downstream_classification, from the Parquets of zero-shot and fine-tuned classification.
 
-An interval is over studies; over training seeds where an encoder has several; and, where a share of the labels was drawn several
-times, over these draws: the three in squares, the last two by Student's t, as in evaluation/comparison_tables.py.
+An interval is over patients, each with all of their films; over training seeds where an encoder has several; and, where a share
+of the labels was drawn several times, over these draws: the three in squares, the last two by Student's t, as in
+evaluation/comparison_tables.py.
 """
 
 from pathlib import Path
@@ -10,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.results import cached
-from ..metrics.intervals import weighted_auc
+from ..metrics.intervals import mean_of_areas, weighted_auc
 from ..record.sources import code_behind, sha256_file
 from ..settings import Settings
 from .encoders import START
 from .fine_tuning import PROBE, SHARES, column_of, settings_of
 from .prompts import ENSEMBLE, ONE_PAIR
 from .run import Job
-from .tables import Asked, asked, long_rows, weights
+from .tables import Asked, asked, long_rows, patients_of_films, weights
 from .zero_shot import COSINE, DOT, FROM_REPORTS
 
 ZERO_SHOT, FINE_TUNING = "zero_shot", "fine_tuning"
@@ -51,7 +52,8 @@ def kept(job: Job, settings: Settings, cache: Path, numbers) -> pd.DataFrame:
 
     def compute() -> pd.DataFrame:
         frame = pd.read_parquet(job.path)
-        drawn = weights(frame["study"].nunique(), settings)
+        studies = sorted(frame["study"].unique())  # as in `wide`
+        drawn = weights(len(studies), settings, patients_of_films(studies, settings))
         rows = [[*name, len(drawn[0]), list(map(float, draws))] for name, draws in numbers(frame, drawn)]
         return pd.DataFrame(rows, columns=["setting", "detail", "metric", "n", "draws"])
 
@@ -77,7 +79,7 @@ def zero_shot_numbers(frame: pd.DataFrame, drawn: np.ndarray):
     for setting in (name for name in frame if ", " in name):
         margin = wide(frame, setting, names)
         areas = finding_areas(margin, present, drawn)
-        yield (setting, MEAN, AUC), mean_of(areas)
+        yield (setting, MEAN, AUC), mean_of_areas(areas)
         if setting in EACH:
             yield from (((setting, name, AUC), area) for name, area in zip(names, areas, strict=True))
         said = margin >= 0
@@ -93,7 +95,7 @@ def fine_tuning_numbers(frame: pd.DataFrame, drawn: np.ndarray):
     for asked_of in settings_of():
         column = column_of(*asked_of)
         areas = finding_areas(wide(frame, column, names), present, drawn)
-        yield (column, MEAN, AUC), mean_of(areas)
+        yield (column, MEAN, AUC), mean_of_areas(areas)
         if asked_of == (PROBE, 100, 0):
             yield from (((column, name, AUC), area) for name, area in zip(names, areas, strict=True))
 
@@ -106,12 +108,6 @@ def wide(frame: pd.DataFrame, column: str, names: list[str]) -> np.ndarray:
 def finding_areas(scores: np.ndarray, present: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """AUC [findings, 1 + resamples]; NaN where a draw has no positive or no negative study."""
     return np.array([weighted_auc(s, p, drawn) for s, p in zip(scores.T, present.T, strict=True)])
-
-
-def mean_of(areas: np.ndarray) -> np.ndarray:
-    """Mean over the findings that have an AUC."""
-    known = np.isfinite(areas)
-    return np.where(known, areas, 0).sum(0) / np.maximum(known.sum(0), 1)
 
 
 # ---- rows
@@ -164,7 +160,8 @@ def labels_row(own: Asked, curve: list[tuple[int, np.ndarray]], wanted: np.ndarr
     """How many labels a probe needs for the AUC `wanted`, draw by draw; empty where all labels do not reach it."""
     counts, areas = np.array([count for count, _ in curve]), np.stack([area for _, area in curve])
     needed = np.array([labels_needed(counts, area, aim) for area, aim in zip(areas.T, wanted, strict=True)])
-    low, high = np.percentile(needed[1:], [2.5, 97.5], method="nearest")
+    drawn = needed[1:][np.isfinite(wanted[1:]) & np.isfinite(areas[:, 1:]).all(0)]  # others hold no finding with an AUC
+    low, high = np.percentile(drawn, [2.5, 97.5], method="nearest") if len(drawn) else (np.nan, np.nan)
     told = {"value": needed[0], "low": low, "high": min(high, counts[-1])} if np.isfinite(needed[0]) else {
         "value": np.nan, "low": np.nan, "high": np.nan,
     }  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ..baselines.registry import SSACL
+from ..evaluation.comparison_margins import beside
 from ..metrics.retrieval import PRECISIONS, RECALLS, chance
 from ..settings import Settings
 from .encoders import START
@@ -59,8 +60,10 @@ def rows_of(entry: Asked, settings: Settings) -> list[dict]:
 def term_table(settings: Settings) -> pd.DataFrame:
     """What each loss does to retrieval: P@5 of variants of SS-ACL, and of what it starts from and is compared with.
 
-    The columns as in tables.py; detail: what was exchanged. Metrics: p_at_5, and p_at_5_minus_ss_acl, paired over queries; its
-    interval also holds what seeds of SS-ACL say of another one. No rows where SS-ACL or all variants are missing.
+    The columns as in tables.py; detail: what was exchanged. Metrics: p_at_5, and p_at_5_minus_ss_acl, paired over queries. A
+    variant's interval asks whether its one run could be one more of SS-ACL's k: in squares it holds t_(k-1) s sqrt(1 + 1/k) of
+    their spread s (`comparison_margins.beside`); the others' holds t_(k-1) s / sqrt(k), what k runs say of their mean. No rows
+    where SS-ACL or all variants are missing.
     """
     there = {entry.about["method"]: entry for entry in asked(settings, "retrieval")}
     variants = asked(settings, "retrieval", variants=True)
@@ -75,7 +78,10 @@ def term_table(settings: Settings) -> pd.DataFrame:
             count = len(entry.frames[0]["study"].unique())
             rows.append(_within(entry.row(*asked_of, "p_at_5", draws, count), count))
             if entry is not there[SSACL]:
-                rows.append(entry.row(*asked_of, "p_at_5_minus_ss_acl", draws.mean(0) - own, count))
+                row = entry.row(*asked_of, "p_at_5_minus_ss_acl", draws.mean(0) - own, count)
+                if any(entry is variant for variant in variants) and len(draws) == 1:
+                    row.update(zip(("value", "low", "high"), beside(draws, own), strict=True))
+                rows.append(row)
     return long_rows(rows)
 
 

@@ -1,7 +1,8 @@
 """From the rows of robustness.py to curves per family of disturbances, and the levels at which a claim holds.
 
 All who answer are asked about the same patients and drawn alike, level by level, so a margin is paired over patients; a margin
-holds at a level where its 95 % interval lies above 0. Two kinds of claims are followed:
+holds at a level where its 95 % interval lies above 0. The interval is over patients and, in squares, over the trainings of both
+sides, as in evaluation/comparison_margins.py. Two kinds of claims are followed:
 
     the paper's, as in notebook 05   SS-ACL over its best rival, relative; the rival is chosen anew at every level, in its favour
     that the film is read at all     SS-ACL over what needs no training, or no film, as a difference
@@ -14,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from ..baselines.registry import FINDINGS, LEAVES, PHRASES, REPORTS, SSACL
-from ..evaluation.comparison_margins import AUC, F1, LEXICAL, MASKED_CNR, relative
+from ..evaluation.comparison_margins import AUC, F1, LEXICAL, MASKED_CNR, relative, spread_of_rival
 from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.comparison_tables import interval
-from ..metrics.intervals import weighted_auc
+from ..metrics.intervals import mean_of_areas, weighted_auc
 from ..metrics.lexical import bleu_of_counts
+from ..record.spread import student_quantile
 from ..settings import Settings
 from .disturbances import AMOUNTS, UNDISTURBED
 from .encoders import UNTRAINED
@@ -140,9 +142,7 @@ def finding_means(rows: pd.DataFrame, drawn: np.ndarray):
     """Mean over the findings of the AUC."""
     odds, present = (np.stack(list(rows[name])) for name in ("log_odds", "present"))
     areas = [weighted_auc(score, truth > 0, drawn) for score, truth in zip(odds.T, present.T, strict=True)]
-    known = np.isfinite(areas)
-    mean = np.where(known, areas, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
-    yield "auc", len(rows), mean
+    yield "auc", len(rows), mean_of_areas(np.array(areas))
 
 
 def map_means(rows: pd.DataFrame, drawn: np.ndarray):
@@ -186,7 +186,8 @@ def robustness_table(answers: Sequence[Answers]) -> pd.DataFrame:
 def claims_table(answers: Sequence[Answers]) -> pd.DataFrame:
     """The table robustness_claims: every claim at every level of every family, with the columns of CLAIM_COLUMNS.
 
-    level 0 is the film as it is, and stands in every family. margin: of `measure`.
+    level 0 is the film as it is, and stands in every family. margin: of `measure`. runs: SS-ACL's trainings; a rival's own
+    trainings widen the interval, too (`_spread_of_trainings`).
     """
     own = next((entry for entry in answers if entry.name == SSACL), None)
     rows = []
@@ -203,7 +204,7 @@ def claims_table(answers: Sequence[Answers]) -> pd.DataFrame:
 
 def _margin(answers: Sequence[Answers], own: Answers, condition: tuple[str, int], against: str, wanted) -> dict | None:
     """The mean margin over these numbers under a condition; None where it was not measured."""
-    parts, names = [], []
+    parts, names, spreads = [], [], []
     for number in wanted:
         rivals = [
             entry
@@ -215,12 +216,20 @@ def _margin(answers: Sequence[Answers], own: Answers, condition: tuple[str, int]
         best = max(rivals, key=lambda entry: entry.draws[condition][number][:, 0].mean())
         theirs, ours = best.draws[condition][number], own.draws[condition][number]
         parts.append(relative(ours, theirs) if against == BEST else ours - theirs.mean(0))
+        spreads.append(spread_of_rival(ours, theirs) if against == BEST else _spread_of_trainings(theirs))
         names.append(best.name)
-    draws = np.mean(parts, axis=0)
+    draws, rivals = np.mean(parts, axis=0), float(np.mean(spreads))
     margin, low, high = interval(draws)
+    low, high = margin - np.hypot(margin - low, rivals), margin + np.hypot(high - margin, rivals)
     about = {"measure": RELATIVE if against == BEST else DIFFERENCE, "rival": "; ".join(dict.fromkeys(names))}
     return {**about, "margin": margin, "low": low, "high": high, "n": own.n[condition][wanted[0]],
             "runs": len(draws), "seed": PATIENTS}  # fmt: skip
+
+
+def _spread_of_trainings(theirs: np.ndarray) -> float:
+    """Half width of what k trainings say of their mean, t_(k-1) s / sqrt(k), as `spread_of_rival` for a ratio; 0 if k is 1."""
+    count = len(theirs)
+    return float(student_quantile(count) * theirs[:, 0].std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
 
 
 def standing(claims: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ paired. An encoder with several training seeds is their mean; its interval is th
 evaluation/comparison_tables.py; the column `runs` says how many trainings stand behind it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from .. import paths
+from ..datasets.labelled import NIH
 from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.comparison_tables import interval
-from ..metrics.intervals import resampled_counts
+from ..metrics.intervals import counts_of_rows
 from ..record.manifest import read_json
 from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
@@ -102,9 +104,18 @@ def outside_jobs(settings: Settings, task: str) -> list[Job]:
     return [Job(task, TASKS[task], encoder, settings) for encoder in encoders]
 
 
-def weights(studies: int, settings: Settings) -> np.ndarray:
-    """How often each study counts: [1 + resamples, studies], the first row once each; the same for every encoder and task."""
-    return np.vstack([np.ones(studies), resampled_counts(studies, settings.evaluation.bootstrap, PATIENTS)])
+def weights(studies: int, settings: Settings, patients: Sequence | None = None) -> np.ndarray:
+    """How often each study counts: [1 + resamples, studies], the first row once each; the same for every encoder and task.
+
+    patients: of each study, who are drawn with all of theirs; None: every study is one.
+    """
+    groups = range(studies) if patients is None else patients
+    return np.vstack([np.ones(studies), counts_of_rows(groups, settings.evaluation.bootstrap, PATIENTS)])
+
+
+def patients_of_films(names: Sequence[str], settings: Settings) -> list[str]:
+    """The patient of each film of a classification task: in NIH's lists the file's name before `_`, else the film itself."""
+    return [Path(name).name.split("_")[0] if settings.dataset == NIH else name for name in names]
 
 
 def long_rows(rows: list[dict]) -> pd.DataFrame:

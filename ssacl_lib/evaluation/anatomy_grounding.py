@@ -23,7 +23,7 @@ from ..anatomy import default_graph
 from ..metrics.grounding import centre_prior, pointing_and_contrast
 from ..model.precision import autocast
 from .inputs import pixels_of, test_studies, weights_hash
-from .results import cached, long_table, mean_rows, results_key
+from .results import cached, long_table, mean_rows, patients_of, results_key
 
 PRIOR, CHANCE = "centre prior", "chance"
 AS_THEY_ARE, MOVED = "as they are", "moved"
@@ -33,12 +33,12 @@ TOGETHER, POOLED = ("this run", "shipped"), "SS-ACL"
 """The trained models, and what their mean is called."""
 
 SCORES = ["pointing", "cnr", "area", "entropy", "similarity_across_patients"]
-COLUMNS = ["study", "node", "method", "films", *SCORES]
+COLUMNS = ["study", "patient", "node", "method", "films", *SCORES]
 CHUNK = 32
 
 
 def evaluate_anatomies(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
-    """Scores of every node's map in every study (cached per model): columns study, node, method and the four scores.
+    """Scores of every node's map in every study (cached per model): columns study, patient, node, method, films and SCORES.
 
     run: has `.settings` and `.runs`. Where a study has no mask of a node, pointing and CNR are NaN; entropy and likeness
     need none. Methods beside the models, where any study has masks: "centre prior", and "chance" (pointing = the share of
@@ -78,7 +78,7 @@ def node_scores(study, maps: np.ndarray) -> pd.DataFrame:
     own = np.asarray(maps)[places][(slice(None), *study.film)]
     pointing, contrast = pointing_and_contrast(own, masks[kept]) if names else (np.zeros(0), np.zeros(0))
     columns = {"node": names, "pointing": pointing, "cnr": contrast, "area": area[kept]}
-    return pd.DataFrame({"study": study.study_id, **columns})
+    return pd.DataFrame({"study": study.study_id, "patient": study.patient_id, **columns})
 
 
 def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
@@ -95,7 +95,8 @@ def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
                 attention.append(with_parents(model.leaf_attention(pixels_of(model, images)).float().cpu().numpy()))
             bar.update(len(chunk))
     scores = pd.concat(rows, ignore_index=True).astype(dict.fromkeys(("pointing", "cnr", "area"), float))
-    frame = scores.merge(attention_scores(np.concatenate(attention), studies), how="right")
+    frame = scores.merge(attention_scores(np.concatenate(attention), studies), on=["study", "node"], how="right")
+    frame["patient"] = frame["study"].map({study.study_id: study.patient_id for study in studies})
     return frame.assign(method=method, films=AS_THEY_ARE)[COLUMNS]
 
 
@@ -134,13 +135,13 @@ def score_priors(studies: Sequence) -> pd.DataFrame:
 
 
 def pooled(per_node: pd.DataFrame) -> list[pd.DataFrame]:
-    """Rows of POOLED and, of maps that look, POOLED+: mean over TOGETHER, per study, node and kind of film."""
+    """Rows of POOLED and, of maps that look, POOLED+: mean over TOGETHER, per study, node and kind of film; no patients."""
     frames = []
     for ending in ("", "+"):
         rows = per_node[per_node["method"].isin([name + ending for name in TOGETHER])]
         if len(rows):
             means = rows.groupby(["study", "node", "films"], sort=False)[SCORES].mean().reset_index()
-            frames.append(means.assign(method=POOLED + ending)[COLUMNS])
+            frames.append(means.assign(method=POOLED + ending).reindex(columns=COLUMNS))
     return frames
 
 
@@ -148,17 +149,18 @@ def anatomy_table(per_node: pd.DataFrame, settings) -> pd.DataFrame:
     """The table anatomy_grounding: node, films, method, metric, value, low, high, n (studies), seed.
 
     films: "as they are" | "moved" (evaluation/looking.py). SS-ACL and SS-ACL+: of the trained models together (`pooled`). node: a
-    name of the graph, "mean of leaves" or "mean of parents" (every node counts once per study).
+    name of the graph, "mean of leaves" or "mean of parents" (every node counts once per study). Intervals resample patients, who
+    may have several studies.
     """
-    graph, rows = default_graph(), []
+    graph, rows, patients = default_graph(), [], patients_of(per_node)
     per_node = pd.concat([per_node, *pooled(per_node)], ignore_index=True)
     for (method, films), group in per_node.groupby(["method", "films"], sort=False):
         about = {"films": films, "method": method}
         for name, members in (("mean of leaves", graph.leaves), ("mean of parents", graph.parents)):
             chosen = group[group["node"].isin(members)]
             means = chosen.groupby("study", sort=False)[SCORES].mean()
-            rows += mean_rows({"node": name, **about}, means, means.index, settings)
+            rows += mean_rows({"node": name, **about}, means, patients[means.index], settings)
         for node in graph.nodes:
             chosen = group[group["node"] == node]
-            rows += mean_rows({"node": node, **about}, chosen[SCORES], chosen["study"], settings)
+            rows += mean_rows({"node": node, **about}, chosen[SCORES], patients[chosen["study"]], settings)
     return long_table(rows, ["node", "films"])

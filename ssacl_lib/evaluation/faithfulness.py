@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from ..model.precision import autocast
 from .inputs import pixels_of, test_studies, weights_hash
-from .results import cached, long_table, mean_rows, results_key
+from .results import cached, long_table, mean_rows, patients_of, results_key
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of the patches that are visible, besides all of them."""
-COLUMNS = ["study", "finding", "phrase", "method", "curve", "order", "fraction", "fit"]
+COLUMNS = ["study", "patient", "finding", "phrase", "method", "curve", "order", "fraction", "fit"]
 BATCH = 128
 
 
@@ -32,7 +32,7 @@ def evaluate_faithfulness(run, models: dict, per_phrase: pd.DataFrame, studies: 
     """Deletion and insertion curves of the maps that `evaluate_phrases` saved for masked evidence.
 
     Only the first `evaluation.control_studies` studies with a phrase are used. Returns one row per phrase and point:
-    study, finding, phrase, method, curve (deletion | insertion), order (evidence | random), fraction (hidden or
+    study, patient, finding, phrase, method, curve (deletion | insertion), order (evidence | random), fraction (hidden or
     shown), fit. Cached per model.
     """
     settings = run.settings
@@ -81,6 +81,7 @@ def curves_of_model(method: str, model, rows: pd.DataFrame, studies: Sequence, s
     with torch.no_grad():
         texts = F.normalize(model.text_embedding(list(rows["phrase"])).float(), dim=-1).cpu()
     about, points = rows[["study", "finding", "phrase"]], []
+    about = about.assign(patient=[studies[number].patient_id for number in numbers])
 
     def add(curve: str, order: str, fraction: float, fit: np.ndarray) -> None:
         points.append(about.assign(method=method, curve=curve, order=order, fraction=fraction, fit=fit))
@@ -127,26 +128,28 @@ def areas_of_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def faithfulness_table(curves: pd.DataFrame, settings) -> pd.DataFrame:
-    """The table faithfulness: curve, order, method, metric (area | area_minus_random), value, low, high, n, seed."""
+    """The table faithfulness: curve, order, method, metric (area | area_minus_random), value, low, high, n, seed.
+
+    Intervals resample patients, each with all of its films and phrases.
+    """
     if not len(curves):
         return long_table([], ["curve", "order"])
-    areas, rows = areas_of_curves(curves), []
+    areas, rows, patients = areas_of_curves(curves), [], patients_of(curves)
     for (method, curve), group in areas.groupby(["method", "curve"], sort=False):
-        about = {"curve": curve, "method": method}
+        about, drawn = {"curve": curve, "method": method}, patients[group["study"]]
         for order in ("evidence", "random"):
-            rows += mean_rows(
-                {**about, "order": order}, group[[order]].rename(columns={order: "area"}), group["study"], settings
-            )
+            area = group[[order]].rename(columns={order: "area"})
+            rows += mean_rows({**about, "order": order}, area, drawn, settings)
         paired = pd.DataFrame({"area_minus_random": group["evidence"] - group["random"]})
-        rows += mean_rows({**about, "order": "evidence"}, paired, group["study"], settings)
+        rows += mean_rows({**about, "order": "evidence"}, paired, drawn, settings)
     return long_table(rows, ["curve", "order"])
 
 
 def mean_curves(curves: pd.DataFrame, settings) -> pd.DataFrame:
     """The curves as one draws them: curve, order, fraction, method, metric "fit", value, low, high, n, seed."""
-    rows = []
+    rows, patients = [], patients_of(curves)
     for (method, curve, order, fraction), group in curves.groupby(["method", "curve", "order", "fraction"], sort=False):
         about = {"curve": curve, "order": order, "fraction": fraction, "method": method}
-        rows += mean_rows(about, group[["fit"]], group["study"], settings)
+        rows += mean_rows(about, group[["fit"]], patients[group["study"]], settings)
     table = long_table(rows, ["curve", "order", "fraction"])
     return table.sort_values(["method", "curve", "order", "fraction"], kind="stable").reset_index(drop=True)

@@ -12,17 +12,17 @@ from ..inference import findings as answers
 from ..metrics.intervals import mean_auc
 from ..observations import OBSERVATIONS, POSITIVE
 from .inputs import test_studies, weights_hash
-from .results import cached, long_table, results_key
+from .results import cached, long_table, patients_of, results_key
 
 FINDINGS = OBSERVATIONS[1:]
-COLUMNS = ["study", "finding", "method", "reference", "present", "probability", "predicted"]
+COLUMNS = ["study", "patient", "finding", "method", "reference", "present", "probability", "predicted"]
 CHUNK = 128
 
 
 def evaluate_findings(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
     """Probability of every finding in every study (cached per model).
 
-    Returns one row per study, method and finding: study, finding, method, reference ("truth" | "report labels"),
+    Returns one row per study, method and finding: study, patient, finding, method, reference ("truth" | "report labels"),
     present (bool), probability, predicted (bool: at or above the head's threshold).
     """
     studies = test_studies(run.settings) if studies is None else studies
@@ -64,6 +64,7 @@ def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
     name, present = reference_of(studies)
     index = pd.MultiIndex.from_product([[study.study_id for study in studies], FINDINGS], names=["study", "finding"])
     values = {
+        "patient": np.repeat([study.patient_id for study in studies], len(FINDINGS)),
         "method": method,
         "reference": name,
         "present": present.ravel(),
@@ -73,9 +74,14 @@ def score_model(method: str, model, studies: Sequence) -> pd.DataFrame:
     return pd.DataFrame(values, index).reset_index()[COLUMNS]
 
 
-def auc_rows(about: dict, scores: np.ndarray, present: np.ndarray, settings) -> list[dict]:
-    """Long rows (metric "auc") per finding and for "mean of findings"; n counts studies."""
-    each, mean = mean_auc(scores, present, settings.evaluation.bootstrap, settings.seed)
+def auc_rows(
+    about: dict, scores: np.ndarray, present: np.ndarray, settings, patients: Sequence | None = None
+) -> list[dict]:
+    """Long rows (metric "auc") per finding and for "mean of findings"; n counts studies.
+
+    patients: [n], of each study; None: every study is one.
+    """
+    each, mean = mean_auc(scores, present, settings.evaluation.bootstrap, settings.seed, patients)
     return [
         {
             "finding": finding,
@@ -93,11 +99,15 @@ def auc_rows(about: dict, scores: np.ndarray, present: np.ndarray, settings) -> 
 
 
 def finding_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
-    """The table finding_classification: reference, finding, method, metric "auc", value, low, high, n, seed."""
-    rows = []
+    """The table finding_classification: reference, finding, method, metric "auc", value, low, high, n, seed.
+
+    Intervals resample patients, who may have several studies.
+    """
+    rows, patients = [], patients_of(per_study)
     for (method, reference), group in per_study.groupby(["method", "reference"], sort=False):
         wide = group.pivot(index="study", columns="finding", values=["probability", "present"])
         scores = wide["probability"][list(FINDINGS)].to_numpy(float)
         present = wide["present"][list(FINDINGS)].to_numpy(bool)
-        rows += auc_rows({"reference": reference, "method": method}, scores, present, settings)
+        about = {"reference": reference, "method": method}
+        rows += auc_rows(about, scores, present, settings, patients[wide.index])
     return long_table(rows, ["reference", "finding"])

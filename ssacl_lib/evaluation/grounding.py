@@ -30,14 +30,14 @@ from ..metrics.intervals import macro_interval
 from ..observations import OBSERVATIONS
 from .controls import PRIOR, paired_scores
 from .inputs import test_studies, weights_hash
-from .results import cached, long_table, mean_rows, results_key
+from .results import cached, long_table, mean_rows, patients_of, results_key
 from .targets import WHOLE, Target, collect_targets, shift, shift_targets
 
 MAPS = ("masked", "similarity")
 RELEASE_MAPS = ("cls attention", "weighted tokens", "grad-cam")
 """The maps that the authors' release holds; see model/maps.py."""
 SCORES = ["cnr", "miou", "pointing", "dice"]
-COLUMNS = ["study", "finding", "phrase", "method", "map", "control", *SCORES, "evidence"]
+COLUMNS = ["study", "patient", "finding", "phrase", "method", "map", "control", *SCORES, "evidence"]
 CHUNK = 16  # studies whose maps are in memory at once
 
 
@@ -62,7 +62,7 @@ def evaluate_phrases(
     """Scores of every phrase: one row per study, phrase, method, map and control (cached per model).
 
     run: has `.settings` and `.runs`. models: method name -> model. studies: evaluation studies (test split). maps: kinds.
-    Columns: study, finding, phrase, method, map, control, cnr, miou, pointing, dice, evidence; `evidence` is the map
+    Columns: study, patient, finding, phrase, method, map, control, cnr, miou, pointing, dice, evidence; `evidence` is the map
     averaged over the model's patches (rows of control "own" only). No phrases in the data set: no rows.
     """
     settings = run.settings
@@ -122,6 +122,7 @@ def score_model(
                 control="shifted",
             )
     frame = pd.DataFrame(rows)
+    frame["patient"] = [studies[number].patient_id for number in frame["study"]]
     frame["study"] = [studies[number].study_id for number in frame["study"]]
     return frame.assign(method=method)[COLUMNS]
 
@@ -178,6 +179,7 @@ def score_prior(targets: Sequence[Target], studies: Sequence, settings) -> pd.Da
     rows = [
         {
             "study": studies[target.study].study_id,
+            "patient": studies[target.study].patient_id,
             "finding": target.finding,
             "phrase": target.phrase,
             "method": PRIOR,
@@ -206,17 +208,20 @@ def grid_of(heatmap: np.ndarray, grid: int) -> np.ndarray:
 def phrase_table(per_phrase: pd.DataFrame, settings) -> pd.DataFrame:
     """The table phrase_grounding: map, control, finding, method, metric, value, low, high, n (phrases), seed.
 
-    finding: "overall" (mean over phrases), "mean of findings" (each finding counts once) or a finding (not for the release's
-    maps, which are scored as a whole). Differences (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by
-    phrase and stand under the control "own"; their n counts the phrases that have both.
+    finding: "overall" (mean over phrases), "mean of findings" (each finding counts once) or a finding (not for the
+    release's maps, which are scored as a whole). Intervals resample patients, who may have several films. Differences
+    (metrics cnr_own_minus_swapped, pointing_minus_prior, ...) are paired by phrase and stand under the control "own"; their
+    n counts the phrases that have both.
     """
     first = ["map", "control", "finding"]
     if not len(per_phrase):
         return long_table([], first)
-    rows = []
+    rows, patients = [], patients_of(per_phrase)
+    per_phrase = per_phrase.assign(patient=per_phrase["study"].map(patients))
     for (kind, control, method), group in per_phrase.groupby(["map", "control", "method"], sort=False):
         rows += finding_rows({"map": kind, "control": control, "method": method}, group, SCORES, settings)
     paired = paired_scores(per_phrase)
+    paired["patient"] = paired["study"].map(patients)
     metrics = [name for name in paired.columns if name.startswith(("cnr_", "pointing_"))]
     for (kind, method), group in paired.groupby(["map", "method"], sort=False):
         rows += finding_rows({"map": kind, "control": "own", "method": method}, group, metrics, settings)
@@ -224,11 +229,14 @@ def phrase_table(per_phrase: pd.DataFrame, settings) -> pd.DataFrame:
 
 
 def finding_rows(about: dict, group: pd.DataFrame, metrics: list[str], settings) -> list[dict]:
-    """Rows "overall", "mean of findings" and one set per finding (in CheXpert order) of the given score columns."""
-    rows = mean_rows({**about, "finding": "overall"}, group[metrics], group["study"], settings)
+    """Rows "overall", "mean of findings" and one set per finding (in CheXpert order) of the given score columns.
+
+    group: with a column `patient`, over whom the intervals are.
+    """
+    rows = mean_rows({**about, "finding": "overall"}, group[metrics], group["patient"], settings)
     for metric in metrics:
         value, low, high = macro_interval(
-            group[metric], group["study"], group["finding"], settings.evaluation.bootstrap, settings.seed
+            group[metric], group["patient"], group["finding"], settings.evaluation.bootstrap, settings.seed
         )
         if np.isfinite(value):
             rows.append(
@@ -247,5 +255,5 @@ def finding_rows(about: dict, group: pd.DataFrame, metrics: list[str], settings)
         return rows
     for finding in [name for name in OBSERVATIONS if (group["finding"] == name).any()]:
         of_finding = group[group["finding"] == finding]
-        rows += mean_rows({**about, "finding": finding}, of_finding[metrics], of_finding["study"], settings)
+        rows += mean_rows({**about, "finding": finding}, of_finding[metrics], of_finding["patient"], settings)
     return rows

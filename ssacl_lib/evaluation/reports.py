@@ -22,7 +22,7 @@ from tqdm import tqdm
 from .. import inference
 from ..datasets.registry import load_training
 from ..metrics.clinical import clinical_intervals, positive_labels
-from ..metrics.intervals import bootstrap_sums
+from ..metrics.intervals import bootstrap_sums, sums_by_group
 from ..metrics.lexical import (
     lexical_intervals,
     meteor_note,
@@ -51,7 +51,7 @@ from .prompting import (
     other_patients,
     prefix_of,
 )
-from .results import cached, long_table, results_key
+from .results import cached, long_table, patients_of, results_key
 
 VARIANTS = (*CELLS, REFERENCE)
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
@@ -62,21 +62,24 @@ RIVALS = {
     **dict.fromkeys(CONTROLS, (WITH,)),
 }
 """Variant -> the variants of the same model from which its micro F1 is told apart, on the same studies."""
-COLUMNS = ["study", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings"]
+COLUMNS = [
+    "study", "patient", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings",
+]  # fmt: skip
 CHUNK = 64
 
 
 def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.DataFrame:
     """Every report of every model and variant (cached per model), with the labels that the labeler reads in it.
 
-    run: has `.settings` and `.runs`. Columns: study, method, variant, generated, reference (texts), generated_labels,
+    run: has `.settings` and `.runs`. Columns: study, patient, method, variant, generated, reference (texts), generated_labels,
     reference_labels ([14] codes), findings ([13] probabilities of the head; None for the constant report).
     """
     settings = run.settings
     studies = test_studies(settings) if studies is None else studies
     studies = [studies[i] for i in range(len(studies))]  # cut by number below
     key = results_key(studies, settings, __name__)
-    frames = [constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))]
+    constant = constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))
+    frames = [constant.assign(patient=[study.patient_id for study in studies])]
     for method, model in writers(models).items():
         frames.append(
             cached(
@@ -109,6 +112,7 @@ def write_all(method: str, model, studies: Sequence, settings) -> pd.DataFrame:
     frame = pd.concat(frames, ignore_index=True).assign(method=method)
     by_study = dict(zip((study.study_id for study in studies), probabilities.astype(np.float32), strict=True))
     frame["findings"] = [by_study[study] for study in frame["study"]]
+    frame["patient"] = frame["study"].map({study.study_id: study.patient_id for study in studies})
     return frame[COLUMNS]
 
 
@@ -161,14 +165,14 @@ def constant_report(train, validation) -> str:
 
 
 def constant_rows(studies: Sequence, train, validation) -> pd.DataFrame:
-    """Rows of the constant report on all studies."""
+    """Rows of the constant report on all studies; no patients."""
     text = constant_report(train, validation)
     labels = label_array([text])[0]
     rows = text_rows(studies, [""] * len(studies)).assign(
         method=CONSTANT, variant="constant", generated=text, findings=None
     )
     rows["generated_labels"] = [labels] * len(studies)
-    return rows[COLUMNS]
+    return rows.reindex(columns=COLUMNS)
 
 
 def report_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
@@ -198,18 +202,18 @@ def report_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
 
 
 def rows_hash(per_study: pd.DataFrame) -> str:
-    """SHA-256 of the texts and labels behind a table."""
-    digest = hashlib.sha256()
-    for row in per_study[COLUMNS[:-1]].itertuples(index=False):
-        digest.update(
-            "\0".join(row[:5]).encode() + np.asarray(row[5], np.int8).tobytes() + np.asarray(row[6], np.int8).tobytes()
-        )
+    """SHA-256 of the patients, texts and labels behind a table."""
+    digest, patients = hashlib.sha256(), per_study["study"].map(patients_of(per_study))
+    for row in per_study.assign(patient=patients)[COLUMNS[:-1]].itertuples(index=False):
+        texts, labels = row[:6], np.asarray([*row[6:]], np.int8)
+        digest.update("\0".join(texts).encode() + labels.tobytes())
     return digest.hexdigest()
 
 
 def report_rows(per_study: pd.DataFrame, settings) -> list[dict]:
     """The rows of `report_table`."""
     resamples, seed, rows = settings.evaluation.bootstrap, settings.seed, []
+    per_study = per_study.assign(patient=per_study["study"].map(patients_of(per_study)))
     groups = {key: group.reset_index(drop=True) for key, group in per_study.groupby(["method", "variant"], sort=False)}
     with meteor_process() as meteor:
         for (method, variant), group in tqdm(groups.items(), desc="scoring reports", unit="system", leave=False):
@@ -276,9 +280,9 @@ def clinical_scores_of(group: pd.DataFrame, resamples: int, seed: int) -> dict:
 def f1_difference(group: pd.DataFrame, rival: pd.DataFrame, resamples: int, seed: int):
     """Micro F1 over the 13 findings of `group` minus that of `rival`, with its paired interval, and of how many studies.
 
-    Both are taken over the studies that both have.
+    Both are taken over the studies that both have; patients are drawn, each with all of their studies (`patients_of`).
     """
-    group, rival = group.set_index("study"), rival.set_index("study")
+    patients, group, rival = patients_of(group), group.set_index("study"), rival.set_index("study")
     both = [study for study in group.index if study in rival.index]
     counts = np.hstack([f1_counts(group.loc[both]), f1_counts(rival.loc[both])])
 
@@ -289,7 +293,7 @@ def f1_difference(group: pd.DataFrame, rival: pd.DataFrame, resamples: int, seed
         ]
         return scores[0] - scores[1]
 
-    return bootstrap_sums(counts, difference, resamples, seed), len(both)
+    return bootstrap_sums(sums_by_group(counts, patients[both])[0], difference, resamples, seed), len(both)
 
 
 def f1_counts(group: pd.DataFrame) -> np.ndarray:

@@ -65,10 +65,21 @@ def cached(folder: Path, name: str, key: dict, compute: Callable[[], pd.DataFram
     return pd.read_parquet(path)
 
 
+def patients_of(rows: pd.DataFrame) -> pd.Series:
+    """Patient by study, for the bootstrap: as any row of the study tells it in the column `patient`, else the study itself.
+
+    Results without that column are of data in which a study is a patient.
+    """
+    studies = pd.Series(rows["study"].unique())
+    told = rows[["study", "patient"]].dropna() if "patient" in rows else pd.DataFrame(columns=["study", "patient"])
+    told = told.drop_duplicates("study").set_index("study")["patient"]
+    return studies.map(told).where(studies.isin(told.index), studies).set_axis(studies)
+
+
 def mean_rows(about: dict, values: pd.DataFrame, groups: Sequence, settings) -> list[dict]:
     """One long row per column of `values` (its name is the metric), with n = number of values behind the mean.
 
-    about: the row's first columns, `method` among them.
+    about: the row's first columns, `method` among them. groups: the patient of each row, who is drawn with all rows.
     """
     if not len(values):
         return []

@@ -23,7 +23,7 @@ from ..model.precision import autocast
 from ..model.reporting import leaf_tokens
 from .grounding import COLUMNS, control_numbers, finding_rows, grid_of, patches_along, phrase_table, score_map
 from .inputs import pixels_of, test_studies, weights_hash, writers
-from .results import cached, long_table, results_key
+from .results import cached, long_table, patients_of, results_key
 from .targets import Target, collect_targets, shift, shift_targets
 
 KIND = "sentence"
@@ -70,7 +70,9 @@ def score_model(method: str, model, targets: Sequence[Target], studies: Sequence
         maps = dict(zip(asked, sentence_maps(model, image, asked, findings, settings), strict=True))
         for target, told in zip(members, texts, strict=True):
             for name, text in told.items():
-                about = {"study": studies[target.study].study_id, "finding": target.finding, "phrase": target.phrase}
+                study = studies[target.study]
+                about = {"study": study.study_id, "patient": study.patient_id}
+                about |= {"finding": target.finding, "phrase": target.phrase}
                 evidence = grid_of(maps[text], patches_along(model)) if name == "own" else None
                 scores = score_map(maps[text], target.mask, target.film)
                 rows.append({**about, "method": method, "map": KIND, "control": name, **scores, "evidence": evidence})
@@ -101,6 +103,7 @@ def against_masked(per_phrase: pd.DataFrame, settings) -> pd.DataFrame:
     where = ["study", "finding", "phrase", "method"]
     kinds = [own[own["map"] == kind].set_index(where)[list(SCORES)] for kind in (KIND, "masked")]
     paired = (kinds[0] - kinds[1]).dropna().add_suffix("_minus_masked").reset_index()
+    paired["patient"] = paired["study"].map(patients_of(per_phrase))
     rows = []
     for method, group in paired.groupby("method", sort=False):
         about = {"map": KIND, "control": "own", "method": method}

@@ -1,4 +1,6 @@
-"""95 % intervals by the bootstrap over studies: patients are drawn anew, each with all of its phrases or reports.
+"""95 % intervals by the bootstrap: patients are drawn anew, each with all of its films, phrases or reports.
+
+Where a function takes groups they are the patients; where it takes none, every row is a patient.
 
 Resampling is done with weights: how often each study is drawn is one matrix [resamples, studies], so that a mean, a
 ratio of sums or an AUC of all resamples is a matrix product. The same seed draws the same studies, so that differences
@@ -44,6 +46,19 @@ def percentile_interval(value: float, draws: np.ndarray) -> Interval:
     return Interval(float(value), float(low), float(high))
 
 
+def group_numbers(groups: Sequence) -> np.ndarray:
+    """Number of each row's group [n], in the order of appearance."""
+    codes = {group: code for code, group in enumerate(dict.fromkeys(groups))}
+    return np.array([codes[group] for group in groups], int)
+
+
+def counts_of_rows(groups: Sequence, resamples: int, seed: int) -> np.ndarray:
+    """How often each row is drawn in each resample [resamples, n]: as often as its group (patient)."""
+    rows = group_numbers(groups)
+    counts = resampled_counts(int(rows.max()) + 1, resamples, seed)
+    return np.take(counts, rows, axis=1)  # row by row in memory, unlike counts[:, rows]: sums keep their last digit
+
+
 def sums_by_group(values: np.ndarray, groups: Sequence) -> tuple[np.ndarray, np.ndarray]:
     """Sum and number of the values that are not NaN, per group (study).
 
@@ -56,10 +71,9 @@ def sums_by_group(values: np.ndarray, groups: Sequence) -> tuple[np.ndarray, np.
     values = np.asarray(values, np.float64)
     if len(values) != len(groups):
         raise ValueError(f"values has {len(values)} rows and groups {len(groups)}, expected one group per row")
-    codes = {group: code for code, group in enumerate(dict.fromkeys(groups))}
-    rows = np.array([codes[group] for group in groups], int)
-    there = ~np.isnan(values)
-    sums, numbers = np.zeros((len(codes), values.shape[1])), np.zeros((len(codes), values.shape[1]))
+    rows = group_numbers(groups)
+    there, shape = ~np.isnan(values), (rows.max(initial=-1) + 1, values.shape[1])
+    sums, numbers = np.zeros(shape), np.zeros(shape)
     np.add.at(sums, rows, np.where(there, values, 0.0))
     np.add.at(numbers, rows, there)
     return sums, numbers
@@ -151,13 +165,19 @@ def weighted_auc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> 
         return (positive * wins).sum(-1) / (positive.sum(-1) * negative[..., -1])
 
 
+def mean_of_areas(areas: np.ndarray) -> np.ndarray:
+    """Mean of areas [k, ...] over the findings that have one; NaN where none has, so that such a draw is left out."""
+    known = np.isfinite(areas)
+    return np.where(known, areas, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
+
+
 def mean_auc(
-    scores: np.ndarray, truth: np.ndarray, resamples: int = 1000, seed: int = 0
+    scores: np.ndarray, truth: np.ndarray, resamples: int = 1000, seed: int = 0, groups: Sequence | None = None
 ) -> tuple[list[Interval], Interval]:
-    """AUC of each finding, and their mean, with intervals over studies.
+    """AUC of each finding, and their mean, with intervals over groups (patients).
 
     Args:
-        scores: [n, k], higher = more likely. truth: [n, k] bool.
+        scores: [n, k], higher = more likely. truth: [n, k] bool. groups: [n], the patient of each row; None: each its own.
 
     Returns:
         k Intervals (NaN where a finding has no positive or no negative study), and the Interval of the mean over the
@@ -171,9 +191,9 @@ def mean_auc(
         raise ValueError(f"scores has shape {scores.shape} and truth {truth.shape}, expected one shape [n, k] for both")
     if np.isnan(scores).any():
         raise ValueError("scores hold NaN, expected a number per study and finding")
-    counts = np.vstack([np.ones(len(scores)), resampled_counts(len(scores), resamples, seed)])
+    drawn = counts_of_rows(range(len(scores)) if groups is None else groups, resamples, seed)
+    counts = np.vstack([np.ones(len(scores)), drawn])
     areas = np.array([weighted_auc(s, t, counts) for s, t in zip(scores.T, truth.T, strict=True)])  # [k, 1 + resamples]
     each = [percentile_interval(area[0], area[1:]) for area in areas]
-    known = np.isfinite(areas)
-    means = np.where(known, areas, 0).sum(0) / np.maximum(known.sum(0), 1)
-    return each, percentile_interval(means[0] if known[:, 0].any() else np.nan, means[1:])
+    means = mean_of_areas(areas)
+    return each, percentile_interval(means[0], means[1:])
