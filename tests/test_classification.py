@@ -320,7 +320,10 @@ def test_an_encoder_from_outside_stands_in_the_table(small_tasks, fake_phantom, 
     for job in asked:
         make(job)
     table = classification.classification_table(settings, tmp_path / "cache")
-    assert set(table["method"]) == {tiny_checkpoint.name} and f"--encoder {outside}" in asked[0].told["command"]
+    assert (
+        set(table["method"]) == {tiny_checkpoint.name}
+        and f"--encoder {tiny_checkpoint.name}" in asked[0].told["command"]
+    )
 
 
 def test_nih_runs_through_both_tasks(small_tasks, nih, fake_phantom, tmp_path):

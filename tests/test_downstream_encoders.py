@@ -1,16 +1,20 @@
 """Encoders of the downstream tasks: one plan, one pooling, weights of the comparison's runs; jobs that go on after a kill."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from small import SMALL
 
+from ssacl_lib import paths
 from ssacl_lib.baselines.registry import SSACL
-from ssacl_lib.downstream import encoders, run as running, tasks
+from ssacl_lib.downstream import encoders, run as running, tables, tasks
 from ssacl_lib.downstream.fit import fit
 from ssacl_lib.evaluation import comparison_run
 from ssacl_lib.evaluation.comparison import claimed
+from ssacl_lib.record.manifest import write_json
 from ssacl_lib.settings import load_settings
 
 FEW = {
@@ -96,6 +100,34 @@ def test_models_from_outside_and_checkpoints_by_path(settings, tiny_checkpoint, 
     assert own.has_text and encoders.text_vectors(own, ["edema"]).shape[0] == 1
     with pytest.raises(ValueError, match="same name"):
         encoders.planned(settings, [str(tmp_path / "vit"), str(tmp_path / "x" / "vit")])
+
+
+def test_a_model_from_outside_is_known_by_its_content_wherever_a_process_works(
+    settings, tiny_checkpoint, tmp_path, monkeypatch
+):
+    folder, elsewhere = tmp_path / "models" / "own", tmp_path / "elsewhere"
+    shutil.copytree(tiny_checkpoint, folder)
+    elsewhere.mkdir()
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.5]}', encoding="utf-8")
+
+    def asked(where, typed):
+        monkeypatch.chdir(where)
+        job = next(job for job in running.jobs_of(settings, ["zero_shot"], [typed]) if job.encoder.path)
+        assert encoders.Encoder("own", 0, settings, typed).recipe == job.encoder.recipe, "as `ssacl finetune` asks"
+        return job
+
+    job = asked(tmp_path, "models/own")
+    assert asked(elsewhere, "../models/own").recipe == job.recipe == asked(elsewhere, str(folder)).recipe
+    told = running.about(job)
+    assert told["path"] == "own" and str(tmp_path) not in str({**told, "settings": None})
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert running.about(job)["path"] == "models/own" and running.typed(job).endswith("--encoder models/own")
+    write_json(job.path.with_suffix(".json"), told)
+    pd.DataFrame({"study": [1]}).to_parquet(job.path)
+    (read,) = tables.outside_jobs(settings, "zero_shot")
+    assert read.path == job.path and not read.missing, "a notebook works in a folder of its own"
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.4]}', encoding="utf-8")
+    assert asked(tmp_path, "models/own").missing
 
 
 # ---- jobs

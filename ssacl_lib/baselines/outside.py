@@ -3,6 +3,7 @@
 Films are squared pictures in grey; each model gets them as its own image processor prepares pictures, whole, without a crop.
 """
 
+import os
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -17,7 +18,11 @@ from ..model.config import SSACLConfig
 from ..model.ssacl import SSACLModel
 from ..model.start import load_network
 from ..record.manifest import read_json
+from ..record.sources import folder_fingerprint, sha256_file, sha256_json
 from .clip_family import ClipGrounder, load_clip
+
+BESIDE = ("config.json", "*processor_config.json", "*token*.json", "vocab.*", "merges.txt", "*.model")
+"""Files of a folder that decide what its weights answer."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,21 @@ class VisionModel:
 def grid_tokens(hidden: torch.Tensor) -> torch.Tensor:
     """The tokens of a square grid of patches [n, G * G, D] among tokens [n, T, D]: what stands before them is CLS and its kin."""
     return hidden[:, -(isqrt(hidden.shape[1]) ** 2) :]
+
+
+def located(name_or_path: str) -> str:
+    """A folder as a path that holds wherever a process works; a name on the hub as it is."""
+    return os.path.abspath(name_or_path) if Path(name_or_path).is_dir() else name_or_path
+
+
+def content_of(name_or_path: str) -> str:
+    """Hash of what a model is loaded from, wherever its folder lies; of a name on the hub the name's."""
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        return sha256_json([name_or_path, "hub"])
+    files = sorted({path for pattern in BESIDE for path in folder.rglob(pattern) if path.is_file()})
+    beside = [[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files]
+    return sha256_json([folder_fingerprint(folder), beside])
 
 
 def load_outside(name_or_path: str, device: str = "cpu"):

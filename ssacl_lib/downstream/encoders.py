@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from .. import paths
-from ..baselines.outside import VisionModel, load_outside
+from ..baselines.outside import VisionModel, content_of, load_outside, located
 from ..baselines.registry import CENTRAL, SSACL, Method, method_of
 from ..baselines.small_cnn import SmallCNN, train_cnn
 from ..datasets.registry import load_training
@@ -31,7 +31,7 @@ from ..model.precision import autocast
 from ..model.ssacl import SSACLModel
 from ..phantom.frozen import VERSION
 from ..record.kept import keep, made_from
-from ..record.sources import code_behind, folder_fingerprint, sha256_json
+from ..record.sources import code_behind, sha256_json
 from ..settings import Settings
 from ..training.state import write_tensors
 
@@ -71,12 +71,14 @@ class Encoder:
     """One encoder with one training seed.
 
     settings: the profile's, whatever data it is asked about. path: of an outside model: a folder, or a name on the hub.
+    content: of an outside model whose rows are read: the hash that they were made by; its folder need not be here.
     """
 
     name: str
     seed: int
     settings: Settings
     path: str | None = None
+    content: str | None = None
 
     @property
     def method(self) -> Method | None:
@@ -95,6 +97,14 @@ class Encoder:
         slug = "".join(letter if letter.isalnum() else "-" for letter in self.name.lower()).strip("-")
         slug = "ss-acl-plus" if self.name == PLUS else slug  # a folder's name outlives a row's
         return f"{'outside-' if self.path else ''}{slug}/seed{self.seed}"
+
+    @property
+    def shown_path(self) -> str | None:
+        """Its path without folders of this machine: a folder of the repository from there, of another its name alone."""
+        if self.path is None or not Path(self.path).is_dir():
+            return self.path
+        folder = Path(self.path).resolve()
+        return folder.relative_to(paths.ROOT).as_posix() if folder.is_relative_to(paths.ROOT) else folder.name
 
     @property
     def central(self) -> bool:
@@ -137,8 +147,7 @@ class Encoder:
         if self.run:
             return self.run.recipe
         if self.path:
-            folder = Path(self.path)
-            return sha256_json([self.path, folder_fingerprint(folder) if folder.is_dir() else "hub"])
+            return self.content or content_of(self.path)
         home = at_home(self.settings)
         return sha256_json([home.data.model_dump(), home.evaluation.cnn_images, self.seed, home.seed, VERSION])
 
@@ -171,7 +180,7 @@ def planned(settings: Settings, outside: Sequence[str] = ()) -> list[Encoder]:
         ValueError: two outside models of one name.
     """
     first = [Encoder(name, settings.seed, settings) for name in (*METHOD_OF, SUPERVISED)]
-    named = [Encoder(Path(path).name, 0, settings, path) for path in outside]
+    named = [Encoder(Path(path).name, 0, settings, path) for path in map(located, outside)]
     if len({encoder.place for encoder in named}) < len(named):
         raise ValueError("two of the outside encoders have the same name; rename the folder of one")
     more = [

@@ -141,7 +141,8 @@ def about(job: Job) -> dict:
         "constants": job.task.constants,
         "encoder": job.encoder.name,
         "seed": job.encoder.seed,
-        "path": job.encoder.path,
+        "path": job.encoder.shown_path,
+        "content": job.encoder.recipe if job.encoder.path else None,
         "settings": portable_settings(job.settings),
         "command": typed(job),
         "patients": PATIENTS,
@@ -157,4 +158,4 @@ def typed(job: Job) -> str:
     words = ["ssacl", "downstream", "--profile", job.settings.profile, "--only", job.name]
     words += ["--seed", str(job.settings.seed)] if job.settings.seed else []
     words += ["--dataset", job.settings.dataset, "--data-root", "DIR"] if job.settings.dataset != PHANTOM else []
-    return shlex.join([*words, *(["--encoder", job.encoder.path] if job.encoder.path else [])])
+    return shlex.join([*words, *(["--encoder", job.encoder.shown_path] if job.encoder.path else [])])

@@ -97,10 +97,10 @@ def asked(settings: Settings, task: str, variants: bool = False) -> list[Asked]:
 
 
 def outside_jobs(settings: Settings, task: str) -> list[Job]:
-    """Jobs of encoders from outside whose results lie there."""
+    """Jobs of encoders from outside whose results lie there; what they were made from stands in their notes."""
     notes = sorted((results_folder(settings) / task).glob("outside-*/seed*.json"))
-    paths_of = [read_json(note)["path"] for note in notes]
-    encoders = [Encoder(Path(path).name, 0, settings, path) for path in paths_of]
+    told = [(read_json(note)["path"], read_json(note).get("content")) for note in notes]
+    encoders = [Encoder(Path(path).name, 0, settings, path, content) for path, content in told]
     return [Job(task, TASKS[task], encoder, settings) for encoder in encoders]
 
 
