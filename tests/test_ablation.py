@@ -1,5 +1,7 @@
 """`ssacl ablation` interrupted in a training and between two parts: started again, it gives the same and repeats nothing."""
 
+import fcntl
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +12,9 @@ from small import SMALL
 from ssacl_lib import paths
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES
 from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
-from ssacl_lib.evaluation.comparison import claimed, gives_the_same, measure
+from ssacl_lib.evaluation.comparison import gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
+from ssacl_lib.record.claims import claimed
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training import loop
 
@@ -123,3 +126,44 @@ def test_a_run_belongs_to_one_process(tmp_path):
         assert ours and not theirs
     with claimed(tmp_path / "run") as again:
         assert again
+
+
+def test_who_waits_for_a_run_waits_for_others_and_never_for_itself(tmp_path):
+    folder, told = tmp_path / "run", []
+
+    def work():
+        with claimed(folder, wait=True) as ours:
+            told.append(ours)
+
+    folder.mkdir()
+    with open(folder / "lock", "w") as other:  # of another process
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=work, daemon=True)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive() and not told
+    waiting.join(60)
+    assert told == [True]
+    with claimed(folder):
+        with claimed(folder, wait=True) as again:
+            assert again
+        with claimed(folder) as free:
+            assert not free, "the outer block holds it still"
+
+
+def test_a_run_that_another_asks_for_is_trained_under_its_own_lock(settings, tmp_path, monkeypatch):
+    run, asked = planned(settings(tmp_path))[0], []
+
+    def keep(folder, parts, make):
+        with claimed(run.weights) as free:
+            asked.append(free)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison_scores, "keep", keep)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            comparison_scores.trained(run)
+    with claimed(run.weights) as free, pytest.raises(KeyboardInterrupt):
+        assert free
+        comparison_scores.trained(run)
+    assert asked == [False] * 3

@@ -13,7 +13,7 @@ from ssacl_lib.baselines.registry import SSACL
 from ssacl_lib.downstream import encoders, run as running, tables, tasks
 from ssacl_lib.downstream.fit import fit
 from ssacl_lib.evaluation import comparison_run
-from ssacl_lib.evaluation.comparison import claimed
+from ssacl_lib.record.claims import claimed
 from ssacl_lib.record.manifest import write_json
 from ssacl_lib.settings import load_settings
 

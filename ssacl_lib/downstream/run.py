@@ -19,9 +19,10 @@ import torch
 
 from .. import paths, threads
 from ..datasets.labelled import outside_data
-from ..evaluation.comparison import claimed, write_parquet
+from ..evaluation.comparison import write_parquet
 from ..evaluation.comparison_run import PATIENTS
 from ..phantom.frozen import VERSION
+from ..record.claims import claimed
 from ..record.manifest import device_name, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind, sha256_json
 from ..settings import Settings

@@ -10,13 +10,11 @@ A run leaves `run.json` (settings, seconds, code) and one Parquet per part with 
 Several processes may work at once; each takes the next run that nobody works on.
 """
 
-import fcntl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from .. import threads
 from ..baselines.registry import ANOTHER
 from ..datasets.registry import load_evaluation, load_training
 from ..phantom.frozen import VERSION
+from ..record.claims import claimed
 from ..record.manifest import atomic_write, device_name, package_versions, portable_settings, read_json, write_json
 from ..record.sources import code_behind
 from ..settings import Settings
@@ -71,19 +70,6 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) ->
     if failed:
         raise RuntimeError("one of the processes failed; what it said stands above. Started again, all go on")
     return [run for run in planned(settings, only) if not missing(run)]
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
-    """Is this run ours? A lock that the system takes back when a process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def make(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,8 @@ from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, SSACL
 from ..datasets.registry import load_evaluation, load_training
 from ..model.start import build_network, load_network, load_text_side, start_tokenizer
 from ..observations import FINDINGS as OBSERVED
-from ..record.kept import keep
+from ..record.claims import claimed
+from ..record.kept import keep, made_from
 from ..record.manifest import write_json
 from ..record.sources import code_behind
 from ..text.entities import positives
@@ -49,6 +51,7 @@ def trained(run: Run):
     """The model of a run with its head, and its loss curves (None where nothing was trained).
 
     Weights are kept by the run's recipe, as its results are: code that trains otherwise is what `gives_the_same` looks for.
+    Whoever asks, a run is trained by one process at a time: the others wait.
     """
     settings, device = run.training, device_of(run.settings)
     parts = {"the recipe": run.recipe, "the start": start_fingerprint(settings)}
@@ -70,7 +73,8 @@ def trained(run: Run):
         save_model(fit_head(model, studies, validation, run.seed).cpu(), out)
         (out / "checkpoint.safetensors").unlink(missing_ok=True)
 
-    folder = keep(run.weights / "model", parts, fit)
+    with nullcontext() if made_from(run.weights / "model") == parts else claimed(run.weights, wait=True):
+        folder = keep(run.weights / "model", parts, fit)
     history = folder / "history.csv"
     return load_network(folder, str(device), run.method.answers), pd.read_csv(history) if history.is_file() else None
 

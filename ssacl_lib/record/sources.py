@@ -22,6 +22,7 @@ BOOKKEEPING = {
     "paths.py": "says where things lie; whatever lies there is compared by its content",
     "settings.py": "reads the settings; their values stand in every key",
     "record/__init__.py": "holds no code",
+    "record/claims.py": "says which process works on a folder",
     "record/manifest.py": "writes down what came out",
     "record/sources.py": "makes these fingerprints",
     "record/kept.py": "decides whether a folder is made again",
