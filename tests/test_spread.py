@@ -172,6 +172,23 @@ def test_a_killed_spread_goes_on_and_other_code_starts_anew(settings, fake_phant
         spread.measure_spread(settings, only=[9])
 
 
+def test_rows_that_another_process_wrote_meanwhile_stay(settings, monkeypatch):
+    monkeypatch.setattr(spread, "EVALUATIONS", {"blind": lambda run, models: {"t": rows(np.ones(3), 0.1)}})
+    monkeypatch.setattr(spread, "trained", lambda *_: None)
+    honest = spread.rows_of
+
+    def slow(run, settings, parts):
+        monkeypatch.setattr(spread, "rows_of", honest)
+        for others in ([2], [0]):  # another run, and this very one
+            spread.measure_spread(settings, only=others, parts=parts)
+        return honest(run, settings, parts)
+
+    monkeypatch.setattr(spread, "rows_of", slow)
+    spread.measure_spread(settings, only=[0], parts=["blind"])
+    stored = pd.read_parquet(spread_file(settings))
+    assert stored.groupby(["seed", "threads"]).size().to_dict() == {RUNS[0]: 3, RUNS[2]: 3}
+
+
 def test_another_part_leaves_the_others_alone_and_trains_no_model(settings, monkeypatch):
     parts = {"blind": lambda run, models: {"t": rows(np.ones(3), 0.1)}}
     parts["supervised"] = lambda run, models: {"s": rows(np.full(2, run.seed), 0.1, "supervised small CNN")}

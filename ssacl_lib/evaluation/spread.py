@@ -23,6 +23,7 @@ from tqdm import tqdm
 from .. import paths
 from ..datasets.registry import load_training
 from ..model.build import load_model
+from ..record.claims import claimed
 from ..record.kept import keep
 from ..record.manifest import atomic_write, device_name, package_versions
 from ..record.sources import code_behind
@@ -127,11 +128,20 @@ def measure_spread(settings: Settings, only: Sequence[int] = (), parts: Sequence
             rows = rows_of(run, settings, missing)
         finally:
             torch.set_num_threads(before)
+        _add(rows, settings, parts)
+    return spread_file(settings)
+
+
+def _add(rows: pd.DataFrame, settings: Settings, parts: Sequence[str]) -> None:
+    """Put a run's rows beside those of the file, which another process may have written since this run began."""
+    own = ["seed", "threads", "part"]
+    with claimed(paths.RUNS / "spread" / settings.name, wait=True):
+        there = _kept(settings, parts)
+        there = there[~pd.MultiIndex.from_frame(there[own]).isin(pd.MultiIndex.from_frame(rows[own]))]
         frame = pd.concat([there, rows], ignore_index=True) if len(there) else rows
         frame = frame.sort_values(["seed", "threads"], ascending=[True, False], kind="stable")
         with atomic_write(spread_file(settings), "wb") as handle:
             frame.to_parquet(handle, index=False)
-    return spread_file(settings)
 
 
 def _kept(settings: Settings, parts: Sequence[str]) -> pd.DataFrame:
