@@ -222,8 +222,6 @@ def test_similarity_is_the_cosine_of_each_patch_on_the_pictures_own_way(grounder
     assert [found.shape for found in maps] == [(2, 64, 64), (0, 64, 64), (1, 64, 64)]
     centres = F.interpolate(wanted[None], size=(64, 64), mode="bilinear", align_corners=False)[0]
     assert np.allclose(maps[0], centres.numpy(), atol=1e-5) and np.ptp(maps[0][0]) > 1e-3
-    scores = grounder.image_text_scores(FILMS, PHRASES[0])
-    assert np.allclose(scores, grounder.image_vectors(pixels) @ text.T, atol=1e-6) and np.ptp(scores) > 0
     if grounder.model.config.model_type == "siglip":  # asked with texts as long as it was trained with
         ids = torch.tensor([[2, 7, 3] + [0] * 9])
         own = grounder.model(input_ids=ids, pixel_values=pixels).text_embeds

@@ -1,4 +1,4 @@
-"""Any CLIP-like model of transformers, put under the same questions: where does it see a phrase, and how well do they fit?
+"""Any CLIP-like model of transformers, put under the same question: where does it see a phrase?
 
 Stands for models of image and text that were trained elsewhere: A. Radford et al., *Learning Transferable Visual Models From
 Natural Language Supervision* (CLIP), ICML 2021; X. Zhai et al., *Sigmoid Loss for Language Image Pre-Training* (SigLIP), ICCV
@@ -25,7 +25,7 @@ from ..model.config import SSACLConfig
 from ..model.maps import smooth, visibility_effect
 from ..model.masking import keep_lowest, visible_patches
 
-BATCH = 32  # films or masked films per pass
+BATCH = 32  # masked films per pass
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,6 @@ class ClipGrounder:
             large = F.interpolate(grids, size=images.shape[-2:], mode="bilinear", align_corners=False)
             maps.append(large[0].cpu().numpy())
         return maps
-
-    @torch.no_grad()
-    def image_text_scores(self, images: np.ndarray, texts: list[str]) -> np.ndarray:
-        """Cosine of every image [n, S, S] uint8 with every text: float32 [n, t]."""
-        if not len(images) or not texts:
-            return np.zeros((len(images), len(texts)), np.float32)
-        text = torch.cat([self.text_vectors(texts[part]) for part in chunks(len(texts), BATCH, None)])
-        parts = [self.image_vectors(self.pixels(images[part])) @ text.T for part in chunks(len(images), BATCH, None)]
-        return torch.cat(parts).cpu().numpy()
 
     # ---- its pieces
     def pixels(self, images: np.ndarray) -> torch.Tensor:
