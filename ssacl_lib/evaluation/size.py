@@ -161,6 +161,7 @@ def size_table(path: Path | None = None) -> pd.DataFrame:
         rows.append(part[part["masks"].eq(best["masks"]) & part["smoothing"].eq(best["smoothing"])])
     others = frame[frame["finding"].eq("mean of findings") | frame["about"].eq("speed")]
     kept = pd.concat([*rows, others], ignore_index=True).reindex(columns=list(SHOWN))
+    kept[["masks", "smoothing"]] = kept[["masks", "smoothing"]].astype("Int64")
     return kept[kept["metric"].isin(METRICS)].sort_values(
         ["patch", "images"], ascending=[False, True], ignore_index=True
     )
