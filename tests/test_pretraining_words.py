@@ -63,7 +63,12 @@ def test_the_start_is_told_with_its_share_of_the_gain():
     table = table.assign(finding="mean of findings", metric="auc", low=table["value"] - 0.1, high=table["value"] + 0.1)
     told = words.start_words(load_settings("cpu"), table).data
     assert "does not train from scratch" in told and "96000 images" in told and "our labeler reads" in told
-    assert "this run 0.900 [0.800, 1.000]: 50 % of the gain is there before the five losses begin; start and" in told
+    assert (
+        "this run 0.900 [0.800, 1.000]: 50 % of the gain is there before the five losses begin; the intervals" in told
+    )
+    shipped = words.start_words(load_settings("cpu"), table.replace("this run", "shipped")).data
+    assert "shipped 0.900 [0.800, 1.000]: it went on from another start (stem `deep`, here `convolutional`)" in shipped
+    assert "2 more losses ($L_{labels}$ and $L_{side}$)" in shipped and "%" not in shipped.split("studies:")[1]
     told = words.start_words(load_settings("cpu"), table.assign(value=[0.7, 0.9, 0.8])).data
     assert "the whole gain is there before" in told and "%" not in told.split("studies:")[1]
     plain = load_settings("cpu", **{"model.encoder_weights": None})
