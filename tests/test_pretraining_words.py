@@ -25,6 +25,8 @@ def test_fall_of_terms_reads_the_history():
     assert (
         "0.0200 to 2.00; it does not end below" in words.fall_of_terms(curve("global_contrastive", (0.02, 1, 2))).data
     )
+    risen = words.fall_of_terms(curve("anatomy_reconstruction", (0.02, 0.2, 0.3, 0.01))).data
+    assert "$L_{ar}$ does not fall steadily: first 0.0200, median of the later points 0.20, last 0.0100." in risen
     assert "Too few" in words.fall_of_terms(history.iloc[:1]).data
 
 

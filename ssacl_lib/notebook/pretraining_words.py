@@ -197,7 +197,10 @@ def curves_message(history: pd.DataFrame) -> str:
 
 
 def fall_of_terms(history: pd.DataFrame) -> Markdown:
-    """One line per term of the training loss: from where to where it fell, and when 90 % of that was done."""
+    """One line per term of the training loss: from where to where it fell, and when 90 % of that was done.
+
+    Of a term whose later points have a median that is not below its first point, the median is told in place of a share.
+    """
     if history.loc[history["split"] == "train", "images"].nunique() < 3:
         return Markdown("Too few steps were logged to tell how a term falls.")
     lines = []
@@ -206,6 +209,13 @@ def fall_of_terms(history: pd.DataFrame) -> Markdown:
         if not len(rows):
             continue
         start, end = rows["value"].iloc[0], rows["value"].iloc[-1]
+        later = rows["value"].iloc[1:].median()
+        if end < start <= later:
+            lines.append(
+                f"- {TERMS[term]} does not fall steadily: first {_number(start)}, median of the later points {_number(later)}, "
+                f"last {_number(end)}."
+            )
+            continue
         done = rows.loc[rows["value"] <= start - 0.9 * (start - end), "images"]
         fall = f"90 % of the fall after {done.iloc[0]} images" if end < start else "it does not end below its beginning"
         lines.append(f"- {TERMS[term]}: {_number(start)} to {_number(end)}; {fall}.")
