@@ -87,8 +87,15 @@ def test_recipe_lines_tell_better_from_worse():
             "value": value,
             "low": value - 0.1,
             "high": value + 0.1,
+            "images": 6400,
+            "n": {"head": 150, "loss": 16}.get(method, 117),
         }
-        for variant, numbers in {"as in cpu": (0.5, 0.5, 2.0, 0.5), "another": (0.9, 0.1, 1.5, 0.6)}.items()
+        for variant, numbers in {
+            "as in cpu": (0.5, 0.5, 2.0, 0.5),
+            "another": (0.9, 0.1, 1.5, 0.6),
+            "full phantom ranges": (0.9, 0.1, 1.5, 0.6),
+            "batch 64": (0.5, 0.5, 2.0, 0.5),
+        }.items()
         for (method, metric), value in zip(
             (
                 ("masked map", "pointing"),
@@ -100,7 +107,10 @@ def test_recipe_lines_tell_better_from_worse():
             strict=True,
         )
     ]
-    (line,) = [line for line in words.recipe_words(pd.DataFrame(rows)).data.splitlines() if line.startswith("- ")]
+    scale, _, line, films, alike = words.recipe_words(pd.DataFrame(rows)).data.splitlines()
+    assert "6400 images of training, 150 studies (AUC), 117 phrases (maps) and 16 batches (losses)" in scale
+    assert "“batch 64” makes about 100 steps of them, the others 266." in scale and "no number is told apart" in alike
+    assert "no comparison" in films and "better" not in films
     better, worse = line.split(";")
     assert (
         "better in pointing of the masked map (0.90 against 0.50)" in better and "loss of report generation" in better
