@@ -30,6 +30,7 @@ __all__ = [
     "shipped_history",
     "spike_words",
     "start_words",
+    "sum_words",
     "weighted_formula",
 ]
 
@@ -215,10 +216,18 @@ def curves_message(history: pd.DataFrame) -> str:
     first = int(min(_curve(history, term, "validation")["images"].iloc[0] for term in checked))
     words = "all terms are" if not rest else f"{len(fell)} of {len(checked)} terms are"
     return (
-        f"On films that no step has seen {words} lower at the end than at the first check, after {first} images"
+        f"Of this run, on films that no step has seen, {words} lower at the end than at the first check, after {first} images"
         + (f" (not: {', '.join(rest)})" if rest else "")
         + (f"; {listed(between)} {'was' if len(between) == 1 else 'were'} lower in between." if between else ".")
     )
+
+
+def sum_words(settings: Settings) -> str:
+    """A sentence on the panel of the weighted sums, where the shipped model sums more terms than this run; else ""."""
+    more = more_losses(settings)
+    if not more:
+        return ""
+    return f"The sums of the two models are no comparison: that of shipped has {len(more)} more terms ({listed(more)})."
 
 
 def fall_of_terms(history: pd.DataFrame) -> Markdown:
