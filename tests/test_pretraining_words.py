@@ -42,7 +42,7 @@ def test_message_of_the_curves_names_what_did_not_fall():
     assert dipped.endswith("; $L_{lm}$ was lower in between.")
     assert "1 of 2 terms are lower" in (told := words.curves_message(pd.concat([fell, rose]))) and "L_{ar}" in told
     assert "Too few" in words.curves_message(fell.iloc[:1])
-    assert words.curves_message(fell).startswith("Of this run")
+    assert words.curves_message(fell).startswith("In this run")
 
 
 def test_sums_of_other_terms_are_no_comparison():

@@ -127,10 +127,11 @@ def start_words(settings: Settings, findings: pd.DataFrame) -> Markdown:
             f"- untrained {_estimate(below)}, start {_estimate(there)}, {method} {_estimate(own)}: {share}"
             + (f"; the intervals of start and {method} overlap." if alike else ".")
         )
-    lines.append(
-        "\nOverlap of two intervals is a weak test: section 5 of [05](05_ablation.ipynb) takes the difference to the start "
-        "paired, on other patients."
-    )
+    if any("overlap" in line for line in lines):
+        lines.append(
+            "\nOverlap of two intervals is a weak test: section 5 of [05](05_ablation.ipynb) takes the difference to the start "
+            "paired, on other patients."
+        )
     return Markdown("\n".join(lines))
 
 
@@ -216,7 +217,7 @@ def curves_message(history: pd.DataFrame) -> str:
     first = int(min(_curve(history, term, "validation")["images"].iloc[0] for term in checked))
     words = "all terms are" if not rest else f"{len(fell)} of {len(checked)} terms are"
     return (
-        f"Of this run, on films that no step has seen, {words} lower at the end than at the first check, after {first} images"
+        f"In this run, on films that no step has seen, {words} lower at the end than at the first check, after {first} images"
         + (f" (not: {', '.join(rest)})" if rest else "")
         + (f"; {listed(between)} {'was' if len(between) == 1 else 'were'} lower in between." if between else ".")
     )
