@@ -98,6 +98,7 @@ def test_messages_follow_their_tables():
     message = words.phrases_message(phrases, "a")
     assert "points better than a Gaussian in the middle" in message and "0.70 [0.60, 0.80] against 0.30" in message
     assert words.release_message(phrases, "a").startswith("Of the maps of “a”, the Grad-CAM points best: Grad-CAM 0.90")
+    assert "sentence" not in words.release_message(phrases, "a")
     nodes = pd.concat(
         rows(
             ("pointing", p, p - 0.01, p + 0.01),

@@ -67,11 +67,11 @@ def mark_report(report: str, other: str, disagreeing: str) -> list[tuple[str, st
 def _sides_marked(clause: str, sides: set[str]) -> list[tuple[str, str]]:
     """A clause that agrees, with the words of a side marked where the other report (sides: those it names) says another."""
     named = sides_of(clause)
-    if not named or not sides or named == sides:
+    if not sides or named <= sides:
         return [(clause, AGREES)]
     pieces, place = [], 0
     for match in _SIDE.finditer(clause):
-        if SIDES[match[1].lower()] <= sides and not named <= sides:
+        if SIDES[match[1].lower()] <= sides:
             continue  # this word is right, another one is not
         end = next((i for i in range(match.end(), len(clause)) if clause[i].isspace()), len(clause))
         pieces += [(clause[place : match.start()].strip(), AGREES), (clause[match.start() : end], OTHER_SIDE)]

@@ -29,7 +29,7 @@ VERDICT_WORDS = {
         IN_PART: "passes the swapped side in {score} only",
         FAILS: "fails the swapped side",
     },
-    "shifted": {PASSES: "keeps up with the shifted film", COSTS: "loses on the shifted film"},
+    "shifted": {PASSES: "loses nothing on the shifted film", COSTS: "loses on the shifted film"},
     PRIOR: {
         PASSES: "beats the centre prior",
         IN_PART: "beats the centre prior in {score} only",
@@ -109,6 +109,19 @@ def control_sentences(table: pd.DataFrame, kinds=MAPS) -> list[str]:
     return sentences
 
 
+def still_prior_words(table: pd.DataFrame) -> Markdown:
+    """The yardstick of the shifted film: what the centre prior, which stays where it is, scores on shifted films."""
+    about = {"finding": "overall", "map": "prior", "method": PRIOR, "metric": "pointing"}
+    own, moved = (_row(table, **about, control=control) for control in ("own", "shifted"))
+    if own is None or moved is None:
+        return Markdown("*No film was shifted.*")
+    return Markdown(
+        f"The yardstick of the shifted film: the centre prior, which stays, points at {_between(own)} of {int(own['n'])} phrases "
+        f"as they are and at {_between(moved)} of the {int(moved['n'])} shifted ones. A map that points at as little has nothing "
+        "to lose; one that follows keeps more than that."
+    )
+
+
 def control_words(table: pd.DataFrame, kinds=MAPS) -> Markdown:
     """`control_sentences` as a list."""
     return Markdown(
@@ -158,12 +171,14 @@ def cases_message(cases: list[PhraseCase], method: str) -> str:
 def release_message(table: pd.DataFrame, method: str) -> str:
     """One sentence: how well each kind of map of one model points, the best first."""
     where = {"finding": "overall", "control": "own", "method": method, "metric": "pointing"}
-    rows = {kind: row for kind in KIND_WORDS if (row := _row(table, **where, map=kind)) is not None}
+    kinds = [kind for kind in KIND_WORDS if kind != SENTENCE]  # which was asked of fewer phrases
+    rows = {kind: row for kind in kinds if (row := _row(table, **where, map=kind)) is not None}
     if not rows:
         return "No phrase was scored."
     order = sorted(rows, key=lambda kind: -rows[kind]["value"])
     parts = [f"{KIND_WORDS[kind]} {_between(rows[kind])}" for kind in order]
-    return f"Of the maps of “{method}”, the {KIND_WORDS[order[0]]} points best: {listed(parts)}."
+    counts = listed(list(dict.fromkeys(str(int(rows[kind]["n"])) for kind in order)))
+    return f"Of the maps of “{method}”, the {KIND_WORDS[order[0]]} points best: {listed(parts)} (n {counts})."
 
 
 # ---- faithfulness

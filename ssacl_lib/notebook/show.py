@@ -45,9 +45,9 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     """A long table as text, "value [low, high]" in one column.
 
     rows: column -> value or list of values to keep, in the order of the list (a table whose estimate has another name, as
-    margin, is shown alike). columns: the column whose entries become
-    columns ("metric"), in words, with the number of studies or phrases behind each row at the end, and without what BOOKS
-    names. A table without rows becomes a sentence.
+    margin, is shown alike). columns: the column whose entries become columns ("metric"), in words, with the number of
+    studies or phrases behind each row at the end (and of trainings, where some have several), and without what BOOKS names.
+    A written table's caption stands below. A table without rows becomes a sentence.
     """
     for column, wanted in reversed((rows or {}).items()):
         place = {value: i for i, value in enumerate([wanted] if isinstance(wanted, str | int) else wanted)}
@@ -56,8 +56,9 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
         )
     if not len(frame):
         return Markdown("*This data set has no rows for this table.*")
+    caption = f"\n\n*{frame.attrs['caption']}*" if frame.attrs.get("caption") else ""
     if columns is None:
-        return Markdown(to_markdown(frame.drop(columns=["seed"], errors="ignore")))
+        return Markdown(to_markdown(frame.drop(columns=["seed"], errors="ignore")) + caption)
     asked = (rows or {}).get(columns, frame[columns])
     asked = [asked] if isinstance(asked, str) else asked
     entries = [entry for entry in dict.fromkeys(asked) if entry in set(frame[columns])]
@@ -71,7 +72,9 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     wide = shown.pivot_table(index=about, columns=columns, values="cell", aggfunc="first", sort=False)[entries]
     wide = wide.rename(columns=lambda entry: METRIC_WORDS.get(entry, str(entry).replace("_", " ")))
     wide["n"] = [_range(group["n"]) for _, group in frame.groupby(about, sort=False)]
-    return Markdown(to_markdown(wide.rename_axis(columns=None).fillna("–").reset_index()))
+    if "runs" in frame and frame["runs"].max() > 1:
+        wide["runs"] = [_range(group["runs"]) for _, group in frame.groupby(about, sort=False)]
+    return Markdown(to_markdown(wide.rename_axis(columns=None).fillna("–").reset_index()) + caption)
 
 
 def _range(counts: pd.Series) -> str:

@@ -28,7 +28,7 @@ SCORE_NAMES = {
 CONTROL_TITLES = {
     "swapped phrase": "own minus swapped phrase\n(above 0: follows the phrase)",
     "swapped side": "own minus swapped side\n(above 0: knows right from left)",
-    "shifted": "shifted film minus own\n(below 0: stays behind)",
+    "shifted": "shifted film minus own\n(below 0: the shift costs)",
 }
 
 NO_PHRASES = "this data set has no phrases with boxes, so no phrase can be scored"

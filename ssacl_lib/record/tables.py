@@ -47,6 +47,7 @@ def write_table(run, frame: pd.DataFrame, name: str, caption: str) -> pd.DataFra
         handle.write(f"{' '.join(caption.split())}\n\n{to_markdown(table)}\n")
     for path in (csv, markdown):
         run.record(path)
+    table.attrs["caption"] = " ".join(caption.split())
     return table
 
 
@@ -69,7 +70,9 @@ def write_named_table(run, frame: pd.DataFrame, name: str, caption: str, numbers
         handle.write(f"{' '.join(caption.split())}\n\n{to_markdown(frame)}\n")
     for path in (csv, markdown):
         run.record(path)
-    return frame
+    told = frame.copy()
+    told.attrs["caption"] = " ".join(caption.split())
+    return told
 
 
 ESTIMATES = ("margin", "difference")
