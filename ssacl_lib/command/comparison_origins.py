@@ -107,8 +107,8 @@ def start_parts(rows: pd.DataFrame) -> list[str]:
 
 
 def start_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
-    """The runs of the rows' methods, and the start."""
-    seeds = {**rows["runs"].astype(int).groupby(rows["method"]).max(), START: 1}
+    """The runs of the rows' methods, the start, and SS-ACL, whose spread is lent."""
+    seeds = {SSACL: 0, **rows["runs"].astype(int).groupby(rows["method"]).max(), START: 1}
     asked = [(name, part) for name in seeds for part in start_parts(rows) if part in method_of(name).parts]
     return [path for name, part in asked for path in run_files(settings, name, part, seeds[name])]
 

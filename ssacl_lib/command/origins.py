@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..baselines.registry import SSACL
 from ..evaluation import (
     anatomy_grounding,
     box_difficulty,
@@ -26,6 +27,7 @@ from ..evaluation import (
     randomisation,
     sentence_grounding,
     sight,
+    size,
 )
 from ..evaluation.comparison_budgets import budget_margins, budget_table
 from ..evaluation.comparison_margins import ablation_table, margins
@@ -126,6 +128,7 @@ ORIGINS = {
     "randomisation": measured(
         "randomise", "05", lambda: randomisation.RESULTS, lambda settings: randomisation.randomisation_table()
     ),
+    "patch_size": measured("size", "05", lambda: size.RESULTS, lambda settings: size.size_table()),
     "phrase_grounding": saved("04", phrase_files, sentence_grounding.table_with_sentences),
     "anatomy_grounding": saved("04", anatomy_files, anatomy_grounding.anatomy_table),
     "faithfulness": saved("04", lambda row: [f"faithfulness {row['method']}"], faithfulness.faithfulness_table),
@@ -146,7 +149,7 @@ ORIGINS = {
             scores(settings, budget_rivals(), margin_parts(rows)), shown_settings(settings)
         ),
     ),
-    "over_start": compared(start_files, over_start, lambda rows: [*methods_of(rows), START], start_parts),
+    "over_start": compared(start_files, over_start, lambda rows: [*methods_of(rows), START, SSACL], start_parts),
     "ablation": compared(ablation_files, ablation_table, methods_of, lambda rows: list(rows["part"])),
     **{
         name: Origin(asking.commands_for(*tasks), asking.task_files(*tasks), asking.made_again(name))
