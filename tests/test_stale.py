@@ -134,7 +134,7 @@ def fingerprints(package, fake_phantom, monkeypatch, tmp_path):
     studies = [type(s)(**{**vars(s), "regions": region}) for s in STUDIES]
     phrases = pd.DataFrame([{"study": "s0", "finding": "x", "phrase": "y", "method": "this run", "map": "masked",
                              "control": "own", "evidence": np.zeros(36, np.float32)}])  # fmt: skip
-    written = pd.DataFrame([["s0", "this run", "with prompts", "a", "b", STUDIES[0].labels, STUDIES[0].labels, None]],
+    written = pd.DataFrame([["s0", "p0", "this run", "with prompts", "a", "b", STUDIES[0].labels, STUDIES[0].labels, None]],
                            columns=reports.COLUMNS)  # fmt: skip
     view = SimpleNamespace(reports=["Normal."], labels=label_array(["Normal."]))
     monkeypatch.setattr(reports, "load_training", lambda *_: view)
