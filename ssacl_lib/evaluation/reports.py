@@ -56,11 +56,8 @@ from .results import cached, long_table, patients_of, results_key
 VARIANTS = (*CELLS, REFERENCE)
 HEAD_LABELS, CONSTANT = "head labels", "constant report"
 RIVALS = {
-    WITH: (ENTITIES, LEAVES, WITHOUT),
-    LEAVES: (WITHOUT,),
-    ENTITIES: (WITHOUT,),
-    **dict.fromkeys(CONTROLS, (WITH,)),
-}
+    WITH: (ENTITIES, LEAVES, WITHOUT), LEAVES: (WITHOUT,), ENTITIES: (WITHOUT,), **dict.fromkeys(CONTROLS, (WITH,)),
+}  # fmt: skip
 """Variant -> the variants of the same model from which its micro F1 is told apart, on the same studies."""
 COLUMNS = [
     "study", "patient", "method", "variant", "generated", "reference", "generated_labels", "reference_labels", "findings",

@@ -127,24 +127,16 @@ class SSACLConfig(PretrainedConfig):
         self.cls_before_names = cls_before_names
         self.pixel_mean, self.pixel_std = pixel_mean, pixel_std
         self.text = text or {
-            "hidden_size": 384,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 6,
-            "intermediate_size": 1536,
-            "vocab_size": 30000,
-            "max_position_embeddings": 100,
-        }
+            "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 6, "intermediate_size": 1536,
+            "vocab_size": 30000, "max_position_embeddings": 100,
+        }  # fmt: skip
         self.language = language or {"n_embd": 768, "n_layer": 12, "n_head": 12, "n_positions": 1024}
         self.report_tokens = report_tokens
         self.generation = generation or {}
         self.plus = plus
         self.evidence = {
-            "masks": 200,
-            "mask_ratio": 0.5,
-            "smoothing_patches": 1.5,
-            "evidence_smoothing_patches": 1.0,
-            **(evidence or {}),
-        }
+            "masks": 200, "mask_ratio": 0.5, "smoothing_patches": 1.5, "evidence_smoothing_patches": 1.0, **(evidence or {}),
+        }  # fmt: skip
         kwargs.setdefault("tie_word_embeddings", True)  # the language decoder reads and writes with one table
         super().__init__(**kwargs)
 

@@ -18,15 +18,8 @@ from .truth import Sign
 from .wording import Draws, listed, unfold, with_articles, wording
 
 PHRASE_FINDINGS = (
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-)
+    "Cardiomegaly", "Lung Opacity", "Edema", "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion",
+)  # fmt: skip
 """The findings that have phrases in MS-CXR."""
 
 LUNG_FINDINGS = frozenset(FINDINGS[2:11])
