@@ -35,6 +35,7 @@ PATCHES = (12, 8)
 MASKS = (128, 256)
 SMOOTHING = (6, 9, 12, 16)
 """Standard deviations of the smoothing of a masked map, in pixels of the film."""
+
 SIDED = "own, side named"
 """The control "own" of the phrases that have a swapped side alone, to stand beside it."""
 
