@@ -100,7 +100,7 @@ def one_leaf(table: pd.DataFrame) -> Figure | str:
     figure.legend(loc="outside lower center", ncols=4)
     axes[0].set_title("report names\nthe finding", fontsize=6.5)
     axes[1].set_title("report places an opacity\nin the leaf", fontsize=6.5)
-    axes[2].set_title("own minus mirror leaf\n(above 0: the own leaf says more)", fontsize=6.5)
+    axes[2].set_title("own minus mirror leaf\n(0: the mirror says as much)", fontsize=6.5)
     axes[2].axvline(0, color=style.INK, linewidth=0.6)
     axes[2].set_xlabel("difference of shares")
     for ax in axes[:2]:
