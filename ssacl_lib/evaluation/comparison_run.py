@@ -18,7 +18,7 @@ PATIENTS = 2
 SEEDS = 3
 """Training seeds of a central method; the others have one."""
 
-OWN_SEEDS = 15
+OWN_SEEDS = 36
 """Those of SS-ACL: every margin, and every line of the ablation, is told against their spread."""
 
 SHARE = 2
@@ -61,6 +61,11 @@ class Run:
         return self.settings.changed(
             **{**budget, "seed": self.seed, "threads": 1, **changes_of(self.method, self.settings)}
         )
+
+    @property
+    def drawn(self) -> bool:
+        """May a figure show its maps? They are kept of the first training of SS-ACL and of every rival, numbers of all."""
+        return self.seed == self.settings.seed and (self.method.name == SSACL or not self.method.ours)
 
     @property
     def told(self) -> dict:

@@ -108,7 +108,8 @@ def finding_frame(studies: Sequence, probabilities: np.ndarray) -> pd.DataFrame:
 def score_phrases(run: Run, model, studies: Sequence) -> pd.DataFrame:
     """study, finding, phrase, map, control, cnr, miou, pointing; both maps, own phrase and the two swaps.
 
-    evidence: the masked map of an own phrase, one number per patch, 0 to 255 from its lowest to its highest; else None.
+    Of a run that may be drawn also evidence: the masked map of an own phrase, one number per patch, 0 to 255 from its lowest to
+    its highest; else None.
     """
     by_study: dict[int, list] = {}
     for target in collect_targets(studies, run.settings.seed):
@@ -118,6 +119,8 @@ def score_phrases(run: Run, model, studies: Sequence) -> pd.DataFrame:
     rows = [row for kind in MAPS for row in score_jobs(model, kind, f"{run.name}: {kind} maps", scoring, jobs)]
     frame = pd.DataFrame(rows)
     frame["study"] = [studies[number].study_id for number in frame["study"]]
+    if not run.drawn:
+        return frame[PHRASE_COLUMNS]
     frame["evidence"] = [
         levels(told) if kind == "masked" and told is not None else None
         for kind, told in zip(frame["map"], frame["evidence"], strict=True)
