@@ -197,16 +197,17 @@ def test_differences_to_the_start_are_paired_and_named_by_their_reason():
     draws = 1 + np.random.default_rng(5).random((1, 101))
     made = {"start": draws, SSACL: draws - 0.2 + [[-0.01], [0.01]], "without L_ac": draws + 0.1, "R2Gen-like": draws}
     table = over_start([tables.Scores(method_of(name), {key: of}, {key: 30}, {}) for name, of in made.items()])
-    assert list(table["method"]) == [SSACL, "without L_ac"] and list(table["reason"]) == [
-        "as it is",
-        "one or two of its losses",
-    ]
+    assert list(table["method"]) == [SSACL, "without L_ac", "without L_ac"]
+    assert list(table["against"]) == ["start", "start", SSACL]
+    assert list(table["reason"]) == ["as it is", *2 * ["one or two of its losses"]]
     half = 12.706205 * 0.01 * 2**0.5 / 2**0.5  # t of two trainings, s / sqrt(2)
     lent = half * 2**0.5  # one training: the same s, not divided by the root of 2
+    one_more = half * 3**0.5  # against SS-ACL: t s sqrt(1 + 1/2)
     assert np.allclose(
-        table[["value", "low", "high"]], [[-0.2, -0.2 - half, -0.2 + half], [0.1, 0.1 - lent, 0.1 + lent]]
+        table[["value", "low", "high"]],
+        [[-0.2, -0.2 - half, -0.2 + half], [0.1, 0.1 - lent, 0.1 + lent], [0.3, 0.3 - one_more, 0.3 + one_more]],
     )
-    assert list(table["runs"]) == [2, 1]
+    assert list(table["runs"]) == [2, 1, 1]
     assert not len(over_start([tables.Scores(method_of(SSACL), {key: draws}, {key: 30}, {})]))
     assert {name for names in REASONS.values() for name in names} <= {method.name for method in METHODS}
 

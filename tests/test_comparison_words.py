@@ -49,11 +49,12 @@ def test_claims_are_told_with_rival_interval_and_seeds():
     assert words.claims_message(table[:0]) == "Nothing was compared yet."
 
 
-def from_start(method, value, reason="as it is", metric="cnr", runs=1):
+def from_start(method, value, reason="as it is", metric="cnr", runs=1, against="start"):
     return {
         "reason": reason,
         "method": method,
         "metric": metric,
+        "against": against,
         "value": value,
         "low": value - 0.1,
         "high": value + 0.1,
@@ -66,11 +67,13 @@ def from_start(method, value, reason="as it is", metric="cnr", runs=1):
 def test_reasons_are_told_by_side_of_the_start():
     rows = [from_start("SS-ACL", -0.2, runs=5), from_start("SS-ACL", 0.01, metric="auc", runs=5)]
     rows += [from_start("SS-ACL, 4 times the images", 0.3, "too few images")]
+    rows += [from_start("SS-ACL, 4 times the images", 0.5, "too few images", against="SS-ACL")]
     table = pd.DataFrame(rows)
     told = budget_words.start_words(table).data.splitlines()
     assert told == [
         "- *as it is*: “SS-ACL” below the start (-0.20 [-0.30, -0.10]).",
-        "- *too few images*: “SS-ACL, 4 times the images” above the start (+0.30 [+0.20, +0.40]).",
+        "- *too few images*: “SS-ACL, 4 times the images” above the start (+0.30 [+0.20, +0.40]) and "
+        "above SS-ACL as it is (+0.50 [+0.40, +0.60]).",
     ]
     assert budget_words.start_message(table) == (
         "The CNR of masked maps lies above the start for 1 of 2 methods (“SS-ACL, 4 times the images”); not told apart from it "

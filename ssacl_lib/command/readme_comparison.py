@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from .. import paths
-from ..baselines.registry import OUR_TERMS, method_of
+from ..baselines.registry import OUR_TERMS, SSACL, method_of
 from ..evaluation.comparison_margins import HEADLINES, PAPER
+from ..evaluation.comparison_start import START
 from ..notebook.comparison_words import percent
 from ..plots.comparison import MARGIN_NAMES
 from .readme_cells import difference, estimate, markdown_table, pick
@@ -42,14 +43,15 @@ def reasons_table(base: Path) -> str:
     if not path.is_file():
         return "No results yet: `make ablation` makes them."
     rows = []
+    asked = (("cnr", START), ("cnr", SSACL), ("auc", START))
     for (reason, method), part in pd.read_csv(path).groupby(["reason", "method"], sort=False):
-        found = part.set_index("metric")
-        cells = [difference(found.loc[metric]) if metric in found.index else "" for metric in ("cnr", "auc")]
+        found = part.set_index(["metric", "against"])
+        cells = [difference(found.loc[key]) if key in found.index else "" for key in asked]
         rows.append([reason, method, *cells, str(part["runs"].max())])
     counts = pd.read_csv(path).groupby("metric")["n"].max()
-    of_start = [f"{words}, minus the start's (n {counts[metric]})" for words, metric in
-                (("masked map's CNR", "cnr"), ("finding AUC", "auc"))]  # fmt: skip
-    return markdown_table(["the reason may be", "method", *of_start, "trainings"], rows)
+    heads = [f"masked map's CNR, minus the start's (n {counts['cnr']})", f"minus that of {SSACL} as it is",
+             f"finding AUC, minus the start's (n {counts['auc']})"]  # fmt: skip
+    return markdown_table(["the reason may be", "method", *heads, "trainings"], rows)
 
 
 COMPARED = (

@@ -4,6 +4,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from ..evaluation.comparison_margins import HEADLINES
+from ..evaluation.comparison_start import START
 from ..plots.comparison import MARGIN_NAMES
 from .comparison_words import percent, quoted
 
@@ -55,17 +56,27 @@ def start_words(table: pd.DataFrame) -> Markdown:
     lines = []
     for reason, rows in table[table["metric"] == "cnr"].groupby("reason", sort=False):
         told = [
-            f"“{row.method}” {'below' if row.high < 0 else 'above' if row.low > 0 else 'not told apart from'} the start "
-            f"({row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}])"
-            for row in rows.itertuples()
+            f"“{method}” " + " and ".join(side_of(row) for row in both.itertuples())
+            for method, both in rows.groupby("method", sort=False)
         ]
         lines.append(f"- *{reason}*: {'; '.join(told)}.")
     return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
 
 
+def side_of(row) -> str:
+    """On which side of what it stands against a row of `over_start` lies."""
+    side = "below" if row.high < 0 else "above" if row.low > 0 else "not told apart from"
+    return f"{side} {named(row.against)} ({row.value:+.2f} [{row.low:+.2f}, {row.high:+.2f}])"
+
+
+def named(against: str) -> str:
+    """The start, or the trainings of SS-ACL as it is."""
+    return "the start" if against == START else f"{against} as it is"
+
+
 def start_message(table: pd.DataFrame) -> str:
     """One sentence for a caption: which runs lie above the start in the CNR of masked maps, and which are not told apart."""
-    rows = table[table["metric"] == "cnr"]
+    rows = table[(table["metric"] == "cnr") & (table["against"] == START)]
     if not len(rows):
         return "Nothing was compared yet."
     above, level = rows[rows["low"] > 0]["method"], rows[(rows["low"] <= 0) & (rows["high"] >= 0)]["method"]

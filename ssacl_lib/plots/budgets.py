@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..evaluation.comparison_margins import HEADLINES
+from ..evaluation.comparison_start import START
 from . import style
 from .comparison import CLAIM_COLOURS, MARGIN_NAMES, NOTHING, OURS
 
@@ -110,6 +111,7 @@ def over_start(table: pd.DataFrame) -> Figure | str:
 
     table: of `comparison_start.over_start`.
     """
+    table = table[table["against"] == START]
     if not len(table):
         return NOTHING
     rows = table.drop_duplicates(["reason", "method"])
