@@ -11,10 +11,11 @@ terms, backward pass, AdamW; the same precision, the same batch, in turns within
     all pairs    the same, but L_ac's pairs in one matrix product: what the loop over pairs has no part in
     dense        the reference of paper mode: a pass per purpose with a dense mask, pairs in loops
 
-`training_step` is ours in paper mode against the four passes, `training_step_release` ours in release mode against them;
-`training_step_without_pair_loop` and `training_step_dense` are ours in paper mode against the last two. Ratios are paired
-within a round. Model FLOP utilisation: the FLOP of matrix products and convolutions in our step (torch's own formulas, forward
-and backward, no recomputation) per second, divided by the rate that such products reach (see timing.matmul_rate).
+Equal functions: `training_step_release` is ours in release mode against the four passes, and with `_without_pair_loop` against
+those without the loop over pairs; `training_step_dense` is ours in paper mode against its own reference. Paper mode beside the
+release's step, another function: `training_step` and `training_step_without_pair_loop`. Ratios are paired within a round.
+Model FLOP utilisation: the FLOP of matrix products and convolutions in our step (torch's own formulas, forward and backward, no
+recomputation) per second, divided by the rate that such products reach (see timing.matmul_rate).
 """
 
 import gc
@@ -34,6 +35,7 @@ from ssacl_lib.settings import Settings
 AGAINST = {
     "training_step": ("paper", "four pass"),
     "training_step_release": ("release", "four pass"),
+    "training_step_release_without_pair_loop": ("release", "all pairs"),
     "training_step_without_pair_loop": ("paper", "all pairs"),
     "training_step_dense": ("paper", "dense"),
 }

@@ -99,14 +99,16 @@ def auc(strength, seed) -> float:
     return float(np.mean([roc_auc_score(PRESENT[:, k], own[:, k]) for k in range(13)]))
 
 
-def test_zero_shot_is_paired_with_the_best_rival_that_is_neither_ours_nor_annotated(table):
+def test_zero_shot_is_held_against_the_best_rival_that_is_neither_ours_nor_annotated(table):
     height, rival = table.loc["zero-shot mean AUC of 0.80"], table.loc["zero-shot above every annotation-free rival"]
     own = np.mean([auc(1.4, seed) for seed in range(2)])
     assert height["own"] == pytest.approx(own) and height["difference"] == pytest.approx(own - 0.8)
     assert rival["against"] == "contrast only" and rival["runs"] == 2 and rival["n"] == 60
     assert rival["difference"] == pytest.approx(own - np.mean([auc(1.5, seed) for seed in range(2)]))
     assert rival["verdict"] == (aims.MISSED if rival["high"] < 0 else aims.OPEN) and rival["difference"] < 0
-    assert rival["high"] - rival["low"] < 0.5 * (height["high"] - height["low"]), "the same noise: paired is narrow"
+    assert rival["high"] - rival["low"] > height["high"] - height["low"], (
+        "the rival's two trainings say little of a third"
+    )
 
 
 def test_few_labels_are_compared_subset_by_subset(table):

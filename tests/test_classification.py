@@ -125,7 +125,7 @@ def test_a_table_of_labels_is_split_by_patient(tmp_path):
                           "edema": [1, 0] * 10, "mass": 0})  # fmt: skip
     table.to_csv(tmp_path / "labels.csv", index=False)
     found = labelled.read_label_table(tmp_path / "labels.csv", 0)
-    assert list(found) == ["image", "split", "edema", "mass"] and found["edema"].sum() == 10
+    assert list(found) == ["image", "patient", "split", "edema", "mass"] and found["edema"].sum() == 10
     assert (found.groupby(table["patient"])["split"].nunique() == 1).all() and found["split"].nunique() == 3
     for change, words in (
         ({"edema": "2"}, "line 2: edema is '2'"),
@@ -345,7 +345,10 @@ def test_data_sets_without_reports_are_rebuilt_by_notebook_06_alone(nih, tmp_pat
         rebuild(settings)
     before = labelled.outside_data(settings)
     (nih / "test_list.txt").write_text((nih / "test_list.txt").read_text() + "\n")
-    assert labelled.outside_data(settings) != before, "the lists stand in the key"
+    after = labelled.outside_data(settings)
+    assert after != before, "the lists stand in the key"
+    (nih / "images_001" / "images" / "unpacked_later.png").write_bytes(b"film")
+    assert labelled.outside_data(settings) != after, "and so do films"
 
 
 def test_intervals_over_studies_seeds_and_subsets_add_in_squares():
@@ -358,6 +361,34 @@ def test_intervals_over_studies_seeds_and_subsets_add_in_squares():
     assert [low, high] == pytest.approx(
         [value - np.hypot(value - inner[0], subsets), value + np.hypot(inner[1] - value, subsets)]
     )
+
+
+def test_a_difference_is_paired_over_studies_and_knows_the_trainings_of_both_sides():
+    studies = np.random.default_rng(0).normal(0, 0.05, (1, 401))
+    own, other = 0.6 + studies, 0.5 + studies
+    assert tables.difference_over(own, other) == pytest.approx((0.1, 0.1, 0.1)), "the same noise of studies"
+    half = 12.706205 * 0.02 * 2**0.5 / 2**0.5  # t of two, s / sqrt(2)
+    apart = np.array([[-0.02], [0.02]])
+    assert tables.difference_over(own + apart, other) == pytest.approx((0.1, 0.1 - half, 0.1 + half))
+    both = half * 2**0.5  # not 0, though the trainings of one number differ alike
+    assert tables.difference_over(own + apart, other + apart) == pytest.approx((0.1, 0.1 - both, 0.1 + both))
+
+
+def test_labels_to_reach_an_auc_know_trainings_and_draws_of_labels():
+    class Own:
+        about = {"method": "any"}
+
+    curve = [(10, np.full(41, 0.6)), (100, np.full(41, 0.7)), (1000, np.full(41, 0.8))]
+    each = np.array([[[0.6, 0.7, 0.8], [0.6, 0.7, 0.8]], [[0.6, 0.7, 0.8], [0.6, 0.7, 0.8]]])
+    row = classification.labels_row(Own(), curve, each, np.full(41, 0.7), 30)
+    assert (row["value"], row["low"], row["high"]) == pytest.approx((100, 100, 100)), "all say the same"
+    each[:, 1, 1] = 0.75  # one of two draws of labels reaches it with fewer
+    few = classification.labels_needed(np.array([10, 100, 1000]), np.array([0.6, 0.75, 0.8]), 0.7)
+    half = 12.706205 * np.log(100 / few) / 2**0.5 / 2**0.5
+    row = classification.labels_row(Own(), curve, each, np.full(41, 0.7), 30)
+    assert row["high"] == pytest.approx(100 * np.exp(half), rel=1e-5) and row["low"] == 10, "fewer were not asked"
+    each[:, 1] = 0.65  # one of two never does
+    assert classification.labels_row(Own(), curve, each, np.full(41, 0.7), 30)["high"] == np.inf
 
 
 def test_labels_needed_lie_between_the_points_of_a_curve():

@@ -57,6 +57,11 @@ def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(prof
     assert {run.training.training.images for run in runs if run.method.group == registry.BUDGET} == {2 * half, 4 * half}
     assert all(run.training.data == settings.data for run in runs)
     assert [run.seed for run in runs if run.method.name == SSACL] == list(range(OWN_SEEDS))
+    elsewhere = Run(
+        method_of(SSACL), 1, load_settings("cpu", seed=1)
+    )  # the same training seed, other training patients
+    here = Run(method_of(SSACL), 1, load_settings("cpu"))
+    assert elsewhere.recipe != here.recipe and elsewhere.folder != here.folder and elsewhere.weights != here.weights
     assert [run.seed for run in runs if run.method.name == "MaCo-like"] == [0, 1, 2]
     recipes = [(run.recipe, run.method.pairs) for run in runs if run.method.made == registry.TRAINED]
     assert profile != "cpu" or len(set(recipes)) == len(recipes), "two methods that are the same"

@@ -9,6 +9,7 @@ from ssacl_lib.downstream import run
 from ssacl_lib.downstream.aims import TWICE
 from ssacl_lib.downstream.cases import Ranked
 from ssacl_lib.downstream.classification import HEADLINE, LABELS
+from ssacl_lib.downstream.disturbances import AMOUNTS
 from ssacl_lib.downstream.encoders import PLUS
 from ssacl_lib.downstream.retrieval import TO_IMAGE, TO_TEXT
 from ssacl_lib.downstream.robustness_tables import CLAIM_COLUMNS
@@ -60,7 +61,7 @@ def test_controls_of_prompts_are_chance_or_not():
     assert "names add +0.220 to it" in told and "below chance" not in told
     low = words.zero_shot_words(shots(0.51, 0.51, untrained=0.44)).data
     assert "names add" not in low and "“untrained” lies below chance: 0.440 [0.410, 0.470] (n 40, 1 seed)." in low
-    assert "Easiest finding: Edema (0.90); hardest: Fracture (0.60)." in told
+    assert "Easiest finding: Edema (0.90 [0.87, 0.93]); hardest: Fracture (0.60 [0.57, 0.63])." in told
     assert "(“start”) 0.760" in words.zero_shot_message(shots(0.5, 0.5)), "neither ours, annotated, nor weaker"
 
 
@@ -75,13 +76,13 @@ def test_what_stands_in_the_way_of_prompts_is_the_largest_step():
     )
     told = words.zero_shot_words(rows).data
     assert (
-        "one pair of sentences 0.670; several sentences, with sides 0.770; training reports in place of our words 0.820"
-        in told
-    )
+        "one pair of sentences 0.670 [0.650, 0.690]; several sentences, with sides 0.770 [0.750, 0.790]; training reports in "
+        "place of our words 0.820 [0.800, 0.840]"
+    ) in told
     assert "The largest step (+0.100) is from “one pair of sentences” to “several sentences, with sides”." in told
     assert (
-        "Not in the film's vector either (the probe stays below 0.7): Fracture (0.62)." in told
-        and "Edema (0.99)." not in told
+        "Not in the film's vector either (the probe stays below 0.7): Fracture (0.62 [0.60, 0.64])." in told
+        and "Edema (0.99" not in told
     )
 
 
@@ -191,10 +192,18 @@ def test_the_message_names_claims_that_hold_on_worse_films_alone():
     message = robustness_words.robustness_message(pd.concat([late, early], ignore_index=True))
     assert message.startswith("1 of 2 claims hold on films as they are; on worse ones alone “late” under pose.")
     assert "most is left under noise (above 0 at 3 of 5 levels of 1 claim), least under pose (1)." in message
-    assert (
-        robustness_words.robustness_message(claims("late", pose="------")) == "0 of 1 claims hold on films as they are."
+    assert robustness_words.robustness_message(claims("late", pose="------")) == (
+        "0 of 1 claims hold on films as they are. Below zero lies “late” under pose."
     )
+    other = claims("other", pose="++++++", noise="++++++", marks="++++++")
+    message = robustness_words.robustness_message(pd.concat([early, other], ignore_index=True))
     assert robustness_words.behind_claims(late) == "n 95 to 100 patients or phrases, 3 seeds of SS-ACL"
+    assert message.endswith("least under pose (6). Not asked of all of these claims: marks.")
+
+
+def test_every_level_of_every_family_has_its_strength():
+    lines = robustness_words.levels_table().data.splitlines()
+    assert len(lines) == 2 + len(AMOUNTS) and "| noise |" in lines[3] and lines[3].endswith("| 0.5 | 1 | 2 | 4 | 8 |")
 
 
 def test_what_is_left_at_the_last_level_is_read_from_the_curves():

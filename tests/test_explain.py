@@ -131,6 +131,14 @@ def test_a_table_without_a_manifest_is_refused(capsys, tmp_path):
     write_json(tmp_path / "manifest.json", {"settings": portable_settings(settings)})
     code, said = explain(capsys, settings, "speed")
     assert code == 0 and "ssacl bench --profile smoke" in said and "recomputed  not possible" in said
+    told = {
+        "settings": portable_settings(settings),
+        "notebooks": {"bench": {"outputs": {"tables/speed.csv": {}}, "seed": 3}},
+    }
+    write_json(tmp_path / "manifest.json", told)
+    assert ", seed 3" in explain(capsys, settings, "speed")[1], (
+        "its own maker's seed, not that of the folder's last work"
+    )
 
 
 def test_a_table_of_a_notebook_is_recomputed_with_its_intervals_over_runs(capsys, tmp_path, monkeypatch):

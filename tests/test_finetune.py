@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from ssacl_lib.command import cli, finetune_masks
 from ssacl_lib.datasets.mask_folder import load_mask_folder
 from ssacl_lib.downstream import fine_tuning, fit as fitting
+from ssacl_lib.metrics.intervals import mean_auc
 
 
 @pytest.fixture
@@ -59,6 +60,9 @@ def test_a_folder_is_learnt_and_a_killed_run_goes_on_to_the_same(films, tiny_che
     best = table[(table["way"] == "full") & (table["labels"] == "100 %") & (table["label"] == "corner")].iloc[0]
     assert best["auc"] == pytest.approx(roc_auc_score(truth[test["image"]], test["corner"])) and best["auc"] > 0.9
     assert best["low"] <= best["auc"] <= best["high"] and best["n"] == len(test)
+    patients = pd.read_csv(films / "labels.csv").set_index("image")["patient"][test["image"]]
+    own, _ = mean_auc(test[["corner"]].to_numpy(), truth[test["image"]].to_numpy(bool)[:, None], 1000, 0, patients)
+    assert (best["low"], best["high"]) == pytest.approx(own[0][1:]), "patients are drawn, with all of their films"
     assert table.loc[table["label"] == "none", "auc"].isna().all(), "no film has this label"
 
     honest, steps = torch.optim.AdamW.step, []
@@ -104,6 +108,13 @@ def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, cap
     table.to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2
     assert "labels.csv: line 2: corner is 'yes', expected 0 or 1" in capsys.readouterr().err
+
+
+def test_a_mistake_that_is_mended_needs_no_other_folder(films, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fine_tuning, "IMAGES", dict.fromkeys((1.0, 10.0, 100.0), 8))
+    (tmp_path / "empty").mkdir()
+    assert run(films, tmp_path / "empty", tmp_path / "out") == 2 and not (tmp_path / "out" / "finetune.json").exists()
+    assert run(films, tiny_checkpoint, tmp_path / "out") == 0
 
 
 @pytest.fixture

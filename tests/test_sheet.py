@@ -109,6 +109,9 @@ def test_pages_hold_all_they_show_and_no_text_is_markup(capsys, tmp_path, tiny_c
     for name, page in pages.items():
         assert page.scripts == ([] if name == "index.html" else [script])
         assert NOT_CLINICAL in "".join(page.text)
+        assert name == "index.html" or "has learnt from films unknown." in "".join(page.text), (
+            "no manifest says of which"
+        )
         assert not [
             key for _, attributes in page.elements for key in attributes if key.startswith("on") or key == "style"
         ]

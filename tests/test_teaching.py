@@ -66,6 +66,18 @@ def test_tables_turn_metrics_into_columns(table):
     assert "| pointing | AUC | n |" in shown.splitlines()[0]  # in the order that was asked for
 
 
+def test_numbers_behind_a_row_are_those_of_the_row():
+    """Long tables are grouped by method or by metric; what was pivoted need not come in the order of their groups."""
+    rows = [{"budget": budget, "method": method, "metric": metric, "n": 10 * budget + place, "runs": place}
+            for method, place in (("ours", 1), ("theirs", 2)) for metric in ("auc", "cnr") for budget in (1, 2)]  # fmt: skip
+    made = pd.DataFrame(rows).assign(value=0.5, low=0.4, high=0.6, seed=0)
+    for order in (["metric", "budget", "method"], ["method", "budget", "metric"], ["budget", "metric", "method"]):
+        told = show.show_table(made.sort_values(order, ascending=[True, False, True]), columns="metric").data
+        found = {tuple(line.strip("| ").split(" | ")) for line in told.splitlines()[2:]}
+        numbers = {(*map(str, (row["budget"], row["method"])), str(row["n"]), str(row["runs"])) for row in rows}
+        assert {(line[0], line[1], *line[-2:]) for line in found} == numbers
+
+
 @pytest.mark.parametrize(("value", "place"), [(0.7, "below"), (0.9, "inside"), (0.98, "above")])
 def test_difficulty_is_told_against_its_aim(value, place):
     found = [("Edema", 0.99), ("Fracture", 0.61), ("mean of findings", value)]

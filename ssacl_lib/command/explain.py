@@ -92,7 +92,10 @@ def settings_behind(path: Path) -> tuple[Settings, list[str]]:
             f"{shown(folder / 'manifest.json')} is missing, which says with what settings {path.name} was made: explain the "
             "table where it was made, or rebuild it"
         )
+    makers = told.get("notebooks", {}).values()
+    maker = next((one for one in makers if f"tables/{path.name}" in one.get("outputs", {})), {})
     settings = settings_of(told["settings"])
+    settings = settings.changed(seed=maker.get("seed", settings.seed))
     if folder != settings.figures.resolve():
         settings = settings.changed(out_dir=str(folder))
     return settings, [f"{name} = {value}" for name, value in told.get("changes", {}).items()]

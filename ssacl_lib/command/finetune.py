@@ -56,19 +56,23 @@ def finetune_labels(
     pictures = [
         [name, *stamp(picture_path(folder, name))] for name in listed["image"]
     ]  # features are kept by their places
-    same_work(out, {"table": sha256_json(listed.to_csv(index=False)), "encoder": encoder.recipe, "seed": seed,
-                     "set of films": sha256_json([str(folder.resolve()), pictures]), "code": code_behind(__name__)})  # fmt: skip
+    parts = {"table": sha256_json(listed.to_csv(index=False)), "encoder": encoder.recipe, "seed": seed,
+             "set of films": sha256_json([str(folder.resolve()), pictures]), "code": code_behind(__name__)}  # fmt: skip
+    same_work(out, parts)
     films = {split: _films(folder, listed, split, side_of(encoder)) for split in ("train", "validation", "test")}
+    write_json(out / NOTE, parts)
     features = {split: _features(encoder, own, out / f"features_{split}.npy") for split, own in films.items()}
+    patient_of = listed.set_index("image")["patient"]
+    patients = [patient_of[name] for name in films["test"].ids]
     rows, predicted = [], None
     for share in SHARES:
         chosen = nested_rows(len(films["train"]), share, 0)
         probes = fit_probes(
             features["train"][chosen], films["train"].truth[chosen], features["validation"], films["validation"].truth
         )
-        rows += _rows(PROBE, share, len(chosen), films["test"], probes.scores(features["test"]), settings)
+        rows += _rows(PROBE, share, len(chosen), films["test"], probes.scores(features["test"]), settings, patients)
         predicted = _tuned(encoder, films, chosen, share, probes, out, settings)
-        rows += _rows(FULL, share, len(chosen), films["test"], predicted["test"], settings)
+        rows += _rows(FULL, share, len(chosen), films["test"], predicted["test"], settings, patients)
     found = pd.DataFrame(rows)
     write_csv(out / TABLE, found)
     write_csv(out / PREDICTIONS, _predictions(films, predicted))
@@ -76,11 +80,10 @@ def finetune_labels(
 
 
 def same_work(out: Path, parts: dict) -> None:
-    """Note what the folder is made from; ValueError where it holds something made from other parts."""
+    """ValueError where the folder holds something made from other parts; the caller notes them once nothing is in the way."""
     kept = read_json(out / NOTE)
     if kept and (other := [name for name, value in parts.items() if kept.get(name) != value]):
         raise ValueError(f"{out}: was begun with another {other[0]}; name another --out, or remove it")
-    write_json(out / NOTE, parts)
 
 
 def side_of(encoder: Encoder) -> int:
@@ -91,7 +94,7 @@ def side_of(encoder: Encoder) -> int:
 
 def _films(folder: Path, listed: pd.DataFrame, split: str, side: int) -> LabelledFilms:
     own = listed[listed["split"] == split]
-    names = [name for name in listed if name not in ("image", "split")]
+    names = [name for name in listed if name not in ("image", "patient", "split")]
     return readable(own["image"], own[names].to_numpy(bool), names, folder, side)
 
 
@@ -138,10 +141,16 @@ def _save(network: Classifier, labels: Sequence[str], out: Path) -> None:
 
 
 def _rows(
-    way: str, share: float, count: int, test: LabelledFilms, scores: np.ndarray, settings: Settings
+    way: str,
+    share: float,
+    count: int,
+    test: LabelledFilms,
+    scores: np.ndarray,
+    settings: Settings,
+    patients: Sequence[str],
 ) -> list[dict]:
-    """Rows of the table: each label, and their mean."""
-    each, mean = mean_auc(scores, test.truth, settings.evaluation.bootstrap, settings.seed)
+    """Rows of the table: each label, and their mean; intervals draw patients."""
+    each, mean = mean_auc(scores, test.truth, settings.evaluation.bootstrap, settings.seed, patients)
     about = {"way": way, "labels": f"{share:g} %", "films": count}
     return [{**about, "label": name, "auc": told.value, "low": told.low, "high": told.high, "n": len(test)}
             for name, told in zip((MEAN, *test.names), (mean, *each), strict=True)]  # fmt: skip

@@ -10,17 +10,18 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from .. import paths
-from ..datasets.mask_folder import load_mask_folder, stamps_of
+from ..datasets.mask_folder import load_mask_folder, patients_of, stamps_of
 from ..downstream.encoders import Encoder
 from ..downstream.segmentation import FROZEN, IMAGES, OWN, TUNED, Segmenter, scored
-from ..downstream.segmentation_tables import dice_numbers
+from ..downstream.segmentation_tables import dice_numbers, films_behind
 from ..metrics.intervals import percentile_interval
 from ..metrics.overlap import dice_per_film
 from ..record.kept import keep
+from ..record.manifest import write_json
 from ..record.sources import code_behind, sha256_json
 from ..settings import load_settings
 from ..training.state import write_tensors
-from .finetune import MOST_VISITS, PREDICTIONS, TABLE, same_work, side_of, write_csv
+from .finetune import MOST_VISITS, NOTE, PREDICTIONS, TABLE, same_work, side_of, write_csv
 
 WEIGHTS, STATE = "segmenter.safetensors", "training.safetensors"
 COUNTS = ["common", "found", "there"]
@@ -50,6 +51,7 @@ def finetune_masks(folder: Path, weights: str | None, out: Path, seed: int = 0, 
     brought = sha256_json(stamps_of(folder))
     parts = {"set of films": brought, "encoder": encoder.recipe, "seed": seed, "code": code_behind(__name__)}
     same_work(out, parts)
+    write_json(out / NOTE, parts)
     rows, predicted = [], []
     for way in (FROZEN, TUNED):
         images = min(IMAGES[way], MOST_VISITS * len(films["train"]))
@@ -67,7 +69,7 @@ def finetune_masks(folder: Path, weights: str | None, out: Path, seed: int = 0, 
         segmenter.decoder.eval()
         told = scored(segmenter.probabilities, films["validation"], films["test"])
         told = told[told["control"] == OWN].assign(way=way)
-        rows += table_rows(told, settings)
+        rows += table_rows(told, settings, patients_of(folder))
         predicted.append(told.assign(dice=dice_per_film(told[COUNTS].to_numpy())))
     found = pd.DataFrame(rows)
     write_csv(out / TABLE, found)
@@ -76,13 +78,13 @@ def finetune_masks(folder: Path, weights: str | None, out: Path, seed: int = 0, 
     return found
 
 
-def table_rows(told: pd.DataFrame, settings) -> list[dict]:
-    """Rows of the table of one way."""
+def table_rows(told: pd.DataFrame, settings, patients: dict[str, str]) -> list[dict]:
+    """Rows of the table of one way; intervals draw patients. patients: film -> patient, of films whose table names one."""
     rows = []
     for (way, finding, threshold), frame in told.groupby(["way", "finding", "threshold"], sort=False):
-        for metric, draws in dice_numbers(frame, settings):
+        for metric, draws in dice_numbers(frame, settings, [patients.get(name, name) for name in frame["study"]]):
             value, low, high = percentile_interval(float(draws[0]), draws[1:])
-            count = int((frame["there"] > 0).sum()) if metric == "dice_without_empty" else len(frame)
+            count = films_behind(metric, frame)
             about = {"way": way, "finding": finding, "threshold": threshold, "metric": metric}
             rows.append({**about, "value": value, "low": low, "high": high, "n": count})
     return rows

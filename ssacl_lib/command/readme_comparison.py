@@ -6,6 +6,7 @@ import pandas as pd
 
 from .. import paths
 from ..baselines.registry import OUR_TERMS, SSACL, method_of
+from ..downstream.segmentation_tables import KEPT, WITHOUT
 from ..evaluation.comparison_margins import HEADLINES, PAPER
 from ..evaluation.comparison_start import START
 from ..notebook.comparison_words import percent
@@ -102,12 +103,13 @@ def downstream_table(base: Path) -> str:
 
 LOSSES = "p_at_5_minus_ss_acl"
 DIRECTIONS = ("image to text", "text to image")
-OUTLINED = ("Pleural Effusion", "Pneumothorax")
+OUTLINE_WORDS = {WITHOUT: "Dice where it is", KEPT: "films without it left empty"}
+OUTLINED = [(name, metric) for name in ("Pleural Effusion", "Pneumothorax") for metric in OUTLINE_WORDS]
 OUTLINERS = ("SS-ACL", "start", "untrained")
 
 
 def costs_table(base: Path) -> str:
-    """Two tables of notebook 06: P@5 minus SS-ACL's, with losses left out; Dice of a light decoder on frozen encoders."""
+    """Two tables of notebook 06: P@5 minus SS-ACL's, with losses left out; outlines by a light decoder on frozen encoders."""
     retrieval, outlines = (
         paths.FIGURES / "cpu" / "tables" / f"{name}.csv" for name in ("retrieval_terms", "downstream_segmentation")
     )
@@ -119,11 +121,12 @@ def costs_table(base: Path) -> str:
         cells = [difference(found.loc[name]) if name in found.index else "" for name in DIRECTIONS]
         rows.append([str(method), *cells, f"{part['n'].max()}, {part['runs'].max()}"])
     terms = markdown_table(["P@5 minus SS-ACL's", *DIRECTIONS, "n, trainings"], rows)
-    table = pick(pd.read_csv(outlines), {"setting": "frozen, 96 px", "metric": "dice_without_empty"})
-    table, rows = table.set_index(["method", "detail"]), []
+    table = pick(pd.read_csv(outlines), {"setting": "frozen, 96 px"})
+    table, rows = table.set_index(["method", "detail", "metric"]), []
     for method in OUTLINERS:
-        found = [table.loc[method, name] for name in OUTLINED if (method, name) in table.index]
+        found = [table.loc[method, *key] for key in OUTLINED if (method, *key) in table.index]
         if found:
             rows.append([method, *map(estimate, found), str(max(row["runs"] for row in found))])
-    counts = [f"{name.lower()} (n {table.xs(name, level='detail')['n'].max()})" for name in OUTLINED]
-    return terms + "\n\n" + markdown_table(["Dice of outlines, encoder frozen, 96 px", *counts, "trainings"], rows)
+    heads = [f"{name.lower()}: {OUTLINE_WORDS[metric]} (n {table.xs((name, metric), level=(1, 2))['n'].max()})"
+             for name, metric in OUTLINED]  # fmt: skip
+    return terms + "\n\n" + markdown_table(["outlines, encoder frozen, 96 px", *heads, "trainings"], rows)

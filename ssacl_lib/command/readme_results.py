@@ -67,13 +67,15 @@ PROMPTS = (
 """Rows of the prompts table: what it is, the variant, the metric."""
 
 SPEED = (
-    ("training step in paper mode: images per second, times those of four passes without a loop over pairs",
+    ("release mode without a loop over pairs in the reference: images per second of a training step, times the reference's",
+     "training_step_release_without_pair_loop", "throughput_ratio"),
+    ("release mode, the reference with its loop over pairs: the same", RELEASE, "throughput_ratio"),
+    ("release mode: peak memory of a training step, share of the reference's", RELEASE, "peak_memory_ratio"),
+    ("paper mode, the reference with dense mask and loop over pairs: images per second, times the reference's",
+     "training_step_dense", "throughput_ratio"),
+    ("paper mode: peak memory, share of the reference's", "training_step_dense", "peak_memory_ratio"),
+    ("paper mode beside the release's step, another function: images per second, times those of four passes without a loop",
      "training_step_without_pair_loop", "throughput_ratio"),
-    ("the same, times those of the reference with its loop over pairs", "training_step", "throughput_ratio"),
-    ("the same: peak memory, share of the reference's", "training_step", "peak_memory_ratio"),
-    ("training step in release mode: images per second, times those of the reference with its loop over pairs",
-     "training_step_release", "throughput_ratio"),
-    ("the same: peak memory, share of the reference's", "training_step_release", "peak_memory_ratio"),
     ("grounding: time of 100 phrases on one image, times that of one", "ground_100_phrases", "time_ratio"),
     (
         "beam search with key-value cache: words per second, times those without",
@@ -81,7 +83,7 @@ SPEED = (
         "throughput_ratio",
     ),
 )  # fmt: skip
-"""Rows of the speed table, the fairest comparison first: in words, and the row of speed.csv."""
+"""Rows of the speed table, equal functions first: in words, and the row of speed.csv."""
 
 
 def results_table(base: Path) -> str:
@@ -118,6 +120,7 @@ FRESH = (
     ("pointing of the same phrase on a blank film", f"phrases, masked map, {BLANK}", "pointing"),
     ("pointing, own film minus blank film", f"phrases, masked map, {BLANK}", "pointing_own_minus_blank"),
     ("what `ssacl ground` shows: the peak lies in the finding's box", "phrases, what `ssacl ground` shows", "peak_in_box"),
+    ("the same where the other side is named", "phrases, what `ssacl ground` shows", "peak_in_box_other_side"),
     ("CNR minus swapped phrase", "phrases, masked map", "cnr_own_minus_swapped"),
     ("SS-ACL+ (ours), 25 leaf maps: pointing", "25 leaves, films as they are", "pointing"),
     ("SS-ACL+ (ours), films shifted, scaled and turned: pointing", "25 leaves, films moved", "pointing"),

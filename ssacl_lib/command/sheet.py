@@ -16,10 +16,10 @@ from ..model import SSACLModel
 from ..model.build import load_model
 from ..model.reporting import Report, reports_of_pixels
 from ..plots.sheet import film_data
-from ..record.manifest import atomic_write, package_versions
+from ..record.manifest import atomic_write, package_versions, read_json
 from ..record.sources import sha256_file
 from .folder_reports import checkpoint_hash, films_below, path_digits
-from .sheet_page import FilmFile, index_page, index_row, study_page
+from .sheet_page import LEARNT, FilmFile, index_page, index_row, study_page
 
 BATCH = 16
 """Films whose reports are written together."""
@@ -114,6 +114,16 @@ def entry_of(path: Path, name: Path, film: Film) -> FilmFile:
     )
 
 
+def learnt_from(folder: Path) -> str:
+    """Which films a checkpoint saw, as far as its manifest says."""
+    dataset = read_json(folder / "manifest.json").get("settings", {}).get("dataset")
+    known = {
+        "phantom": "films of a phantom alone; that its findings hold on real films is not shown",
+        None: "films unknown",
+    }
+    return known.get(dataset, f"the data set {dataset!r}")
+
+
 def provenance_of(model: SSACLModel, folder: Path, seed: int) -> tuple[tuple[str, str], ...]:
     """What made a page: checkpoint, settings of the maps and of the reports, versions, date."""
     config, versions = model.config, package_versions()
@@ -125,6 +135,7 @@ def provenance_of(model: SSACLModel, folder: Path, seed: int) -> tuple[tuple[str
     return (
         ("Checkpoint", spelt(folder.resolve().name)),
         ("SHA-256 of the checkpoint", checkpoint_hash(folder)),
+        (LEARNT, learnt_from(folder)),
         ("Maps", masks),
         ("Reports", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in words.items())),
         ("Versions", ", ".join([f"ssacl {__version__}", *(f"{name} {versions[name]}" for name in SHOWN_PACKAGES)])),

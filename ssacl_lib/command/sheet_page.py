@@ -17,6 +17,9 @@ from .sheet_maps import KINDS, layers_of, odds, quoted, regions_of, verdict, why
 
 NOT_CLINICAL = "Not for clinical use. Research and teaching software, not a medical device."
 
+LEARNT = "Learnt from"
+"""What the line of a page's origin is called that also stands above the film."""
+
 READING = (
     ("Sentence evidence", "which patches of its prefix the language decoder needs: random halves of them are closed, and a "
      "patch counts by how much more likely the sentence is while it is open. It says where the decoder reads."),
@@ -213,12 +216,13 @@ def study_page(study: StudyEvidence, film: FilmFile, size: int, patches: int, ab
     right = tag("div", tag("h2", "Report"), report, tag("h2", "Findings"), tag("table", head, tag("tbody", *rows)),
                 tag("p", f"Anatomies that the findings open: {opened}.", class_="quiet"))  # fmt: skip
     notes = [tag("p", f"Note: {note}", class_="mark none") for note in film.notes]
+    learnt = [tag("p", f"This model has learnt from {text}.", class_="quiet") for name, text in about if name == LEARNT]
     reading = tag(
         "section",
         tag("h2", "How to read it"),
         *(tag("p", tag("b", f"{name}: "), text, class_="quiet") for name, text in READING),
     )
-    body = joined(store, tag("header", tag("nav", *links), tag("h1", tag("bdi", film.name)), *notes),
+    body = joined(store, tag("header", tag("nav", *links), tag("h1", tag("bdi", film.name)), *learnt, *notes),
                   tag("main", viewer(study, size, patches, film.name), right), all_maps(study, size), reading,
                   provenance([*film.about, *about]))  # fmt: skip
     script = (Path(__file__).parent / "sheet.js").read_text(encoding="utf-8")

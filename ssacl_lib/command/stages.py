@@ -132,11 +132,12 @@ def _runs_of(settings: Settings) -> str:
     return sha256_file(spread_file(settings)) if spread_file(settings).is_file() else "absent"
 
 
-def _results_of(stage: Stage) -> dict[str, str]:
-    """Of the committed results that a stage reads, by path."""
-    folder = paths.DATA / "results"
+def _results_of(stage: Stage, settings: Settings) -> dict[str, str]:
+    """Of the results that a stage reads, by path: the committed ones, and those that lie in a folder of the user's own."""
+    folders = [paths.DATA / "results", *([settings.figures] if settings.out_dir else [])]
     return {
         path.relative_to(folder).as_posix(): sha256_file(path)
+        for folder in folders
         for pattern in stage.reads
         for path in sorted(folder.glob(pattern))
     }
@@ -150,7 +151,7 @@ def stage_key(stage: Stage, settings: Settings) -> dict[str, str]:
         "the notebook": notebook_fingerprint(stage.notebook),
         "the library": files_fingerprint(notebook_modules(stage.notebook)),
         "the settings": sha256_json(settings.deciding()),
-        "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings), **_results_of(stage)}),
+        "the inputs": sha256_json({**_inputs(settings), "runs": _runs_of(settings), **_results_of(stage, settings)}),
         "an earlier stage": sha256_json(needs),
     }
 

@@ -9,8 +9,10 @@ of the other. A picture is looked for at DATA/NAME, in the images/ of its folder
 A table of the user's own, labels.csv: image, one column of 0 and 1 per label; optional: patient, split.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +101,7 @@ def read_list(path: Path, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def read_label_table(path: Path, seed: int) -> pd.DataFrame:
-    """A user's labels.csv: columns image, split and one per label (bool).
+    """A user's labels.csv: columns image, patient (the image where the table names none), split and one per label (bool).
 
     Patients are put into splits as those of a folder of films are (datasets/folder.py) where the table has no column split.
 
@@ -129,7 +131,7 @@ def read_label_table(path: Path, seed: int) -> pd.DataFrame:
         raise ValueError(
             f"{path}: no film in the split {absent[0]!r}; at least one patient of each of {', '.join(SPLITS)} is needed"
         )
-    return table[["image", "split", *labels]]
+    return table[["image", "patient", "split", *labels]]
 
 
 def films_of_list(settings: Settings, split: str) -> LabelledFilms:
@@ -200,9 +202,19 @@ def picture_path(root: Path, name: str) -> Path:
 
 
 def outside_data(settings: Settings) -> str | None:
-    """Hex digest of what `data_root` brings: of the lists and tables in it, where it is no data set of films with reports."""
+    """Hex digest of what `data_root` brings; of a data set without reports that is the content of its lists and tables, and name
+    and size of every other file: films that were unpacked later, or masks that were mended, are asked anew."""
     if settings.dataset in registry.DATASETS:
         return registry.outside_data(settings)
     root = Path(settings.data_root or "")
     lists = sorted(path for pattern in LISTS for path in root.glob(pattern))
-    return sha256_json([[path.name, sha256_file(path)] for path in lists])
+    others = _sizes(
+        root, frozenset(lists), tuple((folder, os.stat(folder).st_mtime_ns) for folder, *_ in os.walk(root))
+    )
+    return sha256_json([[[path.name, sha256_file(path)] for path in lists], others])
+
+
+@lru_cache(maxsize=4)  # every job asks, and NIH has 112,120 films; folders: with their times of change
+def _sizes(root: Path, lists: frozenset[Path], folders: tuple) -> list[list]:
+    others = sorted(path for path in root.rglob("*") if path not in lists and path.is_file())
+    return [[path.relative_to(root).as_posix(), path.stat().st_size] for path in others]

@@ -79,6 +79,16 @@ def load_mask_folder(root: Path | str, size: int, seed: int) -> dict[str, Masked
     return found
 
 
+def patients_of(root: Path) -> dict[str, str]:
+    """Name of a film -> its patient, of the films of which films.csv names one."""
+    path = root / TABLE
+    table = read_csv(path, ("image",)) if path.is_file() else pd.DataFrame()
+    if "patient" not in table:
+        return {}
+    named = table["patient"].str.strip() != ""
+    return dict(zip(table.loc[named, "image"].str.strip(), table.loc[named, "patient"].str.strip(), strict=True))
+
+
 def stamps_of(root: Path) -> list[list]:
     """Name below the folder, size and time of change of all that is read here; whatever else lies in the folder doesn't count."""
     files = [*(root / IMAGES).iterdir(), *(root / MASKS).rglob("*")]

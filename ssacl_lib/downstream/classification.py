@@ -5,6 +5,7 @@ of the labels was drawn several times, over these draws: the three in squares, t
 evaluation/comparison_tables.py.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from .encoders import START
 from .fine_tuning import PROBE, SHARES, column_of, settings_of
 from .prompts import ENSEMBLE, ONE_PAIR
 from .run import Job
-from .tables import Asked, asked, long_rows, patients_of_films, weights
+from .tables import Asked, asked, long_rows, patients_of_films, spread_of_trainings, weights
 from .zero_shot import COSINE, DOT, FROM_REPORTS
 
 ZERO_SHOT, FINE_TUNING = "zero_shot", "fine_tuning"
@@ -128,20 +129,23 @@ def fine_tuning_rows(own: Asked, settings: Settings, cache: Path, wanted: np.nda
     shares: dict[tuple[str, float], list[str]] = {}
     for way, share, subset in settings_of():
         shares.setdefault((way, share), []).append(column_of(way, share, subset))
-    rows, curve = [], []
+    rows, curve, each = [], [], []
     for (way, share), columns in shares.items():
         # [seeds, subsets, 1 + resamples]
         draws = np.stack([np.stack(frame.loc[columns, "draws"].to_list()) for frame in frames])
         rows.append(own.row(f"{way} {share:g} %", MEAN, AUC, draws, n))
         if way == PROBE:
             curve.append((labels_in(train, share), draws.mean((0, 1))))
+            each.append(draws[..., 0])
     every = column_of(PROBE, 100, 0)
     for name in dict.fromkeys(whole[0]["detail"]):
         if name != MEAN:
             found = [frame[(frame["setting"] == every) & (frame["detail"] == name)]["draws"].iloc[0] for frame in whole]
             rows.append(own.row(f"{PROBE} 100 %", name, AUC, np.stack(found), n))
     if wanted is not None:
-        rows.append(labels_row(own, curve, wanted, n))
+        rows.append(
+            labels_row(own, curve, np.stack(np.broadcast_arrays(*each), -1), wanted, n)
+        )  # all labels: one subset
     return rows
 
 
@@ -156,16 +160,33 @@ def fewest_labels(settings: Settings) -> int:
     return labels_in(int(there[0].frames[0]["train"].iloc[0]), min(SHARES[PROBE])) if there else 0
 
 
-def labels_row(own: Asked, curve: list[tuple[int, np.ndarray]], wanted: np.ndarray, n: int) -> dict:
-    """How many labels a probe needs for the AUC `wanted`, draw by draw; empty where all labels do not reach it."""
+def labels_row(own: Asked, curve: list[tuple[int, np.ndarray]], each: np.ndarray, wanted: np.ndarray, n: int) -> dict:
+    """How many labels a probe needs for the AUC `wanted`, draw by draw; empty where all labels do not reach it.
+
+    curve: labels, and the AUC's draws over studies, of every share. each: AUC [seeds, subsets, shares]; what each of them needs
+    widens the interval in squares, over the logarithm of the labels. Its end is infinite where some never reach it.
+    """
     counts, areas = np.array([count for count, _ in curve]), np.stack([area for _, area in curve])
     needed = np.array([labels_needed(counts, area, aim) for area, aim in zip(areas.T, wanted, strict=True)])
     drawn = needed[1:][np.isfinite(wanted[1:]) & np.isfinite(areas[:, 1:]).all(0)]  # others hold no finding with an AUC
-    low, high = np.percentile(drawn, [2.5, 97.5], method="nearest") if len(drawn) else (np.nan, np.nan)
-    told = {"value": needed[0], "low": low, "high": min(high, counts[-1])} if np.isfinite(needed[0]) else {
-        "value": np.nan, "low": np.nan, "high": np.nan,
-    }  # fmt: skip
-    return {**own.about, "setting": PROBE, "detail": MEAN, "metric": LABELS, **told, "n": n}
+    about = {**own.about, "setting": PROBE, "detail": MEAN, "metric": LABELS, "n": n}
+    if not np.isfinite(needed[0]) or not len(drawn):
+        return {**about, "value": np.nan, "low": np.nan, "high": np.nan}
+    low, high = np.percentile(drawn, [2.5, 97.5], method="nearest")
+    alone = np.array([[labels_needed(counts, areas, wanted[0]) for areas in subsets] for subsets in each])
+    with np.errstate(invalid="ignore"):  # infinite minus infinite
+        spreads = [spread_of_trainings(np.log(means)[:, None]) for means in (alone.mean(1), alone.mean(0))]
+        low, high = widened(needed[0], low, spreads, -1), widened(needed[0], high, spreads, 1)
+    return {**about, "value": needed[0], "low": max(low, counts[0]), "high": high}
+
+
+def widened(value: float, end: float, spreads: Sequence[float], side: int) -> float:
+    """An end of an interval, as far from the value over logarithms as its own distance and the spreads together, in squares.
+
+    side: -1 of the lower end, 1 of the upper one.
+    """
+    far = np.hypot(np.log(end / value), np.hypot(*spreads))
+    return float(value * np.exp(side * far)) if np.isfinite(far) else (np.inf if side > 0 else 0.0)
 
 
 def labels_needed(counts: np.ndarray, areas: np.ndarray, aim: float) -> float:

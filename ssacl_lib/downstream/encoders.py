@@ -23,7 +23,7 @@ from ..baselines.outside import VisionModel, content_of, load_outside, located
 from ..baselines.registry import CENTRAL, SSACL, Method, method_of
 from ..baselines.small_cnn import SmallCNN, train_cnn
 from ..datasets.registry import load_training
-from ..evaluation.comparison_run import SEEDS, Run
+from ..evaluation.comparison_run import SEEDS, Run, seeded
 from ..evaluation.comparison_scores import trained
 from ..evaluation.difficulty import truth_of
 from ..evaluation.inputs import device_of
@@ -170,7 +170,11 @@ def at_home(settings: Settings) -> Settings:
 
 def runs_folder(settings: Settings) -> Path:
     """Where weights that are no run of the comparison lie."""
-    return (settings.figures / "runs" if settings.out_dir else paths.RUNS) / "downstream" / settings.profile
+    return (
+        (settings.figures / "runs" if settings.out_dir else paths.RUNS)
+        / "downstream"
+        / seeded(settings.profile, settings)
+    )
 
 
 def planned(settings: Settings, outside: Sequence[str] = ()) -> list[Encoder]:

@@ -57,6 +57,9 @@ def fit(
         rows, order = order[:batch], order[batch:]
         if step < done:
             continue
+        torch.manual_seed(
+            int(np.random.SeedSequence([seed, step, 101]).generate_state(1)[0])
+        )  # dropout of outside models
         loss = loss_of(rows)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

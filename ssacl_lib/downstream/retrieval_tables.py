@@ -9,7 +9,7 @@ from ..metrics.retrieval import PRECISIONS, RECALLS, chance
 from ..settings import Settings
 from .encoders import START
 from .retrieval import OWN, TO_IMAGE, TO_TEXT, USUAL
-from .tables import Asked, asked, long_rows, weights
+from .tables import Asked, asked, difference_over, long_rows, weights
 
 METRICS = [*(f"p_at_{k}" for k in PRECISIONS), *(f"r_at_{k}" for k in RECALLS), "rank"]
 ALL, RANDOM = "all queries", "chance"
@@ -62,8 +62,8 @@ def term_table(settings: Settings) -> pd.DataFrame:
 
     The columns as in tables.py; detail: what was exchanged. Metrics: p_at_5, and p_at_5_minus_ss_acl, paired over queries. A
     variant's interval asks whether its one run could be one more of SS-ACL's k: in squares it holds t_(k-1) s sqrt(1 + 1/k) of
-    their spread s (`comparison_margins.beside`); the others' holds t_(k-1) s / sqrt(k), what k runs say of their mean. No rows
-    where SS-ACL or all variants are missing.
+    their spread s (`comparison_margins.beside`); that of the others what the trainings of both say of their means
+    (`tables.difference_over`). No rows where SS-ACL or all variants are missing.
     """
     there = {entry.about["method"]: entry for entry in asked(settings, "retrieval")}
     variants = asked(settings, "retrieval", variants=True)
@@ -78,10 +78,10 @@ def term_table(settings: Settings) -> pd.DataFrame:
             count = len(entry.frames[0]["study"].unique())
             rows.append(_within(entry.row(*asked_of, "p_at_5", draws, count), count))
             if entry is not there[SSACL]:
-                row = entry.row(*asked_of, "p_at_5_minus_ss_acl", draws.mean(0) - own, count)
-                if any(entry is variant for variant in variants) and len(draws) == 1:
-                    row.update(zip(("value", "low", "high"), beside(draws, own), strict=True))
-                rows.append(row)
+                one_more = any(entry is variant for variant in variants) and len(draws) == 1
+                told = beside(draws, own) if one_more else difference_over(draws, own)
+                row = entry.row(*asked_of, "p_at_5_minus_ss_acl", draws - own.mean(0), count)
+                rows.append({**row, **dict(zip(("value", "low", "high"), told, strict=True))})
     return long_rows(rows)
 
 

@@ -20,12 +20,11 @@ from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.comparison_tables import interval
 from ..metrics.intervals import mean_of_areas, weighted_auc
 from ..metrics.lexical import bleu_of_counts
-from ..record.spread import student_quantile
 from ..settings import Settings
 from .disturbances import AMOUNTS, UNDISTURBED
 from .encoders import UNTRAINED
 from .robustness import ATTENTION, CHANCE, CONSTANT, LOOK, PRIOR, WORDS_ATLAS
-from .tables import COLUMNS, Asked, asked as asked_of, weights
+from .tables import COLUMNS, Asked, asked as asked_of, spread_of_trainings, weights
 
 LEVELS = len(next(iter(AMOUNTS.values())))
 BEST = "its best rival"
@@ -187,7 +186,7 @@ def claims_table(answers: Sequence[Answers]) -> pd.DataFrame:
     """The table robustness_claims: every claim at every level of every family, with the columns of CLAIM_COLUMNS.
 
     level 0 is the film as it is, and stands in every family. margin: of `measure`. runs: SS-ACL's trainings; a rival's own
-    trainings widen the interval, too (`_spread_of_trainings`).
+    trainings widen the interval, too (`spread_of_trainings`).
     """
     own = next((entry for entry in answers if entry.name == SSACL), None)
     rows = []
@@ -216,7 +215,7 @@ def _margin(answers: Sequence[Answers], own: Answers, condition: tuple[str, int]
         best = max(rivals, key=lambda entry: entry.draws[condition][number][:, 0].mean())
         theirs, ours = best.draws[condition][number], own.draws[condition][number]
         parts.append(relative(ours, theirs) if against == BEST else ours - theirs.mean(0))
-        spreads.append(spread_of_rival(ours, theirs) if against == BEST else _spread_of_trainings(theirs))
+        spreads.append(spread_of_rival(ours, theirs) if against == BEST else spread_of_trainings(theirs))
         names.append(best.name)
     draws, rivals = np.mean(parts, axis=0), float(np.mean(spreads))
     margin, low, high = interval(draws)
@@ -224,12 +223,6 @@ def _margin(answers: Sequence[Answers], own: Answers, condition: tuple[str, int]
     about = {"measure": RELATIVE if against == BEST else DIFFERENCE, "rival": "; ".join(dict.fromkeys(names))}
     return {**about, "margin": margin, "low": low, "high": high, "n": own.n[condition][wanted[0]],
             "runs": len(draws), "seed": PATIENTS}  # fmt: skip
-
-
-def _spread_of_trainings(theirs: np.ndarray) -> float:
-    """Half width of what k trainings say of their mean, t_(k-1) s / sqrt(k), as `spread_of_rival` for a ratio; 0 if k is 1."""
-    count = len(theirs)
-    return float(student_quantile(count) * theirs[:, 0].std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
 
 
 def standing(claims: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import torch
 from .. import paths, threads
 from ..datasets.labelled import outside_data
 from ..evaluation.comparison import write_parquet
-from ..evaluation.comparison_run import PATIENTS
+from ..evaluation.comparison_run import PATIENTS, seeded
 from ..phantom.frozen import VERSION
 from ..record.claims import claimed
 from ..record.manifest import device_name, package_versions, portable_settings, read_json, write_json
@@ -72,7 +72,11 @@ class Job:
 
 def results_folder(settings: Settings) -> Path:
     """Where the results of a profile lie: below data/results, or in an explicit out_dir."""
-    return (settings.figures if settings.out_dir else paths.DATA / "results") / "downstream" / settings.name
+    return (
+        (settings.figures if settings.out_dir else paths.DATA / "results")
+        / "downstream"
+        / seeded(settings.name, settings)
+    )
 
 
 def jobs_of(settings: Settings, only: Sequence[str] = (), outside: Sequence[str] = ()) -> list[Job]:
@@ -129,6 +133,7 @@ def make(job: Job) -> None:
     begun = time.perf_counter()
     frame = job.task.measure(job.encoder, job.settings)
     seconds = round(time.perf_counter() - begun)
+    job.path.with_suffix(".json").unlink(missing_ok=True)  # an older note must not speak for the new rows
     write_parquet(job.path, frame)
     write_json(job.path.with_suffix(".json"), {**about(job), "seconds": seconds})
     print(f"{seconds} s", flush=True)

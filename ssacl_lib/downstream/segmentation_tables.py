@@ -1,6 +1,6 @@
 """The table downstream_segmentation: Dice under both rules for empty masks, from the rows of segmentation.py."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -57,20 +57,28 @@ def rows_of(entry: Asked, settings: Settings) -> list[dict]:
             if control == EXCHANGED and metric != WITHOUT:
                 continue
             draws = np.stack([of_seed[metric] for of_seed in numbers])
-            count = int(frames[0]["there"].gt(0).sum()) if metric == WITHOUT else len(frames[0])
+            count = films_behind(metric, frames[0])
             row = entry.row(", ".join(words), finding, metric, draws, count)
             about = {"runs": len(frames)} if own else {"method": way, "runs": 1, "ours": False, "annotated": False}
             found.append({**row, **about})
     return found
 
 
-def dice_numbers(frame: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, np.ndarray]]:
-    """(metric, [1 + resamples]) of the rows of one finding, one per film."""
+def films_behind(metric: str, frame: pd.DataFrame) -> int:
+    """Number of films that a metric of `dice_numbers` is about."""
+    with_it = int(frame["there"].gt(0).sum())
+    return {WITHOUT: with_it, KEPT: len(frame) - with_it}.get(metric, len(frame))
+
+
+def dice_numbers(
+    frame: pd.DataFrame, settings: Settings, patients: Sequence[str] | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """(metric, [1 + resamples]) of the rows of one finding, one per film. patients: of each film; None: each its own."""
     counts = frame[COUNTS].to_numpy(float)
-    drawn, has = weights(len(frame), settings), counts[:, 2] > 0
+    drawn, has = weights(len(frame), settings, patients), counts[:, 2] > 0
     dice = dice_per_film(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
-        yield WITH, drawn @ dice / len(frame)
+        yield WITH, drawn @ dice / drawn.sum(1)
         yield WITHOUT, drawn @ np.where(has, dice, 0) / (drawn @ has)
         common, found, there = (drawn @ counts).T
         yield PIXELS, 2 * common / (found + there)

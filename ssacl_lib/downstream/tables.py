@@ -82,6 +82,25 @@ def interval_over(draws: np.ndarray) -> tuple[float, float, float]:
     return value, float(low), float(high)
 
 
+def difference_over(own: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """Mean of own trainings minus that of another's, draw by draw; draws as in `Asked.row`, of as many subsets.
+
+    Paired over studies and subsets. Trainings are no pairs: those of each side widen the interval in squares.
+    """
+    value, low, high = interval_over((own.mean(0) - other.mean(0))[None])
+    for side in (own, other):
+        spread = spread_of_trainings(side)
+        low, high = value - np.hypot(value - low, spread), value + np.hypot(high - value, spread)
+    return value, float(low), float(high)
+
+
+def spread_of_trainings(draws: np.ndarray) -> float:
+    """Half width of what k trainings say of their mean, t_(k-1) s / sqrt(k); 0 of one, which says nothing of others."""
+    count = len(draws)
+    means = draws[..., 0].reshape(count, -1).mean(1)
+    return float(student_quantile(count) * means.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
+
+
 def asked(settings: Settings, task: str, variants: bool = False) -> list[Asked]:
     """What is there of a task, encoder by encoder in the order of the plan; those from outside at the end.
 

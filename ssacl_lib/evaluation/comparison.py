@@ -89,6 +89,9 @@ def make(run: Run) -> None:
     for part in missing(run):
         begun = time.perf_counter()
         frame = SCORES[part](run, model, studies) if model else OTHERS[run.method.name][part](run, studies)
+        write_json(
+            run.folder / "run.json", told
+        )  # by now of this recipe: an older note must not speak for the new rows
         write_parquet(run.folder / f"{part}.parquet", frame)
         told["parts"][part] = {"code": code_behind(__name__), "seconds": round(time.perf_counter() - begun)}
         write_json(run.folder / "run.json", told)

@@ -32,7 +32,10 @@ def numbered(settings: Settings) -> list[str]:
 
 
 def masked_phrases(run: Run) -> pd.DataFrame:
-    """Own phrases with masked maps: study, finding, phrase, cnr, miou, evidence [patches] of 0 to 255; none of a run that is not drawn."""
+    """Own phrases with masked maps: study, finding, phrase, cnr, miou, evidence [patches] of 0 to 255.
+
+    None of a run that no figure draws.
+    """
     frame = pd.read_parquet(run.folder / f"{PHRASES}.parquet")
     if "evidence" not in frame:
         return frame.iloc[:0].assign(evidence=None)

@@ -18,7 +18,7 @@ PATIENTS = 2
 SEEDS = 3
 """Training seeds of a central method; the others have one."""
 
-OWN_SEEDS = 36
+OWN_SEEDS = 17
 """Those of SS-ACL: every margin, and every line of the ablation, is told against their spread."""
 
 SHARE = 2
@@ -78,7 +78,12 @@ class Run:
         network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"
         told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
         pairs = self.method.pairs.__name__ if self.method.pairs else None
-        return sha256_json([told, network, pairs, self.method.made, self.method.variant, PATIENTS, SHARE, VERSION])
+        films = (
+            [self.settings.seed] if self.settings.seed else []
+        )  # whose training patients; `training` has its own seed
+        return sha256_json(
+            [told, network, pairs, self.method.made, self.method.variant, PATIENTS, SHARE, VERSION, *films]
+        )
 
 
 def changes_of(method: Method, settings: Settings) -> dict[str, object]:
@@ -92,12 +97,25 @@ def changes_of(method: Method, settings: Settings) -> dict[str, object]:
 
 def results_folder(settings: Settings) -> Path:
     """Where the results of a profile's runs lie: below data/results, or in an explicit out_dir."""
-    return (settings.figures if settings.out_dir else paths.DATA / "results") / "comparison" / settings.profile
+    return (
+        (settings.figures if settings.out_dir else paths.DATA / "results")
+        / "comparison"
+        / seeded(settings.profile, settings)
+    )
 
 
 def runs_folder(settings: Settings) -> Path:
     """Where their weights lie."""
-    return (settings.figures / "runs" if settings.out_dir else paths.RUNS) / "comparison" / settings.profile
+    return (
+        (settings.figures / "runs" if settings.out_dir else paths.RUNS)
+        / "comparison"
+        / seeded(settings.profile, settings)
+    )
+
+
+def seeded(name: str, settings: Settings) -> str:
+    """A folder's name, with the seed of the training patients where it is not 0, so that two seeds don't overwrite each other."""
+    return f"{name}-seed{settings.seed}" if settings.seed else name
 
 
 def planned(settings: Settings, only: Sequence[str] = ()) -> list[Run]:

@@ -59,6 +59,12 @@ def estimate(table: pd.DataFrame, what: str, metric: str, digits: int = 2) -> st
     return f"{value:.{digits}f}" if low == high else f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def rounds(table: pd.DataFrame, what: str, metric: str) -> str:
+    """In how many rounds something was measured, in words."""
+    counts = table.loc[(table["what"] == what) & (table["metric"] == metric), "n"].astype(int)
+    return f"{counts.max()} rounds" if len(counts) else "not measured"
+
+
 RELEASE, RELEASE_AIM = "training_step_release", 1.8
 """How many times the images per second of the four passes release mode was to make."""
 
@@ -71,16 +77,20 @@ def against_aim(table: pd.DataFrame) -> str:
 
 def step_ratios(table: pd.DataFrame) -> str:
     """One sentence per mode on the training step: how many times faster, with which part of the memory."""
-    fair = estimate(table, "training_step_without_pair_loop", "throughput_ratio")
-    modes = ("training_step", RELEASE)
-    paper, release = (estimate(table, name, "throughput_ratio") for name in modes)
-    memory, memory_release = (estimate(table, name, "peak_memory_ratio") for name in modes)
-    if "not measured" in (fair, paper, release):
+    modes = (RELEASE, "training_step_dense")
+    release, paper = (estimate(table, name, "throughput_ratio") for name in modes)
+    memory_release, memory = (estimate(table, name, "peak_memory_ratio") for name in modes)
+    if "not measured" in (paper, release):
         return "The training step was not compared with the reference."
+    fair = estimate(table, f"{RELEASE}_without_pair_loop", "throughput_ratio")
+    told = "" if fair == "not measured" else f" ({fair} times where the reference has no loop over pairs)"
+    other = estimate(table, "training_step_without_pair_loop", "throughput_ratio")
+    beside = "" if other == "not measured" else (
+        f" Paper mode makes {other} times the images of release mode's four passes without that loop, which are another function."
+    )  # fmt: skip
     return (
-        f"Paper mode makes {fair} times the images per second of four passes that have no loop over pairs, and {paper} "
-        f"times those of the plain reference with it, in {memory} of its memory. Release mode makes {release} times those "
-        f"of the reference ({against_aim(table)}), in {memory_release} of its memory."
+        f"Release mode makes {release} times the images per second of its plain form{told} in {memory_release} of its "
+        f"memory ({against_aim(table)}), paper mode {paper} times in {memory} of its memory.{beside}"
     )
 
 

@@ -1,5 +1,7 @@
 """What the tables of notebook 05 say, as sentences: every number and every verdict is read from the table at hand."""
 
+from collections import Counter
+
 import pandas as pd
 from IPython.display import Markdown
 
@@ -109,7 +111,7 @@ def ablation_words(table: pd.DataFrame) -> Markdown:
         else:
             still.append(str(method))
     if still:
-        lines.append(f"- No number can be told from SS-ACL's in: {', '.join(still)}.")
+        lines.append(f"- No number of the figure below can be told from SS-ACL's in: {', '.join(still)}.")
     return Markdown("\n".join(lines) or "*No variant was trained yet.*")
 
 
@@ -190,13 +192,17 @@ def quoted(names) -> str:
 
 
 def state_words(settings: Settings) -> Markdown:
-    """How many of the planned runs are there."""
+    """How many of the planned runs are there, and on which kinds of processors they were made."""
     runs = planned(settings)
     there = [run for run in runs if not missing(run)]
     absent = [run.name for run in runs if missing(run)]
     words = f"{len(there)} of {len(runs)} runs of the profile `{settings.profile}` are there"
     if absent:
         words += f"; `make ablation` goes on with {absent[0]}" + (f" and {len(absent) - 1} more" if absent[1:] else "")
+    kinds = Counter(run.told.get("kernels", "unknown").split(",")[0] for run in there)
+    if len(kinds) > 1:
+        told = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+        words += f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32)"
     return Markdown(words + ".")
 
 

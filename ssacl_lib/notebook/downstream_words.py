@@ -5,6 +5,7 @@ Masks and retrieval have a module of their own (task_words.py), robustness anoth
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -172,8 +173,8 @@ def zero_shot_words(table: pd.DataFrame) -> Markdown:
     if len(each):
         hardest, easiest = each.iloc[0], each.iloc[-1]
         lines.append(
-            f"Easiest finding: {easiest['detail']} ({easiest['value']:.2f}); hardest: {hardest['detail']} "
-            f"({hardest['value']:.2f})."
+            f"Easiest finding: {easiest['detail']} ({shown(easiest, 2)}); hardest: {hardest['detail']} "
+            f"({shown(hardest, 2)})."
         )
     return _lines([*lines, *gap_lines(table)])
 
@@ -183,10 +184,11 @@ def _nameless(table: pd.DataFrame, own) -> list[str]:
     control = pick(table, SSACL, f"{NAMELESS}, {COSINE}", MEAN, AUC)
     if control is None or control["low"] <= 0.5:
         return []
+    overlap = ", and the two intervals overlap" if control["high"] >= own["low"] else ""
     return [
         "Without a name every finding gets the same score, so this score cannot tell findings apart: it orders films by what "
         "those with any finding have in common, “there is something” against “there is nothing”. So much of an AUC says that "
-        f"something is there, not what; names add {own['value'] - control['value']:+.3f} to it."
+        f"something is there, not what; names add {own['value'] - control['value']:+.3f} to it{overlap}."
     ]
 
 
@@ -229,7 +231,8 @@ def label_words(table: pd.DataFrame, fewest: int = 0) -> Markdown:
             lines.append(f"{row.method}: {fewest:,} or fewer (the smallest share asked reaches it in every draw).")
         else:
             low = f"{row.low:,.0f}{' or fewer' if row.low <= fewest else ''}"
-            lines.append(f"{row.method}: {row.value:,.0f} labelled films [{low}, {row.high:,.0f}].")
+            high = f"{row.high:,.0f}" if np.isfinite(row.high) else "more than there are"
+            lines.append(f"{row.method}: {row.value:,.0f} labelled films [{low}, {high}].")
     aim = pick(table, START, HEADLINE, MEAN, AUC)
     if not lines:
         return Markdown(ABSENT)

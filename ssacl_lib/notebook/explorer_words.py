@@ -33,7 +33,12 @@ def change_words(both: Mapping, answers: Mapping, thresholds: np.ndarray, maps: 
         if (one >= limit) != (two >= limit)
     ]
     alike = likeness(maps["before"], maps["after"])
-    turned = f"Above threshold: {'; '.join(crossed)}." if crossed else "No finding crosses its threshold."
+    kept = [name for name, one, two, limit in zip(FINDINGS, first, second, thresholds, strict=True)
+            if one >= limit and two >= limit]  # fmt: skip
+    stay = f" (above it before and after: {', '.join(kept)})" if kept else ""
+    turned = (
+        f"Above threshold: {'; '.join(crossed)}." if crossed else f"No finding changes its side of the threshold{stay}."
+    )
     return (
         f"Before: {both['before'].words}. After: {both['after'].words}. {turned} The maps of “{phrase}” before and after are "
         f"alike by {alike:.2f} (1 = the same)."

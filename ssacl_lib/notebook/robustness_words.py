@@ -7,9 +7,23 @@ from IPython.display import Markdown
 
 from ..baselines.registry import SSACL
 from ..downstream.classification import AUC, MEAN
-from ..downstream.disturbances import UNDISTURBED
+from ..downstream.disturbances import AMOUNTS, BODIES, POSE, UNDISTURBED, WORDING
 from ..downstream.robustness_tables import ABOVE, BELOW, LEVELS, RELATIVE, TIED, standing
+from ..evaluation.moved_studies import DEGREES, SCALE, SHIFT
+from ..record.tables import to_markdown
 from .downstream_words import ABSENT, listed, pick
+
+UNITS = {
+    POSE: f"times the reach of 04's moved films ({100 * SHIFT:g} % of side, {100 * SCALE:g} % of size, {DEGREES:g} degrees)",
+    "noise": "times that of the disturbed training films of 05, section 9",
+    "exposure": "times that of these films",
+    "collimation": "borders, one after the other",
+    "devices": "drawn lines",
+    "marks": "letters and marks",
+    BODIES: "share of the way to other bodies and shapes of findings",
+    WORDING: "groups of words that no report uses",
+}
+"""What the amounts of downstream/disturbances.py count."""
 
 HEADS = {ABOVE: "holds", TIED: "ties", BELOW: "is below"}
 """How a claim stands on films as they are."""
@@ -70,7 +84,8 @@ def spans(levels: list[int]) -> str:
 
 
 def robustness_message(claims: pd.DataFrame) -> str:
-    """One or two sentences: how many claims hold on films as they are, which on worse ones alone, and where most is left."""
+    """A few sentences: how many claims hold on films as they are, which on worse ones alone or are reversed there, and where most
+    is left."""
     if not len(claims):
         return "Robustness was not measured yet."
     told = standing(claims)
@@ -78,9 +93,14 @@ def robustness_message(claims: pd.DataFrame) -> str:
     holding = first.index[first == ABOVE]
     words = f"{len(holding)} of {len(first)} claims hold on films as they are"
     held = told[(told["stands"] == ABOVE) & (told["level"] > 0)]
-    later = [f"“{claim}” under {listed(part['family'].unique())}" for claim, part in held.groupby("claim", sort=False)
-             if claim not in holding]  # fmt: skip
+    turned = told[(told["stands"] == BELOW) & (told["level"] > 0)]
+    later, reversed_ = (
+        [f"“{claim}” under {listed(part['family'].unique())}" for claim, part in rows.groupby("claim", sort=False)
+         if claim not in holding]
+        for rows in (held, turned)
+    )  # fmt: skip
     words += f"; on worse ones alone {'; '.join(later)}." if later else "."
+    words += f" Below zero lies {'; '.join(reversed_)}." if reversed_ else ""
     worse = told[told["claim"].isin(holding) & (told["level"] > 0)]
     asked = worse.groupby("family", sort=False)["claim"].nunique() == len(holding)
     left = worse.groupby("family", sort=False)["stands"].agg(lambda stands: int((stands == ABOVE).sum()))[asked]
@@ -90,7 +110,16 @@ def robustness_message(claims: pd.DataFrame) -> str:
             f" Of what holds, most is left under {left.idxmax()} (above 0 at {left.max()} of {count} levels of "
             f"{len(holding)} {'claim' if len(holding) == 1 else 'claims'}), least under {left.idxmin()} ({left.min()})."
         )
+        fewer = asked.index[~asked]
+        words += f" Not asked of all of these claims: {listed(fewer)}." if len(fewer) else ""
     return words
+
+
+def levels_table() -> Markdown:
+    """How strong each level of each family is, and in what it is counted."""
+    rows = [{"family": family, "counted in": UNITS[family], **{f"level {k}": f"{amount:g}" for k, amount in
+             enumerate(amounts, 1)}} for family, amounts in AMOUNTS.items()]  # fmt: skip
+    return Markdown(to_markdown(pd.DataFrame(rows)))
 
 
 def behind_claims(claims: pd.DataFrame) -> str:

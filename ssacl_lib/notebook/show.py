@@ -71,9 +71,10 @@ def show_table(frame: pd.DataFrame, rows: Mapping[str, object] | None = None, co
     shown = frame.assign(cell=[estimate(*row) for row in frame[[number, "low", "high"]].to_numpy(float)])
     wide = shown.pivot_table(index=about, columns=columns, values="cell", aggfunc="first", sort=False)[entries]
     wide = wide.rename(columns=lambda entry: METRIC_WORDS.get(entry, str(entry).replace("_", " ")))
-    wide["n"] = [_range(group["n"]) for _, group in frame.groupby(about, sort=False)]
+    behind = frame.groupby(about, sort=False)  # its order need not be that of the rows above: matched by their names
+    wide["n"] = behind["n"].agg(_range)
     if "runs" in frame and frame["runs"].max() > 1:
-        wide["runs"] = [_range(group["runs"]) for _, group in frame.groupby(about, sort=False)]
+        wide["runs"] = behind["runs"].agg(_range)
     return Markdown(to_markdown(wide.rename_axis(columns=None).fillna("–").reset_index()) + caption)
 
 

@@ -27,11 +27,11 @@ HARD = 0.7
 """AUC below which a finding counts as not found."""
 
 
-def steps(table: pd.DataFrame, method: str = SSACL) -> list[tuple[str, float]]:
-    """(words, mean AUC) of the steps that were measured."""
+def steps(table: pd.DataFrame, method: str = SSACL) -> list[tuple[str, pd.Series]]:
+    """(words, row of the mean AUC) of the steps that were measured."""
     own = table[(table["method"] == method) & (table["detail"] == MEAN) & (table["metric"] == AUC)]
-    found = own.dropna(subset=["value"]).drop_duplicates("setting").set_index("setting")["value"]
-    return [(words, float(found[setting])) for setting, words in LADDER if setting in found]
+    found = own.dropna(subset=["value"]).drop_duplicates("setting").set_index("setting")
+    return [(words, found.loc[setting]) for setting, words in LADDER if setting in found.index]
 
 
 def gap_lines(table: pd.DataFrame, method: str = SSACL) -> list[str]:
@@ -39,15 +39,18 @@ def gap_lines(table: pd.DataFrame, method: str = SSACL) -> list[str]:
     told = steps(table, method)
     if len(told) < 2:
         return []
-    rises = [(after[1] - before[1], before[0], after[0]) for before, after in pairwise(told)]
+    rises = [(after[1]["value"] - before[1]["value"], before[0], after[0]) for before, after in pairwise(told)]
     most, before, after = max(rises)
+    areas = "; ".join(f"{words} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for words, row in told)
     lines = [
-        f"What stands in the way, {method} asked ever better: {'; '.join(f'{words} {area:.3f}' for words, area in told)}. "
+        f"What stands in the way, {method} asked ever better: {areas}. "
         f"The largest step ({most:+.3f}) is from “{before}” to “{after}”."
     ]
     own = table[(table["method"] == method) & (table["setting"] == LADDER[-1][0]) & (table["metric"] == AUC)]
     hard = own[(own["detail"] != MEAN) & (own["value"] < HARD)].sort_values("value")
     if len(hard):
-        names = ", ".join(f"{row.detail} ({row.value:.2f})" for row in hard.itertuples())
+        names = ", ".join(
+            f"{row.detail} ({row.value:.2f} [{row.low:.2f}, {row.high:.2f}])" for row in hard.itertuples()
+        )
         lines.append(f"Not in the film's vector either (the probe stays below {HARD}): {names}.")
     return lines

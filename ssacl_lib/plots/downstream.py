@@ -46,8 +46,11 @@ MARKERS = {
 CHANCE = {"auc": 0.5}
 """A number's value by chance, where that is the same for every row."""
 
-DASHED = ("untrained", "centre prior", "words atlas", "chance", "constant report")
-"""Floors, in dashes."""
+DASHED = {
+    "untrained": "--", "chance": "--", "centre prior": ":", "words atlas": (0, (7, 2)),
+    "constant report": (0, (3, 1, 1, 1, 1, 1)),
+}  # fmt: skip
+"""What is not trained, or sees no film, in dashes that tell black lines apart."""
 
 WRITERS = ("PromptMRG-like", "R2Gen-like", "R2GenGPT-like")
 """Who writes reports and aligns no text: dash-dotted, for there are fewer colours than methods."""
@@ -140,14 +143,14 @@ def label_efficiency(
 
 def dashes_of(method: str) -> str:
     """How its line is drawn."""
-    return "--" if method in DASHED else "-." if method in WRITERS else "-"
+    return DASHED.get(method, "-." if method in WRITERS else "-")
 
 
 def _line(ax, at, rows: pd.DataFrame, method: str, width: float = 1.0) -> None:
     """A line through values, with thin bars for their intervals."""
     colour = colour_of(method)
     ax.vlines(at, rows["low"], rows["high"], color=colour, linewidth=0.6, alpha=0.6)
-    ax.plot(at, rows["value"], dashes_of(method), linewidth=width, color=colour, **_mark(method))
+    ax.plot(at, rows["value"], linestyle=dashes_of(method), linewidth=width, color=colour, **_mark(method))
 
 
 def _mark(method: str) -> dict:
@@ -162,7 +165,9 @@ def _legend(figure: Figure, methods: Sequence[str], dotted: str = "") -> None:
     """The lines' names below the panels; dotted: that of a dotted line, if there is one."""
     ax = figure.axes[0]
     lines = [
-        ax.plot([], [], dashes_of(method), color=colour_of(method), linewidth=1.2, label=method, **_mark(method))[0]
+        ax.plot(
+            [], [], linestyle=dashes_of(method), color=colour_of(method), linewidth=1.2, label=method, **_mark(method)
+        )[0]
         for method in methods
     ]
     lines += ax.plot([], [], ":", color=style.INK, linewidth=0.7, label=dotted) if dotted else []

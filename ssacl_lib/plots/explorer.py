@@ -118,7 +118,9 @@ def patient(
     shown.set_title("Anatomy (filled: open)", fontsize=6.5)
     tree(shown, opened)
     legend = (
-        "blue: true, red: not true, black: no finding stated" if truth is not None else "what is true nobody knows here"
+        "blue: true, orange: not true, black: no finding stated"
+        if truth is not None
+        else "what is true nobody knows here"
     )
     sentence_list(place(figure, 1, 77, 124, 29), sentences, 112, f"The report it writes ({legend})")
     return figure

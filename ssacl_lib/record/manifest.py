@@ -217,7 +217,7 @@ def start_run(
     content = read_json(run.figures / "manifest.json")
     content.update(settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources())
     content.update({"changes": changes} if changes else {})
-    content.setdefault("notebooks", {})[notebook] = {"outputs": {}}
+    content.setdefault("notebooks", {})[notebook] = {"outputs": {}, "seed": seed}
     write_json(run.figures / "manifest.json", content)
     record = read_json(run.figures / "run.json")
     record.update(commit=git_commit(), device=device_name(), kernels=threads.describe())
