@@ -46,11 +46,17 @@ def stub(reads: bool):
     return look, model, batch, mean
 
 
+def test_another_patient_is_never_another_film_of_the_same():
+    assert blind.next_patients(["a", "b", "c"]) == [1, 2, 0]
+    assert blind.next_patients(["a", "a", "b", "a"]) == [2, 2, 3, 2]
+    assert blind.next_patients(["a", "a"]) == [1, 0], "there is no other"
+
+
 @pytest.mark.parametrize("reads", [True, False])
 def test_controls_tell_a_reader_of_films_from_a_blind_model(reads, monkeypatch, smoke):
     look, model, batch, mean = stub(reads)
     monkeypatch.setattr(blind, "look", look)
-    frames = blind._controls(model, batch, smoke, mean)
+    frames = blind._controls(model, batch, smoke, mean, [str(number) for number in range(BATCH)])
     own = frames["own film"].mean()
     for control in ("another patient", "blank film", "constant"):
         times = frames[control]["anatomy_reconstruction"].mean() / own["anatomy_reconstruction"]

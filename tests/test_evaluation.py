@@ -169,6 +169,17 @@ def test_targets_unite_boxes_and_swap_only_what_is_absent():
         assert PLACES[target.swapped][0] not in targets.findings_of(study)
 
 
+def test_a_mask_that_can_t_be_scored_on_the_film_is_left_out():
+    film, mask = (slice(None), slice(10, 20)), np.zeros((SIZE, SIZE), bool)
+    sliver, all_of_it, part = mask.copy(), mask.copy(), mask.copy()
+    sliver[:, 9], all_of_it[film], part[:5, 12] = True, True, True
+    assert [targets.Target(0, "x", "x", one, film=film).scorable for one in (sliver, all_of_it, part)] == [
+        False,
+        False,
+        True,
+    ]
+
+
 def test_shift_moves_masks_with_the_picture():
     study = STUDIES[3]  # right pneumothorax in columns 10 to 19
     mask = study.phrases[0].mask

@@ -299,3 +299,8 @@ def test_what_arrives_is_said(name):
             whole = f"{kind} bool" if kind == "numpy" and value.dtype == bool else kind
             assert said and said[1] == whole, f"{parameter} is {whole}, the statement says {said and said[1]}"
     assert "Gives" in told
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert exercises.check_enough_seeds(np.int64(12)).passed and exercises.check_chunk(np.int64(97)).passed
+    assert exercises.check_claim(np.float32(-10)).passed

@@ -1,6 +1,7 @@
 """`ssacl finetune` on a folder of films: what it writes, what it refuses, and that a killed run goes on to the same table."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from ssacl_lib.command import cli, finetune_masks
-from ssacl_lib.datasets.mask_folder import load_mask_folder
+from ssacl_lib.datasets.mask_folder import load_mask_folder, patients_of
 from ssacl_lib.downstream import fine_tuning, fit as fitting
 from ssacl_lib.metrics.intervals import mean_auc
 
@@ -208,6 +209,13 @@ def test_mistakes_of_a_folder_of_masks_are_told_in_a_line(masked, tiny_checkpoin
     assert segment(masked, tiny_checkpoint, tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert message in error and len(error.strip().splitlines()) == 1
+
+
+def test_patients_are_known_whatever_the_ending_in_the_table(masked):
+    table = pd.read_csv(masked / "films.csv")
+    table.assign(image=[Path(name).stem for name in table["image"]]).to_csv(masked / "films.csv", index=False)
+    told = patients_of(masked)
+    assert len(told) == 40 and told["00"] == told["01"] == "p0" and told["39"] == "p19"
 
 
 def test_masks_of_several_findings_lie_in_folders_of_their_names(masked):

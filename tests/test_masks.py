@@ -105,6 +105,16 @@ def test_a_mask_of_another_size_than_its_film_is_refused(tmp_path):
         read_masked([("film", tmp_path / "film.png", [tmp_path / "mask.png"])], ["fluid"], 32)
 
 
+def test_a_mask_of_class_numbers_is_refused_and_not_read_as_nothing(tmp_path):
+    Image.fromarray(np.full((40, 60), 200, np.uint8)).save(tmp_path / "film.png")
+    for name, value in (("empty", 0), ("classes", 1)):
+        Image.fromarray(np.full((40, 60), value, np.uint8)).save(tmp_path / f"{name}.png")
+    empty = read_masked([("film", tmp_path / "film.png", [tmp_path / "empty.png"])], ["fluid"], 32)
+    assert not empty.masks.any()
+    with pytest.raises(ValueError, match="classes.png: its brightest pixel is 1 of 255; save what is inside as white"):
+        read_masked([("film", tmp_path / "film.png", [tmp_path / "classes.png"])], ["fluid"], 32)
+
+
 # ---- CheXpert 5x200
 @pytest.fixture
 def five_folder(tmp_path):

@@ -49,7 +49,10 @@ class Annotations:
     @property
     def weights(self) -> np.ndarray:
         """How much more a covered patch counts, per finding [13]: the square root of how much rarer it is."""
-        share = np.array([self.cover[self.placed[:, k], k].mean(dtype=np.float64) for k in range(len(FINDINGS))])
+        share = np.array([
+            self.cover[self.placed[:, k], k].mean(dtype=np.float64) if self.placed[:, k].any() else 0.5
+            for k in range(len(FINDINGS))
+        ])  # fmt: skip
         return np.sqrt((1 - share) / np.maximum(share, 1e-6)).clip(1, MOST_WEIGHT).astype(np.float32)
 
 
@@ -68,7 +71,7 @@ def annotations(studies: Sequence[EvaluationStudy], grid: int, limit: int = ANNO
         study = studies[row]
         films.append(study.image)
         present[row] = np.asarray(study.labels[1:]) == POSITIVE if study.truth is None else study.truth
-        for finding in {phrase.finding for phrase in study.phrases}:
+        for finding in {phrase.finding for phrase in study.phrases} & set(FINDINGS):
             united = np.any([phrase.mask for phrase in study.phrases if phrase.finding == finding], axis=0)
             column = FINDINGS.index(finding)
             cover[row, column] = patch_cover(united[None], grid)[0]

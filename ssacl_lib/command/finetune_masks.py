@@ -79,10 +79,12 @@ def finetune_masks(folder: Path, weights: str | None, out: Path, seed: int = 0, 
 
 
 def table_rows(told: pd.DataFrame, settings, patients: dict[str, str]) -> list[dict]:
-    """Rows of the table of one way; intervals draw patients. patients: film -> patient, of films whose table names one."""
+    """Rows of the table of one way; intervals draw patients. patients: of films whose table names one, by name without ending."""
     rows = []
     for (way, finding, threshold), frame in told.groupby(["way", "finding", "threshold"], sort=False):
-        for metric, draws in dice_numbers(frame, settings, [patients.get(name, name) for name in frame["study"]]):
+        for metric, draws in dice_numbers(
+            frame, settings, [patients.get(Path(name).stem, name) for name in frame["study"]]
+        ):
             value, low, high = percentile_interval(float(draws[0]), draws[1:])
             count = films_behind(metric, frame)
             about = {"way": way, "finding": finding, "threshold": threshold, "metric": metric}

@@ -80,13 +80,14 @@ def load_mask_folder(root: Path | str, size: int, seed: int) -> dict[str, Masked
 
 
 def patients_of(root: Path) -> dict[str, str]:
-    """Name of a film -> its patient, of the films of which films.csv names one."""
+    """Name of a film without its ending -> its patient, of the films of which films.csv names one."""
     path = root / TABLE
     table = read_csv(path, ("image",)) if path.is_file() else pd.DataFrame()
     if "patient" not in table:
         return {}
     named = table["patient"].str.strip() != ""
-    return dict(zip(table.loc[named, "image"].str.strip(), table.loc[named, "patient"].str.strip(), strict=True))
+    stems = [Path(name.strip()).stem for name in table.loc[named, "image"]]
+    return dict(zip(stems, table.loc[named, "patient"].str.strip(), strict=True))
 
 
 def stamps_of(root: Path) -> list[list]:

@@ -109,9 +109,14 @@ def read_mask(path: Path, film: Path) -> np.ndarray:
     """A mask picture [H, W] bool in the pixels of its film's file.
 
     Raises:
-        ValueError: not readable, or of another size than the film's file.
+        ValueError: not readable, of another size than the film's file, or with numbers of classes in place of black and white.
     """
-    mask, shape = read_image(path) >= INSIDE, stored_shape(film)
+    grey, shape = read_image(path), stored_shape(film)
+    mask = grey >= INSIDE
+    if grey.any() and not mask.any():
+        raise ValueError(
+            f"{spelt(path)}: its brightest pixel is {grey.max():g} of 255; save what is inside as white (255)"
+        )
     if mask.shape != shape:
         raise ValueError(
             f"{spelt(path)}: {mask.shape[1]} x {mask.shape[0]} pixels where its film {film.name} has "

@@ -21,8 +21,8 @@ from .results import long_table, mean_rows
 
 CONTROLS = {
     "own film": "the loss as it is trained",
-    "another patient": "L_ar: the restored parents of patient i against the targets of patient i + 1; not larger: what the "
-    "children restore says nothing of this patient. L_ac: the report of patient i + 1 with the leaf tokens of patient i; not "
+    "another patient": "L_ar: the restored parents of patient i against the targets of the next patient; not larger: what the "
+    "children restore says nothing of this patient. L_ac: the report of the next patient with the leaf tokens of patient i; not "
     "larger: which reports agree does not matter",
     "blank film": "L_ar: children read on a film of one grey, targets of the real films. L_ac: leaf tokens read on it, keys of "
     "the real films. Not larger: the names alone are enough",
@@ -98,19 +98,31 @@ def blind_losses(models: Mapping, settings) -> pd.DataFrame:
     rows = []
     for method, model in models.items():
         model.eval()
-        average = average_of(model, settings)
-        frames = [_controls(model, batch, settings, average) for batch in batches_of(model, settings, "test")]
+        average, patients = average_of(model, settings), load_training(settings, "test").patient_ids
+        frames, first = [], 0
+        for batch in batches_of(model, settings, "test"):
+            own = patients[first : first + len(batch.pixels)]
+            frames.append(_controls(model, batch, settings, average, own))
+            first += len(own)
         for control in CONTROLS:
             values = pd.concat([frame[control] for frame in frames], ignore_index=True)
-            rows += mean_rows({"control": control, "method": method}, values, np.arange(len(values)), settings)
+            rows += mean_rows({"control": control, "method": method}, values, patients[: len(values)], settings)
     return long_table(rows, ["control"])
 
 
-def _controls(model, batch, settings, average: Average) -> dict[str, pd.DataFrame]:
-    """Control -> one row per study of a batch, one column per metric that the control has."""
+def next_patients(patients: Sequence[str]) -> list[int]:
+    """For each study the next one (the first follows the last) that is of another patient; the next one where none is."""
+    count = len(patients)
+    after = [[(i + k) % count for k in range(1, count)] for i in range(count)]
+    return [next((j for j in others if patients[j] != patients[i]), (i + 1) % count) for i, others in enumerate(after)]
+
+
+def _controls(model, batch, settings, average: Average, patients: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Control -> one row per study of a batch, one column per metric that the control has. patients: of each study."""
     own, blank = look(model, batch, settings), look(model, batch, settings, blank=True)
     reports = model.text(batch.text_ids, batch.text_mask).float()
-    other = own.targets.roll(-1, 0)
+    partner = next_patients(patients)
+    other = own.targets[partner]
     restored = {
         "own film": _restoration_errors(own.restored, own.targets),
         "another patient": _restoration_errors(own.restored, other),
@@ -123,7 +135,7 @@ def _controls(model, batch, settings, average: Average) -> dict[str, pd.DataFram
 
     aligned = {
         "own film": consistency(own.leaves),
-        "another patient": consistency(own.leaves, told=reports.roll(-1, 0)),
+        "another patient": consistency(own.leaves, told=reports[partner]),
         "blank film": consistency(blank.leaves),
         "constant": consistency(average.leaves.expand_as(own.leaves)),
         "sides exchanged": consistency(own.leaves, keys=own.leaves[:, exchanged_sides()]),

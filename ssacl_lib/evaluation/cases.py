@@ -205,7 +205,7 @@ def _phrase_case(row: pd.Series, wanted: Mapping[str, tuple], studies: Sequence,
     for title, (model, kind) in wanted.items():
         heatmap = inference.phrase_maps(model, study.image[None], [[row["phrase"]]], kind,
                                         settings.inference.evidence_masks, settings.seed)[0][0]  # fmt: skip
-        score = score_map(heatmap, mask)
+        score = score_map(heatmap, mask, study.film)
         maps[title] = (heatmap, score["miou"], score["cnr"])
     boxes = np.concatenate([phrase.boxes for phrase in same])
     return PhraseCase(row["finding"], row["phrase"], study.image, mask, boxes, maps)

@@ -126,7 +126,7 @@ def masked_rows(model, studies: Sequence, settings: Settings, about: dict) -> li
             effect = effect - effect.mean(-1, keepdim=True)
             for pixels_wide in SMOOTHING:
                 sigma = pixels_wide / model.config.patch_size
-                maps = to_image(effect, model, sigma, "constant")[0].numpy()
+                maps = to_image(effect, model, sigma, "constant")[0].cpu().numpy()
                 for target in members:
                     for control, text in target.texts.items():
                         score = score_map(maps[texts.index(text)], target.mask, target.film)

@@ -31,6 +31,12 @@ class Target:
     film: tuple[slice, slice] = WHOLE
 
     @property
+    def scorable(self) -> bool:
+        """Is there something inside and something outside on the film? A sliver of a box may lie in the padding alone."""
+        inside = self.mask[self.film]
+        return bool(inside.any() and not inside.all())
+
+    @property
     def texts(self) -> dict[str, str]:
         """Control -> the text whose map is scored on this target's mask."""
         texts = {"own": self.phrase, "swapped phrase": self.swapped, "swapped side": self.other_side}
@@ -38,7 +44,8 @@ class Target:
 
 
 def collect_targets(studies: Sequence, seed: int) -> list[Target]:
-    """Targets of all phrases; the boxes of one study with the same finding and lower-cased phrase are united.
+    """Targets of all phrases; the boxes of one study with the same finding and lower-cased phrase are united. Masks without
+    anything inside or outside on the film can't be scored and are left out.
 
     The swapped phrase is drawn once per target (seeded by the place of the target) among phrases of other studies whose
     finding is absent here: a phrase of a finding that IS here would not be a control.
@@ -52,7 +59,7 @@ def collect_targets(studies: Sequence, seed: int) -> list[Target]:
             united[key] = Target(
                 number, phrase.finding, before.phrase if before else phrase.text, mask, film=study.film
             )
-    targets = [target for target in united.values() if target.mask.any()]
+    targets = [target for target in united.values() if target.scorable]
     present = {target.study: findings_of(studies[target.study]) for target in targets}
     for target in targets:
         present[target.study].add(target.finding)
@@ -94,10 +101,9 @@ def shift_targets(targets: Sequence[Target], width: int) -> dict[int, tuple[int,
     for target in targets:
         columns = round(width / 6) * (1 if target.study % 2 == 0 else -1)
         moved = shift(target.mask, columns, "empty")
-        if moved.sum() * 2 >= target.mask.sum():
-            by_study.setdefault(target.study, (columns, []))[1].append(
-                replace(target, mask=moved, film=_moved_film(target.film, columns, width))
-            )
+        copy = replace(target, mask=moved, film=_moved_film(target.film, columns, width))
+        if moved.sum() * 2 >= target.mask.sum() and copy.scorable:
+            by_study.setdefault(target.study, (columns, []))[1].append(copy)
     return by_study
 
 

@@ -61,6 +61,7 @@
     turn += 1;
     const mine = turn;
     subject = film;
+    looked = null; // until this film has been seen, there is nothing to ask
     document.body.dataset.whole = false;
     const { facts } = at;
     for (const button of byId("films").children) button.setAttribute("aria-pressed", String(button.dataset.id === film.id));

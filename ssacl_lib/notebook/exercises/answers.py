@@ -6,6 +6,7 @@ was asked, what came, what was due, and the slip that leads to just this answer.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 from ...evaluation.small_changes import OUTCOMES, Effect
 from .exercise import Verdict, shown
@@ -32,7 +33,7 @@ class Number:
         """Is the number the library's, but for rounding?"""
         if answer is None or answer is Ellipsis:
             return self._no(UNTOUCHED, "a number")
-        if isinstance(answer, bool) or not isinstance(answer, (int, float)):
+        if isinstance(answer, bool) or not isinstance(answer, Real):
             return self._no(f"{answer!r}", "a number")
         due = self.due()
         if self.near(answer, due):

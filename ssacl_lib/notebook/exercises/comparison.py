@@ -1,5 +1,7 @@
 """Exercises of notebook 05: a relative margin over the best rival, how far a mean of a few trainings may be off, and how many."""
 
+from numbers import Integral
+
 import numpy as np
 from scipy.stats import t as student
 
@@ -102,7 +104,7 @@ SPREAD, WANTED = 0.03, 0.02
 
 
 def _width(trainings):
-    if isinstance(trainings, bool) or not isinstance(trainings, int) or trainings < 2:
+    if isinstance(trainings, bool) or not isinstance(trainings, Integral) or trainings < 2:
         raise ValueError("expected a whole number from 2 on: one training has no spread")
     return float(student.ppf(0.975, trainings - 1)) * SPREAD / trainings**0.5
 

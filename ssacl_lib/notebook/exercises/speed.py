@@ -1,5 +1,7 @@
 """Exercises of notebook 07: tokens of two and of four passes, how many times faster, and how large a chunk may be."""
 
+from numbers import Integral
+
 import numpy as np
 
 from .answers import Choice, Number
@@ -66,7 +68,7 @@ GATHERED, LEAVES, BYTES, ROOM = 4096, 25, 4, 1e9
 
 
 def _size(chunk):
-    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+    if isinstance(chunk, bool) or not isinstance(chunk, Integral) or chunk < 1:
         raise ValueError("expected a whole number of images from 1 on")
     return GATHERED * LEAVES * chunk * LEAVES * BYTES
 
