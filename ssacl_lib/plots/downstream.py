@@ -46,10 +46,8 @@ MARKERS = {
 CHANCE = {"auc": 0.5}
 """A number's value by chance, where that is the same for every row."""
 
-DASHED = {
-    "untrained": "--", "chance": "--", "centre prior": ":", "words atlas": (0, (7, 2)),
-    "constant report": (0, (3, 1, 1, 1, 1, 1)),
-}  # fmt: skip
+DASHED = {"untrained": "--", "chance": "--", "centre prior": ":", "words atlas": (0, (7, 2)),
+          "constant report": (0, (3, 1, 1, 1, 1, 1))}  # fmt: skip
 """What is not trained, or sees no film, in dashes that tell black lines apart."""
 
 WRITERS = ("PromptMRG-like", "R2Gen-like", "R2GenGPT-like")
