@@ -279,11 +279,9 @@ def test_rows_of_shipped_weights_may_only_differ_by_rounding(settings, tmp_path,
     assert verdicts(np.full(40, 0.04)) == {"agrees": False, "outside": 40}
     for folder, kind in ((reference, "AVX512"), (settings.figures, "AVX2")):
         write_json(folder / "run.json", {"kernels": {"instruction set": kind}})
-    capsys.readouterr()
-    assert verdicts(np.full(40, 0.04)) == {"agrees": True, "within": 40}, "bfloat16 there, float32 here"
+    assert "kernels of" not in capsys.readouterr().out
+    assert verdicts(np.full(40, 0.04)) == {"agrees": False, "outside": 40}, "told, and the bound stays"
     assert "kernels of the reference: AVX512, here: AVX2" in capsys.readouterr().out
-    assert verdicts(np.full(40, 0.06)) == {"agrees": False, "outside": 40}
-    (reference / "run.json").unlink()
     publish(settings, rows(value[:30], 0.05, "shipped", "pointing"))
     assert not verify.verify(settings, reference), "rows that are missing are outside"
     assert "t: 40 not trained rows: 30 equal, 0 within, 10 outside" in capsys.readouterr().out

@@ -9,8 +9,7 @@
 A row that is trained in the rebuild is compared with the runs that `ssacl spread` measured (m their mean, s their standard
 deviation, R their number): one more run lies, 19 times of 20, no further from m than t s sqrt(1 + 1/R), t the 97.5 % point of
 Student's distribution with R - 1 degrees of freedom. That is a prediction interval, and both the rebuild's number and the
-reference's have to lie in it. Other rows come from weights that are shipped: nothing but rounding can differ (see `rounding`),
-by more where one side was computed in bfloat16 and the other in float32, on a processor of another kind.
+reference's have to lie in it. Other rows come from weights that are shipped: nothing but rounding can differ (see `rounding`).
 
 So some rows are outside by chance alone, 5 % of a table on average, and together rather than one by one, for all of them hang
 on the same run. How much they do so is measured: every run is predicted from the others, and phi is the variance of the
@@ -59,14 +58,13 @@ def verify(settings: Settings, reference: Path | None = None) -> bool:
         raise FileNotFoundError(f"no tables in {folder}: run `ssacl rebuild --profile {settings.profile}` first")
     wanted = committed_tables(settings) if reference is None else folder_tables(reference)
     wanted = {name: table for name, table in wanted.items() if name not in MEASURED}
-    if note := runs_note(settings, wanted):
-        print(note, flush=True)
-    if other := other_kernels(settings, reference):
-        print(other, flush=True)
+    for note in (runs_note(settings, wanted), kernels_note(settings, reference)):
+        if note:
+            print(note, flush=True)
     frames, agree, measured = [], True, bool(len(read_runs(settings)))
     for name in sorted(made.keys() | wanted.keys()):
         runs = runs_of_table(settings, name)
-        rows = compare(made.get(name), wanted.get(name), runs, measured, bool(other))
+        rows = compare(made.get(name), wanted.get(name), runs, measured)
         line, fine = judge(rows, runs)
         print(f"{name}: {line}", flush=True)
         agree &= fine
@@ -124,8 +122,8 @@ def committed_tables(settings: Settings) -> dict[str, pd.DataFrame]:
     return {Path(name).stem: pd.read_csv(io.StringIO(_git("show", f"HEAD:./{name}"))) for name in names}
 
 
-def other_kernels(settings: Settings, reference: Path | None) -> str:
-    """A line where both sides say with which instruction set they were computed, and not with the same; else empty."""
+def kernels_note(settings: Settings, reference: Path | None) -> str:
+    """A line where the two sides say that they were computed with other instruction sets; else empty. No bound depends on it."""
     if reference is None:
         name = (paths.FIGURES / settings.name / "run.json").relative_to(paths.ROOT).as_posix()
         listed = _git("ls-tree", "--name-only", "HEAD", f"./{name}").strip()
@@ -133,13 +131,12 @@ def other_kernels(settings: Settings, reference: Path | None) -> str:
     else:
         folder = Path(reference).resolve()
         there = read_json((folder.parent if folder.name == "tables" else folder) / "run.json")
-    kinds = [
-        record.get("kernels", {}).get("instruction set") for record in (there, read_json(settings.figures / "run.json"))
-    ]
+    kinds = [one.get("kernels", {}).get("instruction set") for one in (there, read_json(settings.figures / "run.json"))]
     if None in kinds or kinds[0] == kinds[1]:
         return ""
     return (
-        f"kernels of the reference: {kinds[0]}, here: {kinds[1]}; numbers of shipped weights may lie twice as far apart"
+        f"kernels of the reference: {kinds[0]}, here: {kinds[1]}. One of them may compute in bfloat16 and the other in float32; "
+        "that changes more words in reports than rounding does, which is all that rows of shipped weights are allowed"
     )
 
 
@@ -154,30 +151,24 @@ def _git(*words: str) -> str:
     return done.stdout
 
 
-def rounding(rows: pd.DataFrame, other_kernels: bool = False) -> np.ndarray:
+def rounding(rows: pd.DataFrame) -> np.ndarray:
     """How far a number may lie from the reference where the weights are the same and only sums round differently.
 
     A rounding error decides a tie now and then: another word in a report, the maximum of a map on the neighbour patch. That
     happens to a few of n studies and cancels in part, so it is small against what n other studies would change: allowed is
-    half of the reference's interval (in which another sample would lie), or 0.2 %, or of a share one study in n. Kernels of
-    another kind of processor compute in another precision, and decide more ties: then it is the whole interval.
+    half of the reference's interval (in which another sample would lie), or 0.2 %, or of a share one study in n.
     """
-    half = (rows["reference_high"] - rows["reference_low"]) / (1 if other_kernels else 2)
+    half = (rows["reference_high"] - rows["reference_low"]) / 2
     shares = rows.index.get_level_values("metric").map(is_share).to_numpy(bool)
     return np.maximum.reduce([half / 2, 0.002 * rows["reference"].abs(), shares / rows["reference_n"]])
 
 
 def compare(
-    made: pd.DataFrame | None,
-    wanted: pd.DataFrame | None,
-    runs: pd.DataFrame,
-    measured: bool = False,
-    other_kernels: bool = False,
+    made: pd.DataFrame | None, wanted: pd.DataFrame | None, runs: pd.DataFrame, measured: bool = False
 ) -> pd.DataFrame:
     """One row per number of either side: about, method, metric, value, reference, expected, allowed, runs, verdict.
 
     runs: one column per run (`runs_of_table`). measured: runs of this recipe are there, of this or of another table.
-    other_kernels: one side was computed on another kind of processor.
     expected, allowed: the middle and half the width of what agrees.
     """
     ours, theirs = _keyed(made), _keyed(wanted)
@@ -193,7 +184,7 @@ def compare(
     known = rows["mean"].notna()
     rows["runs"] = np.where(known, number, 1)
     rows["expected"] = rows["mean"].where(known, rows["reference"])
-    rows["allowed"] = np.where(known, reach * rows["sd"] + 1e-6 * rows["mean"].abs(), rounding(rows, other_kernels))
+    rows["allowed"] = np.where(known, reach * rows["sd"] + 1e-6 * rows["mean"].abs(), rounding(rows))
     far = pd.concat([(rows[side] - rows["expected"]).abs() for side in ("value", "reference")], axis=1).max(axis=1)
     there = rows["value"].notna() & rows["reference"].notna()
     same = rows["value"].map("{:.6g}".format) == rows["reference"].map("{:.6g}".format)
@@ -207,10 +198,9 @@ def compare(
 
 
 def _trained(rows: pd.DataFrame) -> pd.Series:
-    """Rows of what a rebuild trains; a head that looks is fitted on every model but the shipped one, which brings its own, and
-    so is the findings' head of the untrained one, on features that tell little: its thresholds follow the last bit."""
+    """Rows of what a rebuild trains; a head that looks is fitted on every model but the shipped one, which brings its own."""
     method = rows.index.get_level_values("method").to_series(index=rows.index)
-    return method.isin([spread.METHOD, difficulty.METHOD, "SS-ACL", "untrained"]) | (
+    return method.isin([spread.METHOD, difficulty.METHOD, "SS-ACL"]) | (
         method.str.endswith("+") & ~method.str.startswith("shipped")
     )
 

@@ -78,9 +78,7 @@ class Run:
         network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"
         told = {name: value for name, value in self.training.deciding().items() if name != "evaluation.bootstrap"}
         pairs = self.method.pairs.__name__ if self.method.pairs else None
-        films = (
-            [self.settings.seed] if self.settings.seed else []
-        )  # whose training patients; `training` has its own seed
+        films = [self.settings.seed] if self.settings.seed else []  # of the training patients; not that of the training
         return sha256_json(
             [told, network, pairs, self.method.made, self.method.variant, PATIENTS, SHARE, VERSION, *films]
         )

@@ -100,7 +100,7 @@ def budget_margins(table: pd.DataFrame, paper: dict[str, float]) -> Figure | str
         ticks = sorted(set(table["images"] / 1000))
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
-        ax.set_xlabel("images seen (thousands)")
+        ax.set_xlabel("images seen\n(thousands)")
         ax.set_title(style.wrap(MARGIN_NAMES[name], 18), fontsize=6.5)
     figure.axes[0].set_ylabel("SS-ACL over its best rival (%)")
     return figure
