@@ -20,6 +20,9 @@ QUIET = (
     "--disable-sync",
 )
 
+LEFT = "ERR_ABORTED"
+"""What a browser says of a request that it was still making when the page was left: no fault of the page's."""
+
 
 def started_browser() -> Iterator:
     """The browser, closed afterwards.
@@ -53,12 +56,15 @@ def watched_page(browser, home: str = "file:", kinds: tuple[str, ...] | None = N
     page.asked, page.said = [], []
     context.on("request", lambda request: page.asked.append(request.url))
     page.on("websocket", lambda socket: page.asked.append(socket.url.replace("ws", "http", 1)))
-    context.on("requestfailed", lambda request: page.said.append(f"{request.failure}: {request.url}"))
+    context.on(
+        "requestfailed",
+        lambda request: LEFT not in request.failure and page.said.append(f"{request.failure}: {request.url}"),
+    )
     context.on("weberror", lambda error: page.said.append(str(error.error)))
     context.on("console", lambda one: page.said.append(one.text) if kinds is None or one.type in kinds else None)
     try:
         yield page
         outside = [url for url in page.asked if not url.startswith((home, "data:", "blob:"))]
-        assert (outside, page.said) == ([], [])
+        assert (outside, page.said) == ([], []), f"asked outside: {outside}; said: {page.said}"
     finally:
         context.close()
