@@ -23,6 +23,7 @@ CT = (DATA if CACHE is None or (DATA / "ct").is_dir() else CACHE) / "ct"  # the 
 ORGAN_MAPS = (CACHE or DATA) / "organ_maps"  # made from the CT once per machine
 STUDIES = (CACHE or DATA) / "studies"  # prepared data sets (Arrow)
 SPREAD = DATA / "results" / "spread"  # one number per run and row of the tables, committed
+FLOAT32 = DATA / "results" / "float32"  # rows of the tables as float32 makes them, committed
 CHECKPOINTS = DATA / "checkpoints"  # shipped weights
 START_CHECKPOINT = CHECKPOINTS / "start-cpu"  # the encoder from which the cpu profile trains
 SHIPPED_CHECKPOINT = CHECKPOINTS / "release"  # the model that `ssacl report` and `ssacl ground` use

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ssacl_lib import losses, paths
-from ssacl_lib.command import verify
+from ssacl_lib.command import references, verify
 from ssacl_lib.command.cli import main
 from ssacl_lib.evaluation import spread
 from ssacl_lib.model.build import load_model
@@ -28,7 +28,7 @@ RUNS = [(0, 2), (1, 2), (2, 2), (3, 2), (0, 1)]
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """smoke, with everything that is written in a folder of the test."""
-    for name in ("SPREAD", "RUNS", "FIGURES"):
+    for name in ("SPREAD", "FLOAT32", "RUNS", "FIGURES"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     return load_settings("smoke", **{"training.images": 128, "training.warmup_images": 16})
@@ -277,14 +277,49 @@ def test_rows_of_shipped_weights_may_only_differ_by_rounding(settings, tmp_path,
     assert verdicts(np.zeros(40)) == {"agrees": True, "equal": 40}
     assert verdicts(np.full(40, 0.01)) == {"agrees": True, "within": 40}
     assert verdicts(np.full(40, 0.04)) == {"agrees": False, "outside": 40}
-    for folder, kind in ((reference, "AVX512"), (settings.figures, "AVX2")):
-        write_json(folder / "run.json", {"kernels": {"instruction set": kind}})
-    assert "kernels of" not in capsys.readouterr().out
-    assert verdicts(np.full(40, 0.04)) == {"agrees": False, "outside": 40}, "told, and the bound stays"
-    assert "kernels of the reference: AVX512, here: AVX2" in capsys.readouterr().out
     publish(settings, rows(value[:30], 0.05, "shipped", "pointing"))
     assert not verify.verify(settings, reference), "rows that are missing are outside"
     assert "t: 40 not trained rows: 30 equal, 0 within, 10 outside" in capsys.readouterr().out
+
+
+def test_a_rebuild_in_float32_is_compared_with_rows_kept_in_float32_by_the_same_bounds(settings, tmp_path, capsys):
+    """Committed in bfloat16; rebuilt in float32, where every row of the shipped weights lies too far from the commit."""
+    value = np.linspace(0.2, 0.8, 40)
+    table = functools.partial(rows, half=0.05, metric="pointing")
+
+    def rebuilt(change: float, method: str = "shipped", **told) -> None:
+        publish(settings, table(value + change, method=method))
+        outputs = {"03": {"outputs": {"tables/t.csv": "hash", "fig.png": "hash"}}}
+        write_json(settings.figures / "manifest.json", {"notebooks": outputs})
+        write_json(settings.figures / "run.json", {"notebooks": {"03": told}})
+
+    def agrees() -> bool:
+        return verify.verify(settings)
+
+    rebuilt(0.0, bfloat16=True)
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a", "commit", "-qm", "tables"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert agrees()
+    with pytest.raises(ValueError, match="none of these tables was rebuilt in float32"):
+        verify.keep_float32(settings)
+    rebuilt(0.1, bfloat16=False)
+    assert not agrees(), "nothing is kept yet"
+    assert len(pd.read_parquet(verify.keep_float32(settings))) == 40
+    assert agrees() and "40 rows of weights that are not trained here" in capsys.readouterr().out
+    rebuilt(0.11, bfloat16=False)
+    assert agrees(), "rounding"
+    for change, told in ((0.0, {"bfloat16": False}), (0.1, {"bfloat16": True}), (0.1, {})):
+        rebuilt(change, **told)
+        assert not agrees(), "the other reference is not an excuse"
+    rebuilt(0.1, method="another", bfloat16=False)
+    assert not agrees(), "rows of another model are not these"
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    table(value + 0.2, method="shipped").to_csv(reference / "t.csv", index=False)
+    rebuilt(0.1, bfloat16=False)
+    capsys.readouterr()
+    assert not verify.verify(settings, reference), "kept beside other numbers"
+    assert "0 rows of weights" in (said := capsys.readouterr().out) and "(40 kept rows do not belong" in said
 
 
 def test_a_trained_row_that_no_run_holds_is_told_and_not_judged(settings, capsys):
@@ -304,7 +339,7 @@ def test_a_trained_row_that_no_run_holds_is_told_and_not_judged(settings, capsys
 @pytest.mark.parametrize("profile", ["cpu", "cpu-folder"])
 def test_every_committed_table_agrees_with_itself_and_not_with_one_that_lost_a_row(profile):
     """Tables of margins and of differences among them, whose columns have other names."""
-    tables = verify.folder_tables(paths.FIGURES / profile / "tables")
+    tables = references.folder_tables(paths.FIGURES / profile / "tables")
     for name, table in tables.items():
         if name not in verify.MEASURED and len(table):
             none = runs_of_table(load_settings("cpu"), name).iloc[:0]

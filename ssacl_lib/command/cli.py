@@ -31,6 +31,11 @@ def run_rebuild(arguments: argparse.Namespace) -> int:
         from .verify import verify
 
         return int(not verify(settings, Path(arguments.verify) if arguments.verify else None))
+    if arguments.keep_float32:
+        from .verify import keep_float32
+
+        print(keep_float32(settings))
+        return 0
     if not arguments.check:
         rebuild(settings, arguments.only)
         if out is None:  # the READMEs show what these folders hold

@@ -71,6 +71,11 @@ def _rebuild(command) -> None:
         metavar="DIR",
         help="only compare the tables with those of the last commit, or of a folder",
     )
+    rebuild.add_argument(
+        "--keep-float32",
+        action="store_true",
+        help="only keep what this rebuild, in float32, made of rows that it did not train, for --verify",
+    )
 
 
 def _explain(command) -> None:

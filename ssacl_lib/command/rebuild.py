@@ -14,6 +14,8 @@ from pathlib import Path
 from .. import paths
 from ..datasets.labelled import WITHOUT_REPORTS
 from ..datasets.registry import SPLITS, source_for
+from ..evaluation.inputs import device_of
+from ..model.precision import has_fast_bfloat16
 from ..record.manifest import REBUILD_VARIABLE, Run, output_problems, read_json, write_json
 from ..settings import Settings
 from ..threads import SAME_KERNELS
@@ -119,6 +121,7 @@ def run_stage(stage: Stage, settings: Settings) -> None:
                 progress_bar=False, stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
                 extra_arguments=["--IPKernelApp.log_level=40"],
             )  # fmt: skip
+            bfloat16 = has_fast_bfloat16(device_of(settings))
     except papermill.PapermillExecutionError as error:
         raise StageError(
             f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})"
@@ -135,7 +138,7 @@ def run_stage(stage: Stage, settings: Settings) -> None:
     executed.parent.mkdir(parents=True, exist_ok=True)
     os.replace(partial, executed)
     run.record(executed)
-    run.finish(key, time.perf_counter() - start)
+    run.finish(key, time.perf_counter() - start, bfloat16)
     write_json(note_of(stage, settings), {"key": key})
 
 

@@ -9,7 +9,8 @@
 A row that is trained in the rebuild is compared with the runs that `ssacl spread` measured (m their mean, s their standard
 deviation, R their number): one more run lies, 19 times of 20, no further from m than t s sqrt(1 + 1/R), t the 97.5 % point of
 Student's distribution with R - 1 degrees of freedom. That is a prediction interval, and both the rebuild's number and the
-reference's have to lie in it. Other rows come from weights that are shipped: nothing but rounding can differ (see `rounding`).
+reference's have to lie in it. Other rows come from weights that are shipped: nothing but rounding can differ (see `rounding`),
+and where this rebuild computed in float32 they are compared with what float32 makes of them (references.py).
 
 So some rows are outside by chance alone, 5 % of a table on average, and together rather than one by one, for all of them hang
 on the same run. How much they do so is measured: every run is predicted from the others, and phi is the variance of the
@@ -20,21 +21,18 @@ trained, where the bound is no interval but a generous limit, 1 % in place of 5 
 Source: McCullagh and Nelder, Generalized Linear Models, 1989 (overdispersion of counts).
 """
 
-import io
-import json
 import math
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .. import paths
 from ..evaluation import difficulty, spread
 from ..metrics.lexical import meteor_note
-from ..record.manifest import atomic_write, read_json
+from ..record.manifest import atomic_write
 from ..record.spread import KEYS, about_of, is_share, read_runs, runs_of_table, student_quantile
 from ..settings import Settings
+from .references import committed_tables, float32_file, float32_rows, folder_tables, in_float32, tables_in_float32
 
 MEASURED = ("speed", "explorer")
 """Tables that `ssacl bench` measures and no rebuild makes."""
@@ -52,19 +50,16 @@ def verify(settings: Settings, reference: Path | None = None) -> bool:
         FileNotFoundError: no tables on one of the sides.
         ValueError: no reference given, and no git to take it from.
     """
-    folder = settings.figures / "tables"
-    made = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv")) if path.stem not in MEASURED}
-    if not made:
-        raise FileNotFoundError(f"no tables in {folder}: run `ssacl rebuild --profile {settings.profile}` first")
-    wanted = committed_tables(settings) if reference is None else folder_tables(reference)
-    wanted = {name: table for name, table in wanted.items() if name not in MEASURED}
-    for note in (runs_note(settings, wanted), kernels_note(settings, reference)):
-        if note:
-            print(note, flush=True)
+    made, wanted = _both_sides(settings, reference)
+    if note := runs_note(settings, wanted):
+        print(note, flush=True)
     frames, agree, measured = [], True, bool(len(read_runs(settings)))
+    float32, kept, replaced = tables_in_float32(settings.figures), 0, 0
     for name in sorted(made.keys() | wanted.keys()):
         runs = runs_of_table(settings, name)
-        rows = compare(made.get(name), wanted.get(name), runs, measured)
+        other = float32_rows(settings, name) if name in float32 else None
+        rows = compare(made.get(name), wanted.get(name), runs, measured, other)
+        kept, replaced = kept + (0 if other is None else len(other)), replaced + rows["float32"].sum()
         line, fine = judge(rows, runs)
         print(f"{name}: {line}", flush=True)
         agree &= fine
@@ -72,12 +67,53 @@ def verify(settings: Settings, reference: Path | None = None) -> bool:
     columns = ["table", *KEYS, "value", "reference", "expected", "allowed", "runs", "verdict"]
     with atomic_write(settings.figures / "verify.csv") as handle:
         pd.concat(frames)[columns].to_csv(handle, index=False, float_format="%.6g", lineterminator="\n")
+    if float32:
+        unused = f" ({kept - replaced} kept rows do not belong to this reference)" if kept > replaced else ""
+        told = f"computed here in float32: {replaced} rows of weights that are not trained here were compared with what float32"
+        print(f"{told} makes of them{unused}", flush=True)
     where = "the last commit" if reference is None else reference.name
     print(
         f"{settings.figures.name}: {'agrees' if agree else 'DOES NOT AGREE'} with {where}; rows in verify.csv",
         flush=True,
     )
     return agree
+
+
+def _both_sides(settings: Settings, reference: Path | None) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """The tables of this rebuild and those of the reference, by name."""
+    folder = settings.figures / "tables"
+    made = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv")) if path.stem not in MEASURED}
+    if not made:
+        raise FileNotFoundError(f"no tables in {folder}: run `ssacl rebuild --profile {settings.profile}` first")
+    wanted = committed_tables(settings) if reference is None else folder_tables(reference)
+    return made, {name: table for name, table in wanted.items() if name not in MEASURED}
+
+
+def keep_float32(settings: Settings) -> Path:
+    """Keep what this rebuild, computed in float32, made of the committed rows that no rebuild trains; returns the file.
+
+    Rows that are equal to six digits are not kept.
+
+    Raises:
+        ValueError: no table of this rebuild was computed in float32.
+    """
+    made, wanted = _both_sides(settings, None)
+    names = sorted(tables_in_float32(settings.figures) & made.keys() & wanted.keys())
+    if not names:
+        raise ValueError(
+            f"{settings.figures.name}: none of these tables was rebuilt in float32 here; a processor without bfloat16, or "
+            "`deterministic: true` in the profile, rebuilds in float32"
+        )
+    frames = []
+    for name in names:
+        rows = compare(made[name], wanted[name], runs_of_table(settings, name))
+        there = rows["value"].notna() & rows["reference"].notna()
+        kept = rows[(rows["runs"] == 1) & (rows["verdict"] != "equal") & there & ~_trained(rows)]
+        frames.append(kept[[*KEYS, "value", "reference"]].assign(table=name))
+    float32_file(settings).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(float32_file(settings), "wb") as handle:
+        pd.concat(frames, ignore_index=True).to_parquet(handle, index=False)
+    return float32_file(settings)
 
 
 def runs_note(settings: Settings, reference: dict[str, pd.DataFrame]) -> str:
@@ -103,54 +139,6 @@ def runs_note(settings: Settings, reference: dict[str, pd.DataFrame]) -> str:
     return f"the runs were measured with other code: {mend} renews them"
 
 
-def folder_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """The tables in a folder (or in its folder `tables`), by name."""
-    folder = Path(folder)
-    folder = folder / "tables" if (folder / "tables").is_dir() else folder
-    tables = {path.stem: pd.read_csv(path) for path in sorted(folder.glob("*.csv")) if path.stem != "verify"}
-    if not tables:
-        raise FileNotFoundError(f"{folder}: no tables (*.csv) to compare with")
-    return tables
-
-
-def committed_tables(settings: Settings) -> dict[str, pd.DataFrame]:
-    """The profile's tables in the last commit, whatever the working copy holds, for a rebuild has just overwritten it."""
-    folder = f"./{(paths.FIGURES / settings.name / 'tables').relative_to(paths.ROOT).as_posix()}/"
-    names = [name for name in _git("ls-tree", "--name-only", "HEAD", folder).splitlines() if name.endswith(".csv")]
-    if not names:
-        raise FileNotFoundError(f"the last commit holds no tables in {folder}: give a folder, --verify DIR")
-    return {Path(name).stem: pd.read_csv(io.StringIO(_git("show", f"HEAD:./{name}"))) for name in names}
-
-
-def kernels_note(settings: Settings, reference: Path | None) -> str:
-    """A line where the two sides say that they were computed with other instruction sets; else empty. No bound depends on it."""
-    if reference is None:
-        name = (paths.FIGURES / settings.name / "run.json").relative_to(paths.ROOT).as_posix()
-        listed = _git("ls-tree", "--name-only", "HEAD", f"./{name}").strip()
-        there = json.loads(_git("show", f"HEAD:./{name}")) if listed else {}
-    else:
-        folder = Path(reference).resolve()
-        there = read_json((folder.parent if folder.name == "tables" else folder) / "run.json")
-    kinds = [one.get("kernels", {}).get("instruction set") for one in (there, read_json(settings.figures / "run.json"))]
-    if None in kinds or kinds[0] == kinds[1]:
-        return ""
-    return (
-        f"kernels of the reference: {kinds[0]}, here: {kinds[1]}. One of them may compute in bfloat16 and the other in float32; "
-        "that changes more words in reports than rounding does, which is all that rows of shipped weights are allowed"
-    )
-
-
-def _git(*words: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        raise ValueError(
-            f"{paths.ROOT.name} is no git checkout with a commit (or git is missing), so there is no reference: "
-            "give a folder of tables, --verify DIR"
-        ) from None
-    return done.stdout
-
-
 def rounding(rows: pd.DataFrame) -> np.ndarray:
     """How far a number may lie from the reference where the weights are the same and only sums round differently.
 
@@ -164,14 +152,21 @@ def rounding(rows: pd.DataFrame) -> np.ndarray:
 
 
 def compare(
-    made: pd.DataFrame | None, wanted: pd.DataFrame | None, runs: pd.DataFrame, measured: bool = False
+    made: pd.DataFrame | None,
+    wanted: pd.DataFrame | None,
+    runs: pd.DataFrame,
+    measured: bool = False,
+    float32: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """One row per number of either side: about, method, metric, value, reference, expected, allowed, runs, verdict.
+    """One row per number of either side: about, method, metric, value, reference, expected, allowed, runs, verdict, float32.
 
     runs: one column per run (`runs_of_table`). measured: runs of this recipe are there, of this or of another table.
+    float32: what float32 makes of rows of `wanted` (`float32_rows`); the column says whether it took the place of a row.
     expected, allowed: the middle and half the width of what agrees.
     """
     ours, theirs = _keyed(made), _keyed(wanted)
+    other = in_float32(theirs["value"], float32)
+    theirs["value"] = other.fillna(theirs["value"])
     rows = ours[["value"]].join(
         theirs[["value", "low", "high", "n"]].rename(
             columns={"value": "reference", **{name: f"reference_{name}" for name in ("low", "high", "n")}}
@@ -189,6 +184,7 @@ def compare(
     there = rows["value"].notna() & rows["reference"].notna()
     same = rows["value"].map("{:.6g}".format) == rows["reference"].map("{:.6g}".format)
     rows["verdict"] = np.select([same, there & (far <= rows["allowed"])], ["equal", "within"], "outside")
+    rows["float32"] = other.notna().reindex(rows.index, fill_value=False)
     if measured:
         rows.loc[~known & there & (rows["verdict"] == "outside") & _trained(rows), "verdict"] = "no runs"
     unmeasured = rows.index.get_level_values("metric").str.startswith("meteor") & rows["value"].isna()
@@ -199,7 +195,7 @@ def compare(
 
 def _trained(rows: pd.DataFrame) -> pd.Series:
     """Rows of what a rebuild trains; a head that looks is fitted on every model but the shipped one, which brings its own."""
-    method = rows.index.get_level_values("method").to_series(index=rows.index)
+    method = rows["method"] if "method" in rows else rows.index.get_level_values("method").to_series(index=rows.index)
     return method.isin([spread.METHOD, difficulty.METHOD, "SS-ACL"]) | (
         method.str.endswith("+") & ~method.str.startswith("shipped")
     )

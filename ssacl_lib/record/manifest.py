@@ -165,10 +165,14 @@ class Run:
         seconds = round(time.perf_counter() - start, 1)
         self._update("run.json", lambda stage: stage.setdefault("seconds", {}).update({name: seconds}))
 
-    def finish(self, key: dict[str, str], seconds: float) -> None:
-        """Enter what the notebook was made from (into manifest.json) and how long it took (into run.json)."""
+    def finish(self, key: dict[str, str], seconds: float, bfloat16: bool) -> None:
+        """Enter what the notebook was made from (into manifest.json), how long it took and in what numbers (into run.json).
+
+        bfloat16: the models' passes were computed in it, not in float32.
+        """
         self._update("manifest.json", lambda stage: stage.update(key=key))
         self._update("run.json", lambda stage: stage.setdefault("seconds", {}).update(total=round(seconds, 1)))
+        self._update("run.json", lambda stage: stage.update(bfloat16=bfloat16))
 
     def _update(self, file: str, change) -> None:
         content = read_json(self.figures / file)
