@@ -44,13 +44,16 @@ release: setup
 		--set inference.evidence_masks=256 --set inference.evidence_smoothing_patches=0.75 --out runs/release
 	$(BIN)/ssacl plus --profile cpu --half --weights runs/release --out runs/release
 
+# Two processes with a thread each are faster than one with two: most tests are too small to share among threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	$(BIN)/ssacl handout --out runs/handout
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 runs/handout/solutions
+	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=600 runs/handout/solutions
 
 quick: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -141,7 +141,20 @@ FEW = {"data.train_studies": 24, "data.validation_studies": 8, "data.test_studie
 
 
 @pytest.fixture
-def settings(fake_phantom, tmp_path, monkeypatch):
+def few_levels():
+    """One level of four families: one of each kind. Afterwards all, in their order, in which figures draw them."""
+    before = dict(AMOUNTS)
+    for family, amounts in before.items():
+        AMOUNTS[family] = amounts[2:3]
+    for family in ("exposure", "devices", "marks", "noise"):
+        del AMOUNTS[family]
+    yield
+    AMOUNTS.clear()
+    AMOUNTS.update(before)
+
+
+@pytest.fixture
+def settings(fake_phantom, few_levels, tmp_path, monkeypatch):
     monkeypatch.setattr(comparison_run, "SEEDS", 1)
     monkeypatch.setattr(comparison_run, "OWN_SEEDS", 1)
     monkeypatch.setattr(fake_phantom, "organ_maps", lambda *_, **__: [organ_maps()])
@@ -150,11 +163,6 @@ def settings(fake_phantom, tmp_path, monkeypatch):
     places = torch.rand(32, 48, 48), torch.ones(32, dtype=torch.bool), torch.ones(32)
     atlas = WordsAtlas(*places)  # of so few reports there is no real one
     monkeypatch.setattr(robustness, "atlas_of", lambda run: atlas)
-    for family in list(AMOUNTS):  # one level of four families: one of each kind
-        if family in ("exposure", "devices", "marks", "noise"):
-            monkeypatch.delitem(AMOUNTS, family)
-        else:
-            monkeypatch.setitem(AMOUNTS, family, AMOUNTS[family][2:3])
     robustness.patients_of.cache_clear()
     disturbances.other_bodies.cache_clear()
     return load_settings("smoke", **SMALL, **FEW, out_dir=str(tmp_path / "out"))
