@@ -24,8 +24,8 @@ SLOW = (
     "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_explorer", "test_fuzz",
     "test_gpu_profile", "test_gpu_visit", "test_models",
     "test_phantom_images", "test_plots", "test_public_import", "test_rebuild", "test_recipe", "test_release_equality",
-    "test_robustness", "test_segmentation", "test_shipped", "test_small_cnn", "test_speed", "test_spread", "test_stale",
-    "test_teaching", "test_threads", "test_training",
+    "test_robustness", "test_segmentation", "test_shipped", "test_small_cnn", "test_smoke", "test_speed", "test_spread",
+    "test_stale", "test_teaching", "test_threads", "test_training",
 )  # fmt: skip
 """Files whose tests train, render or start processes: `make quick` leaves them out."""
 
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
 
     The rebuild of all notebooks comes first: it is the longest chain, and two processes end together only if it begins early.
     """
-    items.sort(key=lambda item: item.path.stem != "test_rebuild")
+    items.sort(key=lambda item: item.path.stem != "test_smoke")
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)

@@ -28,7 +28,9 @@ settings and inputs did not change is skipped. Exit codes: 0 done, 1 a notebook 
 something outside, 2 something to mend before it can start.
 
 On one machine (the same processor kernels and number of threads) a rebuild gives the same numbers to the bit. Elsewhere training
-amplifies the last bit, and the rows of "this run" agree within the spread of several runs (`ssacl spread`); --verify tells."""
+amplifies the last bit, and the rows of "this run" agree within the spread of several runs (`ssacl spread`); --verify tells.
+A processor without bfloat16 computes in float32: --verify then compares the rows of shipped weights with those that
+--keep-float32 kept."""
 EXPLAIN = """\
 Says of a table in figures/PROFILE/tables, or of one of its rows: what it says, the commands that make it, the settings, the
 training seeds, the number of studies, the files behind it with their SHA-256. Then makes the rows again from these files (no
