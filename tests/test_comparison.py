@@ -162,6 +162,15 @@ def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
     assert not len(comparison_margins.margins(others))
 
 
+def test_margins_over_trained_rivals_leave_floors_and_larger_budgets_out():
+    made = {SSACL: 1.0, "start": 3.0, "centre prior": 4.0, "nearest training report": 5.0, "MaCo-like": 0.5,
+            "MaCo-like, 4 times the images": 2.0, "detector": 6.0}  # fmt: skip
+    scores = [scored(method_of(name), factor) for name, factor in made.items()]
+    assert (comparison_margins.margins(scores)["best_baseline"] == "nearest training report").all()
+    table = comparison_margins.margins_over_trained(scores)
+    assert (table["best_baseline"] == "MaCo-like").all() and table["margin"].between(0.9, 1.2).all()
+
+
 def test_trainings_of_both_widen_a_margin():
     """Half widths by hand: t s / sqrt(k) of the margin over SS-ACL's k seeds, and over the rival's, add in squares."""
     own, rival = scored(method_of(SSACL), 1.0, seeds=5), scored(method_of("MaCo-like"), 0.5, seeds=3)

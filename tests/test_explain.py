@@ -12,7 +12,7 @@ from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
-from ssacl_lib.evaluation.comparison_margins import ablation_table, margins
+from ssacl_lib.evaluation.comparison_margins import ablation_table, margins, margins_over_trained
 from ssacl_lib.evaluation.comparison_run import results_folder
 from ssacl_lib.evaluation.comparison_start import over_start
 from ssacl_lib.evaluation.comparison_tables import all_scores, comparison_table
@@ -40,6 +40,8 @@ def folder(tmp_path_factory):
     write_table(place(settings), ablation_table(scores), "ablation", "A message.")
     write_table(place(settings), over_start(scores), "over_start", "A message.")
     write_named_table(place(settings), margins(scores), "margins", "A message.", ("margin", "low", "high"))
+    among = margins_over_trained(scores)
+    write_named_table(place(settings), among, "margins_over_trained", "A message.", ("margin", "low", "high"))
     larger = budget_margins(scores, settings)
     write_named_table(place(settings), larger, "budget_margins", "A message.", ("margin", "low", "high"))
     write_json(out / "manifest.json", {"settings": portable_settings(settings)})
@@ -56,7 +58,9 @@ def explain(capsys, settings, name: str, *words: str) -> tuple[int, str]:
     return code, out + err
 
 
-@pytest.mark.parametrize("name", ["comparison", "margins", "budget_margins", "ablation", "over_start"])
+@pytest.mark.parametrize(
+    "name", ["comparison", "margins", "margins_over_trained", "budget_margins", "ablation", "over_start"]
+)
 def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsys, folder, name):
     code, said = explain(capsys, folder, name)
     table = pd.read_csv(folder.figures / "tables" / f"{name}.csv")

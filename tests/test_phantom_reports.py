@@ -139,6 +139,17 @@ def test_nothing_is_called_normal_where_a_sign_lies():
         assert not re.search(r"(heart size|heart|cardiac silhouette) is (normal|unremarkable|not enlarged)", text)
 
 
+@pytest.mark.xfail(strict=True, reason="a rib counts as the lung under it; the phantom is frozen (data/PHANTOM.md)")
+def test_no_bone_is_called_normal_beside_a_broken_one(train):
+    normal = re.compile(
+        r"no acute (osseous|skeletal|bony)|(bones|osseous structures|bony thorax) (are|is|appears?) \w+act"
+    )
+    told = [bool(normal.search(report.text.lower())) for signs, report in zip(*train, strict=True)
+            if any(sign.finding == "Fracture" for sign in signs)]  # fmt: skip
+    assert len(told) > 100
+    assert not any(told), f"{sum(told)} of {len(told)}"
+
+
 def test_same_seed_same_report_and_a_change_of_seed_changes_it():
     signs = draw_signs(0, "train", 3)
     texts = {write_report(signs, np.random.default_rng(seed)) for seed in (1, 1, 2)}

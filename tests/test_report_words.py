@@ -29,7 +29,7 @@ def taken_apart(opened: float, leaves: float, tokens: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("opened", "leaves", "tokens", "expected"),
     [
-        (0.06, -0.05, -0.01, "as a switch, not as sight"),
+        (0.06, -0.05, -0.01, "as a switch; sight is not shown"),
         (0.06, -0.05, -0.05, "what they saw of this patient counts"),
         (0.06, -0.01, 0.01, "whoever's they are"),
         (0.01, -0.05, -0.05, "not shown to help"),

@@ -57,6 +57,7 @@ def test_executed_notebooks_hold_no_errors_and_no_widget_state(smoke_run):
 
 OF_THEIR_OWN = {
     "margins": MARGIN_COLUMNS,
+    "margins_over_trained": MARGIN_COLUMNS,
     "budget_margins": MARGIN_COLUMNS,
     "downstream_aims": list(aims.COLUMNS),
     "robustness_claims": list(robustness_tables.CLAIM_COLUMNS),

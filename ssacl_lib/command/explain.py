@@ -30,6 +30,11 @@ NUMBERS = (
 )  # fmt: skip
 """Columns that are compared; the others say what a row is about."""
 
+COMPARISON = (
+    "comparison", "margins", "margins_over_trained", "ablation", "budget", "budget_margins", "over_start",
+)  # fmt: skip
+"""Tables of compared methods, which are told with their settings."""
+
 SHOWN = 20
 """Of the rows that differ, so many are printed."""
 
@@ -58,7 +63,7 @@ def explain(path: Path, row: int | None = None) -> bool:
     say("says", [says(rows.iloc[0])] if row is not None else says_table(table))
     say("made by", origin.commands(settings, rows))
     say("settings", [f"profile {settings.profile}, data set {settings.dataset}, seed {settings.seed}", *changes])
-    if path.stem in ("comparison", "margins", "ablation", "budget", "budget_margins", "over_start"):
+    if path.stem in COMPARISON:
         say("methods", [method_words(shown_settings(settings), name) for name in methods_of(rows)])
     elif path.stem in asking.TABLES:
         pass  # the files say which trainings there are

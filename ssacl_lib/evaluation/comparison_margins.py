@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ..baselines.registry import ABLATION, BUDGET, FINDINGS, METHODS, PHRASES, REPORTS, SSACL
+from ..baselines.registry import ABLATION, BUDGET, FINDINGS, METHODS, PHRASES, REPORTS, SSACL, TRAINED
 from ..metrics.intervals import percentile_interval
 from ..record.spread import student_quantile
 from .comparison_run import PATIENTS
@@ -76,6 +76,11 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
         for metric in GROUNDING:
             add("grounding", metric + ending, [(PHRASES, detail, metric)])
     return pd.DataFrame(rows, columns=MARGIN_COLUMNS)
+
+
+def margins_over_trained(scores: list[Scores]) -> pd.DataFrame:
+    """`margins` over rivals that were trained on as many images: without the start, priors and reports that are copied."""
+    return margins([entry for entry in scores if entry.method.made == TRAINED])
 
 
 def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None:
@@ -151,7 +156,7 @@ def beside(other: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:
 
 
 def floors(scores: list[Scores]) -> pd.DataFrame:
-    """Are the rivals alive? Differences that must lie above 0: method, floor, metric, value, low, high, n, runs."""
+    """Are methods alive? Differences that must lie above 0: method, floor, metric, value, low, high, n, runs."""
     by_name = {entry.method.name: entry for entry in scores}
     rows = []
     for method, floor, key in FLOORS:
@@ -174,12 +179,19 @@ FLOORS = (
     ("contrast only", "untrained", AUC),
     ("contrast only", "untrained", (PHRASES, "masked map", "pointing")),
     ("MaCo-like", "untrained", AUC),
-    ("contrast only, no start", "untrained", AUC),
+    ("masked autoencoder", "untrained", AUC),
     ("R2Gen-like", "constant report", F1),
     ("PromptMRG-like", "constant report", F1),
     ("R2Gen-like", "constant report", (REPORTS, "reports", "bleu4")),
     ("GLoRIA-like", "untrained", AUC),
     ("R2GenGPT-like", "constant report", F1),
     ("nearest training report", "constant report", F1),
+    ("contrast only, no start", "untrained", AUC),
+    ("contrast only, no start", "untrained", (PHRASES, "masked map", "pointing")),
+    ("MaCo-like, no start", "untrained", AUC),
+    ("SS-ACL, no start", "untrained", AUC),
+    ("R2Gen-like, no start", "constant report", F1),
+    ("PromptMRG-like, no start", "constant report", F1),
+    ("SS-ACL, no start", "constant report", F1),
 )
 """(method, what it must beat, by which number)."""

@@ -1,6 +1,7 @@
 """What the tables of notebook 05 say, as sentences: every number and every verdict is read from the table at hand."""
 
 from collections import Counter
+from statistics import median
 
 import pandas as pd
 from IPython.display import Markdown
@@ -54,6 +55,17 @@ def claim_words(margins: pd.DataFrame) -> Markdown:
                 f"- **{claim}** (the paper claims {100 * PAPER[claim]:+.0f} %), {MARGIN_NAMES[row.metric]}: {percent(row)} over "
                 f"{row.best_baseline} (n {row.n}, seeds {row.seeds}): the claim **{verdict(row, PAPER[claim])}**{alone(row)}."
             )
+    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def trained_words(margins: pd.DataFrame) -> Markdown:
+    """One line per headline margin over rivals that were trained: on which side of zero it lies. No verdict on the claim."""
+    lines = []
+    for claim, metrics in HEADLINES.items():
+        for row in margins[margins["claim"].eq(claim) & margins["metric"].isin(metrics)].itertuples():
+            side = "above zero" if row.low > 0 else "below zero" if row.high < 0 else "not told apart from zero"
+            over = f"{percent(row)} over {row.best_baseline} (n {row.n}, seeds {row.seeds})"
+            lines.append(f"- **{claim}**, {MARGIN_NAMES[row.metric]}: {over}: {side}{alone(row)}.")
     return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
 
 
@@ -136,6 +148,7 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
     """Does the anatomy graph do something? The four wrong anatomies, leaf maps and phrases."""
     lines = []
     table = shown_cells(table)
+    asked_of = table[table["method"].isin(WRONG_ANATOMY)]
     for method in WRONG_ANATOMY:
         rows = table[(table["method"] == method)]
         if not len(rows):
@@ -147,7 +160,8 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
         lines.append(f"- {method}: {told}{also}.")
     if lines:
         lines.append(
-            "- Where nothing is told, either the right anatomy did nothing, or these runs are too few to see it."
+            f"- These are {len(asked_of)} numbers of single trainings, of which about {0.05 * len(asked_of):.0f} would lie "
+            "outside by chance. Where nothing is told, either the right anatomy did nothing, or these runs are too few to see it."
         )
     return Markdown("\n".join(lines) or "*No wrong anatomy was trained yet.*")
 
@@ -207,7 +221,10 @@ def state_words(settings: Settings) -> Markdown:
 
 
 def methods_table(settings: Settings) -> pd.DataFrame:
-    """What is compared: method, what it is, group, annotations, seeds that are there, images seen, minutes of training."""
+    """What is compared: method, what it is, group, annotations, seeds that are there, images seen, minutes of training.
+
+    Minutes are the median over the trainings.
+    """
     rows = []
     for method in METHODS:
         runs = [run for run in planned(settings) if run.method == method]
@@ -223,7 +240,7 @@ def methods_table(settings: Settings) -> pd.DataFrame:
                 "annotations": "yes" if method.annotated else "no",
                 "seeds": f"{len(there)} of {len(runs)}",
                 "images seen": "" if images is None else f"{images:,}",
-                "minutes": f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else "",
+                "minutes": f"{median(seconds) / 60:.1f}" if seconds else "",
             }
         )
     return pd.DataFrame(rows)

@@ -207,7 +207,7 @@ def prompts_message(nodes: pd.DataFrame, methods: list[str], reference: str = "u
     parts = [
         f"{listed(names)} {'point at their leaves ' if not number else ''}{word} untrained ones"
         for number, (word, names) in enumerate(
-            _told_apart(rows, base, "worse than", "better than", "no better and no worse than").items()
+            _told_apart(rows, base, "worse than", "better than", "no differently, as far as can be told, from").items()
         )
     ]
     priors = _leaves(nodes, ["chance", PRIOR], "pointing")

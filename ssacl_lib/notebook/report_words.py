@@ -120,7 +120,7 @@ def prompts_message(table: pd.DataFrame, method: str) -> str:
         return f"In the model “{method}” prompts help, and what they saw of this patient counts: {gain}; {sight}."
     if verdict(leaves) == COSTS:
         return (
-            f"In the model “{method}” prompts help as a switch, not as sight: {gain}, {choice}, but {sight}, which is "
+            f"In the model “{method}” prompts help as a switch; sight is not shown: {gain}, {choice}, but {sight}, which is "
             "not told apart from nothing."
         )
     return (

@@ -33,6 +33,7 @@ PANELS = (
 CELLS = (
     ("findings", "mean of findings", "auc", "AUC"),
     ("phrases", "masked map", "pointing", "masked map\npointing"),
+    ("phrases", "masked map", "cnr", "masked map\nCNR"),
     ("phrases", "masked map", "cnr_own_minus_swapped", "masked map\nCNR, own\n- swapped"),
     ("phrases", "masked map", "pointing_own_minus_swapped_side", "masked map\npointing, own\n- other side"),
     ("phrases", "similarity map", "pointing", "similarity\npointing"),
@@ -93,9 +94,8 @@ def methods(table: pd.DataFrame) -> Figure | str:
     for ax, (part, detail, metric, title) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS, strict=True):
         rows = table[(table["part"] == part) & (table["detail"] == detail) & (table["metric"] == metric)]
         for row in rows.itertuples():
-            colour = style.GREEN if row.method in OURS else style.BLUE if row.group == "central" else style.GREY
             face = {} if row.runs > 1 else {"markerfacecolor": "white"}
-            style.intervals(ax, [order.index(row.method)], [row.value], [row.low], [row.high], colour=colour,
+            style.intervals(ax, [order.index(row.method)], [row.value], [row.low], [row.high], colour=_colour(row),
                             markersize=3.2, **face)  # fmt: skip
         ax.set_title(title, fontsize=6.3)
         ax.grid(axis="x")
@@ -105,6 +105,10 @@ def methods(table: pd.DataFrame) -> Figure | str:
     ax.set_yticks(range(len(order)), order)
     ax.set_ylim(len(order) - 0.5, -0.5)
     return figure
+
+
+def _colour(row) -> str:
+    return style.GREEN if row.method in OURS else style.BLUE if row.group == "central" else style.GREY
 
 
 def ablation(table: pd.DataFrame) -> Figure | str:
@@ -146,19 +150,16 @@ def looks(table: pd.DataFrame) -> Figure | str:
     figure = style.new_figure(style.DOUBLE, 22 + 6 * len(order))
     axes = figure.subplots(1, 2, sharey=True)
     for ax, metric in zip(axes, ("pointing", "cnr"), strict=True):
-        for detail, face, shift in (
-            ("films as they are", {}, -0.14),
-            ("films moved", {"markerfacecolor": "white"}, 0.14),
-        ):
+        for detail, marker, shift in (("films as they are", "o", -0.14), ("films moved", "D", 0.14)):
             rows = table[(table["metric"] == metric) & (table["detail"] == detail)]
             for row in rows.itertuples():
-                colour = style.GREEN if row.method in OURS else style.BLUE
-                style.intervals(ax, [order.index(row.method) + shift], [row.value], [row.low], [row.high], colour=colour,
-                                marker="o" if not face else "D", markersize=3.2, **face)  # fmt: skip
+                face = {} if row.runs > 1 else {"markerfacecolor": "white"}
+                style.intervals(ax, [order.index(row.method) + shift], [row.value], [row.low], [row.high],
+                                colour=_colour(row), marker=marker, markersize=3.2, **face)  # fmt: skip
         ax.set_xlabel("pointing (share of maxima inside)" if metric == "pointing" else "contrast-to-noise ratio")
         ax.grid(axis="x")
     axes[0].plot([], [], "o", color=style.INK, markersize=3, label="films as they are")
-    axes[0].plot([], [], "D", color=style.INK, markersize=3, markerfacecolor="white", label="films moved")
+    axes[0].plot([], [], "D", color=style.INK, markersize=3, label="films moved")
     figure.legend(loc="outside lower center", ncols=2)
     axes[0].set_yticks(range(len(order)), order)
     axes[0].set_ylim(len(order) - 0.5, -0.5)
@@ -166,7 +167,10 @@ def looks(table: pd.DataFrame) -> Figure | str:
 
 
 def curves(history: pd.DataFrame) -> Figure | str:
-    """Losses of all compared methods over the images seen, a panel per term; dashed: without a start."""
+    """Losses of all compared methods over the images seen, a panel per term; dashed: without a start.
+
+    Where there are more methods than colours, the later ones are dash-dotted.
+    """
     history = (
         history[(history["term"] != "total") & ~history["group"].isin(["ablation", "budget"])]
         if len(history)
@@ -181,11 +185,13 @@ def curves(history: pd.DataFrame) -> Figure | str:
     for ax, term in zip(axes, terms, strict=False):
         for method, part in history[history["term"] == term].groupby("method", sort=False):
             base = str(method).removesuffix(", no start")
-            colour = PALETTE[names.index(base) % len(PALETTE)] if base in names else style.INK
-            dashes = "--" if base != method else "-"
+            again, place = divmod(names.index(base), len(PALETTE)) if base in names else (0, 0)
+            colour = PALETTE[place] if base in names else style.INK
+            dashes = "--" if base != method else "-." if again else "-"
             (lines[method],) = ax.plot(part["images"] / 1000, part["value"], dashes, linewidth=0.9, color=colour)
         ax.set_title(term.replace("_", " "), fontsize=6.5)
         ax.set_xlabel("images seen (thousands)", fontsize=6)
+        ax.set_ylabel("loss", fontsize=6)
     for ax in axes[len(terms) :]:
         ax.set_visible(False)
     figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, fontsize=5.5)
