@@ -50,10 +50,10 @@ def test_what_differs_from_run_to_run_is_in_run_json(tmp_path):
     run = open_run(tmp_path)
     with run.stage("drawing"):
         pass
-    run.finish({"the notebook": "x"}, 61.23)
+    run.finish({"the notebook": "x"}, 61.23, bfloat16=False)
     content = read_json(run.figures / "run.json")
     assert content["notebooks"]["01_x"]["seconds"].keys() == {"drawing", "total"}
-    assert {"commit", "device"} <= content.keys()
+    assert {"commit", "device"} <= content.keys() and content["notebooks"]["01_x"]["bfloat16"] is False
     assert read_json(run.figures / "manifest.json")["notebooks"]["01_x"]["key"] == {"the notebook": "x"}
 
 
