@@ -23,7 +23,7 @@ from ssacl_lib import paths
 
 PATIENCE = 240
 """Seconds to wait at most; all cells of notebook 00 take 35 on a machine with other work."""
-COPIED = ("notebooks", "figures/cpu/notebooks", "teaching", "data/README.md", "README.md")
+COPIED = ("notebooks", "figures/cpu/notebooks", "teaching", "data/README.md", "data/PHANTOM.md", "README.md")
 FOLDERS = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
 
 READY = """path => {
