@@ -3,7 +3,7 @@
 # make downstream  set-up, then ask the downstream tasks of every encoder (trains what `make ablation` has not)
 # make release set-up, then train the shipped checkpoint anew, into runs/release (about two hours on one core)
 # make test    set-up, then run the tests and the notebooks (solved: what a reader's cell holds untouched, the tests try)
-# make quick   set-up, then the tests without training or rendering (below 90 seconds)
+# make quick   set-up, then the tests without training or rendering (two to three minutes)
 # make lint    set-up, then ruff and the types of the public surface
 # make lab     set-up, then open the notebooks
 # make handout  set-up, then the notebooks for a class, with and without solutions, and the printed page (runs/handout)

@@ -20,9 +20,9 @@ PICTURES = Path(__file__).parent / "data" / "pictures"
 
 
 SLOW = (
-    "test_ablation", "test_browser_book",
-    "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_explorer", "test_fuzz",
-    "test_gpu_profile", "test_gpu_visit", "test_models",
+    "test_ablation", "test_browser_book", "test_browser_model", "test_browser_notebooks",
+    "test_cli", "test_convert_release", "test_datasets", "test_distributed", "test_evaluation", "test_explorer", "test_finetune",
+    "test_fuzz", "test_gpu_profile", "test_gpu_visit", "test_models", "test_outside_sets",
     "test_phantom_images", "test_plots", "test_public_import", "test_rebuild", "test_recipe", "test_release_equality",
     "test_robustness", "test_segmentation", "test_shipped", "test_small_cnn", "test_smoke", "test_speed", "test_spread",
     "test_stale", "test_teaching", "test_threads", "test_training",

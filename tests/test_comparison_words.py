@@ -49,6 +49,13 @@ def test_claims_are_told_with_rival_interval_and_seeds():
     assert words.claims_message(table[:0]) == "Nothing was compared yet."
 
 
+def test_margins_over_trained_rivals_name_their_side_and_judge_no_claim():
+    margins = [("lexical", "mean_relative", 0.2), ("grounding", "cnr_masked", -0.1), ("grounding", "cnr", 0.01)]
+    lines = words.trained_words(pd.DataFrame([margin(*one) for one in margins])).data.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["above zero.", "below zero.", "not told apart from zero."]
+    assert "+20 % [+15, +25] over start (n 30, seeds 3)" in lines[0] and "claim" not in "".join(lines)
+
+
 def from_start(method, value, reason="as it is", metric="cnr", runs=1, against="start"):
     return {
         "reason": reason,

@@ -52,10 +52,15 @@ def test_masks_and_smoothing_are_those_that_point_best(table):
 
 
 def test_sizes_are_told_by_interval_and_by_what_a_side_keeps(table):
+    swapped = table[table["metric"] == "pointing"].assign(
+        metric="cnr", patch=lambda rows: 20 - rows["patch"]
+    )  # 12 <-> 8
+    table = pd.concat([table, swapped])
     told = size_words.size_words(table).data.splitlines()
     assert told == [
         "- AUC of the head: intervals overlap",
         "- pointing of masked maps: better with 8 px",
+        "- CNR of masked maps: better with 12 px",
         "- 12 px: with the other side named the map keeps 100 % of its pointing (100 % before the training)",
         "- 8 px: with the other side named the map keeps 25 % of its pointing (100 % before the training)",
     ]

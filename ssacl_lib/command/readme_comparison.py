@@ -45,7 +45,7 @@ def claims_table(base: Path) -> str:
                 ]
             )
     budget = f"with {most['images'].iloc[0]:,} images" if len(most) else ""
-    over = ["over (seeds of SS-ACL)", "over a trained rival", "namely"]
+    over = ["over (seeds of SS-ACL)", "over the best trained rival", "namely"]
     head = ["relative margin of SS-ACL", "paper's claim", "here", *over, budget, "over (seeds)", "n"]
     return markdown_table(head, [[str(cell) for cell in row] for row in rows])
 

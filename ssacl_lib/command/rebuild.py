@@ -121,7 +121,7 @@ def run_stage(stage: Stage, settings: Settings) -> None:
                 progress_bar=False, stderr_file=sys.stderr, cwd=str(paths.NOTEBOOKS),
                 extra_arguments=["--IPKernelApp.log_level=40"],
             )  # fmt: skip
-            bfloat16 = has_fast_bfloat16(device_of(settings))
+            bfloat16 = has_fast_bfloat16(device_of(settings))  # in here, for `deterministic` decides it, too
     except papermill.PapermillExecutionError as error:
         raise StageError(
             f"stage {stage.name}: {error.ename}: {error.evalue} (the whole traceback: {partial})"

@@ -108,7 +108,7 @@ def keep_float32(settings: Settings) -> Path:
     for name in names:
         rows = compare(made[name], wanted[name], runs_of_table(settings, name))
         there = rows["value"].notna() & rows["reference"].notna()
-        kept = rows[(rows["runs"] == 1) & (rows["verdict"] != "equal") & there & ~_trained(rows)]
+        kept = rows[(rows["runs"] == 1) & (rows["verdict"] != "equal") & there & ~_trained(rows["method"])]
         frames.append(kept[[*KEYS, "value", "reference"]].assign(table=name))
     float32_file(settings).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(float32_file(settings), "wb") as handle:
@@ -186,16 +186,16 @@ def compare(
     rows["verdict"] = np.select([same, there & (far <= rows["allowed"])], ["equal", "within"], "outside")
     rows["float32"] = other.notna().reindex(rows.index, fill_value=False)
     if measured:
-        rows.loc[~known & there & (rows["verdict"] == "outside") & _trained(rows), "verdict"] = "no runs"
+        method = rows.index.get_level_values("method").to_series(index=rows.index)
+        rows.loc[~known & there & (rows["verdict"] == "outside") & _trained(method), "verdict"] = "no runs"
     unmeasured = rows.index.get_level_values("metric").str.startswith("meteor") & rows["value"].isna()
     if meteor_note():  # no java here: the rebuild has no such rows, and says so in its notebook
         rows.loc[unmeasured, "verdict"] = "not computed"
     return rows.reset_index()
 
 
-def _trained(rows: pd.DataFrame) -> pd.Series:
+def _trained(method: pd.Series) -> pd.Series:
     """Rows of what a rebuild trains; a head that looks is fitted on every model but the shipped one, which brings its own."""
-    method = rows["method"] if "method" in rows else rows.index.get_level_values("method").to_series(index=rows.index)
     return method.isin([spread.METHOD, difficulty.METHOD, "SS-ACL"]) | (
         method.str.endswith("+") & ~method.str.startswith("shipped")
     )

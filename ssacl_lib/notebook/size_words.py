@@ -28,7 +28,11 @@ def size_words(table: pd.DataFrame) -> Markdown:
     if len(sizes) < 2:
         return Markdown(f"*{ONE}*")
     told = []
-    for metric, words in (("auc", "AUC of the head"), ("pointing", "pointing of masked maps")):
+    for metric, words in (
+        ("auc", "AUC of the head"),
+        ("pointing", "pointing of masked maps"),
+        ("cnr", "CNR of masked maps"),
+    ):
         large, small = (found[size, True, metric] for size in sizes)
         apart = f"better with {sizes[1]} px" if small.low > large.high else f"better with {sizes[0]} px"
         told.append(f"- {words}: {apart if small.low > large.high or large.low > small.high else 'intervals overlap'}")

@@ -171,8 +171,8 @@ class Run:
         bfloat16: the models' passes were computed in it, not in float32.
         """
         self._update("manifest.json", lambda stage: stage.update(key=key))
-        self._update("run.json", lambda stage: stage.setdefault("seconds", {}).update(total=round(seconds, 1)))
-        self._update("run.json", lambda stage: stage.update(bfloat16=bfloat16))
+        times = {"total": round(seconds, 1)}
+        self._update("run.json", lambda s: s.update(seconds={**s.get("seconds", {}), **times}, bfloat16=bfloat16))
 
     def _update(self, file: str, change) -> None:
         content = read_json(self.figures / file)
