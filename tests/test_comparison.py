@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from made_up import STUDIES, write_runs
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 from small import SMALL, View
 from torch.nn import functional as F
@@ -179,10 +180,23 @@ def test_trainings_of_both_widen_a_margin():
     draws = own.draws[KEYS[0]].mean(0) / rival.draws[KEYS[0]].mean(0) - 1
     low, high = np.percentile(draws[1:], [2.5, 97.5])
     seeds = 2.776445 * (ours / theirs.mean()).std(ddof=1) / 5**0.5  # Student's distribution with 4 degrees of freedom
-    rivals = 4.302653 * (ours.mean() / theirs).std(ddof=1) / 3**0.5  # and with 2
+    rivals = (
+        4.302653 * ours.mean() / theirs.mean() ** 2 * theirs.std(ddof=1) / 3**0.5
+    )  # with 2, by the slope of a ratio
     by_hand = [draws[0], draws[0] - (np.square([draws[0] - low, seeds, rivals]).sum()) ** 0.5,
                draws[0] + (np.square([high - draws[0], seeds, rivals]).sum()) ** 0.5]  # fmt: skip
     assert np.allclose(table[["margin", "low", "high"]], by_hand) and (table["seeds"] == 5).all()
+
+
+@pytest.mark.parametrize("trainings", [5, 33, 200])
+def test_a_borrowed_spread_is_as_wide_whatever_number_of_trainings_lends_it(trainings):
+    """One training that borrows lies t s to each side; of a rival that is t s own / rival^2, and no pole of the ratio is met."""
+    apart = np.linspace(-1, 1, trainings)
+    lender = 1 + 0.1 * (apart / apart.std(ddof=1))[:, None]  # s = 0.1
+    rival = comparison_margins.borrowed(np.ones((1, 1)), lender)
+    assert rival.mean() == pytest.approx(1) and (rival.min() < 0) == (trainings == 200), "sqrt(k) times as far apart"
+    wide = comparison_margins.spread_of_rival(2 * np.ones((1, 1)), rival)
+    assert wide == pytest.approx(stats.t.ppf(0.975, trainings - 1) * 0.1 * 2)
 
 
 def test_margins_at_a_budget_are_over_rivals_of_that_budget_or_without_training():

@@ -101,11 +101,15 @@ def relative(own: np.ndarray, rival: np.ndarray) -> np.ndarray:
 
 
 def spread_of_rival(own: np.ndarray, rival: np.ndarray) -> float:
-    """Half width of what the rival's k trainings say of the margin, t_(k-1) s / sqrt(k); 0 where it has one, as in `interval`."""
+    """Half width of what the rival's k trainings say of the margin; 0 where it has one, as in `interval`.
+
+    To first order, t_(k-1) s / sqrt(k) times the slope own / rival^2 at the means: a margin from each single training would
+    explode where one of them comes near 0, as those of `borrowed`, which are sqrt(k) as far apart, may.
+    """
     if len(rival) < 2:
         return 0.0
-    seeds = own[:, 0].mean() / np.abs(rival[:, 0])
-    return float(student_quantile(len(rival)) * seeds.std(ddof=1) / np.sqrt(len(rival)))
+    slope = own[:, 0].mean() / rival[:, 0].mean() ** 2
+    return float(student_quantile(len(rival)) * np.abs(slope) * rival[:, 0].std(ddof=1) / np.sqrt(len(rival)))
 
 
 def borrowed(draws: np.ndarray, own: np.ndarray) -> np.ndarray:
