@@ -42,14 +42,16 @@ def scores(part: str, generator: np.random.Generator) -> pd.DataFrame:
 
 
 def write_runs(settings, seeds: dict[str, int]) -> None:
-    """Runs of methods by name, so many seeds of each, and the references beside them."""
+    """Runs of methods by name, so many seeds of each, in turn on two kinds of kernels, and the references beside them."""
     for run in planned(settings, list(seeds)):
         if run.seed - settings.seed < seeds[run.method.name]:
             generator = np.random.default_rng([*run.method.name.encode(), run.seed])
             for part in run.method.parts:
                 write_parquet(run.folder / f"{part}.parquet", scores(part, generator))
             parts = {part: {"code": "", "seconds": 0} for part in run.method.parts}
-            write_json(run.folder / "run.json", {"recipe": run.recipe, "parts": parts})
+            write_json(
+                run.folder / "run.json", {"recipe": run.recipe, "parts": parts, "kernels": f"{'AB'[run.seed % 2]}, CPU"}
+            )
     told = texts(0)
     frame = pd.DataFrame({"study": [f"s{k:02d}" for k in range(STUDIES)], "reference": told})
     write_parquet(results_folder(settings) / "references.parquet", frame.assign(labels=list(label_array(told))))

@@ -16,9 +16,9 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines import contrast, registry, wrong_anatomy
 from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
-from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables
+from ssacl_lib.evaluation import comparison_kernels, comparison_margins, comparison_tables as tables
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
-from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, Run, planned
+from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned
 from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
 from ssacl_lib.evaluation.comparison_start import REASONS, over_start
 from ssacl_lib.evaluation.prompting import CELLS
@@ -26,6 +26,7 @@ from ssacl_lib.metrics.clinical import clinical_intervals
 from ssacl_lib.model.network import SSACLNetwork
 from ssacl_lib.model.ssacl import SSACLModel
 from ssacl_lib.model.start import build_network
+from ssacl_lib.notebook import comparison_words
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
@@ -180,9 +181,8 @@ def test_trainings_of_both_widen_a_margin():
     draws = own.draws[KEYS[0]].mean(0) / rival.draws[KEYS[0]].mean(0) - 1
     low, high = np.percentile(draws[1:], [2.5, 97.5])
     seeds = 2.776445 * (ours / theirs.mean()).std(ddof=1) / 5**0.5  # Student's distribution with 4 degrees of freedom
-    rivals = (
-        4.302653 * ours.mean() / theirs.mean() ** 2 * theirs.std(ddof=1) / 3**0.5
-    )  # with 2, by the slope of a ratio
+    slope = ours.mean() / theirs.mean() ** 2  # of own / rival
+    rivals = 4.302653 * slope * theirs.std(ddof=1) / 3**0.5  # and with 2
     by_hand = [draws[0], draws[0] - (np.square([draws[0] - low, seeds, rivals]).sum()) ** 0.5,
                draws[0] + (np.square([high - draws[0], seeds, rivals]).sum()) ** 0.5]  # fmt: skip
     assert np.allclose(table[["margin", "low", "high"]], by_hand) and (table["seeds"] == 5).all()
@@ -197,6 +197,35 @@ def test_a_borrowed_spread_is_as_wide_whatever_number_of_trainings_lends_it(trai
     assert rival.mean() == pytest.approx(1) and (rival.min() < 0) == (trainings == 200), "sqrt(k) times as far apart"
     wide = comparison_margins.spread_of_rival(2 * np.ones((1, 1)), rival)
     assert wide == pytest.approx(stats.t.ppf(0.975, trainings - 1) * 0.1 * 2)
+
+
+def test_trainings_on_unlike_processors_are_held_against_each_other(monkeypatch):
+    """Eight trainings, of which four lie higher by what their mean differs, and four spread twice as much: both are found."""
+    key = comparison_kernels.NUMBERS[-1]
+    steps = np.array([-1.0, 1.0, -1.0, 1.0])
+    values = np.concatenate([1 + 0.01 * steps, 1.2 + 0.02 * steps])[:, None]
+    entry = tables.Scores(method_of(SSACL), {key: values}, {key: 30}, {})
+
+    def made_on(*kinds):
+        runs = [SimpleNamespace(method=method_of(SSACL), kernels=kind) for kind in kinds]
+        monkeypatch.setattr(comparison_kernels, "scored_runs", lambda settings: runs)
+        return comparison_kernels.by_kernels([entry], None).set_index("about")
+
+    table = made_on(*4 * ["A"], *4 * ["B"])
+    assert (table[["n", "runs", "seed"]] == [30, 8, PATIENTS]).all(None)
+    s = np.array([0.01, 0.02]) * (4 / 3) ** 0.5
+    error = np.square(s) / 4
+    freedom = error.sum() ** 2 / (np.square(error).sum() / 3)  # Welch and Satterthwaite
+    half = stats.t.ppf(0.975, freedom) * error.sum() ** 0.5
+    assert np.allclose(table.loc["A minus B", ["value", "low", "high"]].astype(float), [-0.2, -0.2 - half, -0.2 + half])
+    ends = 0.5 / 15.439182**0.5, 0.5 * 15.439182**0.5  # F of 3 and 3 degrees of freedom at 97.5 %
+    assert np.allclose(table.loc["A over B", ["value", "low", "high"]].astype(float), [0.5, *ends])
+    assert not len(made_on(*8 * ["A"])) and not len(made_on(*7 * ["A"], "B")), "one training of a kind has no spread"
+    told = comparison_words.kernel_words(table.reset_index()).data
+    assert told.startswith(
+        "Trainings on unlike processors differ in 1 of 2 comparisons, of which 1 are of means: masked"
+    )
+    assert "one kind" in comparison_words.kernel_words(table[:0]).data
 
 
 def test_margins_at_a_budget_are_over_rivals_of_that_budget_or_without_training():

@@ -12,6 +12,7 @@ from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
+from ssacl_lib.evaluation.comparison_kernels import by_kernels
 from ssacl_lib.evaluation.comparison_margins import ablation_table, margins, margins_over_trained
 from ssacl_lib.evaluation.comparison_run import results_folder
 from ssacl_lib.evaluation.comparison_start import over_start
@@ -24,7 +25,7 @@ from ssacl_lib.record.tables import write_named_table, write_table
 from ssacl_lib.settings import load_settings
 
 SEEDS = {
-    "SS-ACL": 3, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
+    "SS-ACL": 4, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
     "MaCo-like, 4 times the images": 1,
 }  # fmt: skip
 
@@ -39,6 +40,7 @@ def folder(tmp_path_factory):
     write_table(place(settings), comparison_table(scores), "comparison", "A message.")
     write_table(place(settings), ablation_table(scores), "ablation", "A message.")
     write_table(place(settings), over_start(scores), "over_start", "A message.")
+    write_table(place(settings), by_kernels(scores, settings), "trainings_by_kernels", "A message.")
     write_named_table(place(settings), margins(scores), "margins", "A message.", ("margin", "low", "high"))
     among = margins_over_trained(scores)
     write_named_table(place(settings), among, "margins_over_trained", "A message.", ("margin", "low", "high"))
@@ -59,7 +61,16 @@ def explain(capsys, settings, name: str, *words: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["comparison", "margins", "margins_over_trained", "budget_margins", "ablation", "over_start"]
+    "name",
+    [
+        "comparison",
+        "margins",
+        "margins_over_trained",
+        "budget_margins",
+        "ablation",
+        "over_start",
+        "trainings_by_kernels",
+    ],
 )
 def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsys, folder, name):
     code, said = explain(capsys, folder, name)

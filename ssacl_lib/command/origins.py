@@ -30,6 +30,7 @@ from ..evaluation import (
     size,
 )
 from ..evaluation.comparison_budgets import budget_margins, budget_table
+from ..evaluation.comparison_kernels import by_kernels
 from ..evaluation.comparison_margins import ablation_table, margins, margins_over_trained
 from ..evaluation.comparison_start import START, over_start
 from ..evaluation.comparison_tables import comparison_table, shown_settings
@@ -134,6 +135,13 @@ ORIGINS = {
     "faithfulness": saved("04", lambda row: [f"faithfulness {row['method']}"], faithfulness.faithfulness_table),
     "film_grounding": saved("04", film_files, films.film_table),
     "comparison": compared(comparison_files, comparison_table, methods_of, lambda rows: list(rows["part"])),
+    "trainings_by_kernels": Origin(
+        runs_and_notebook,
+        lambda settings, rows: comparison_files(shown_settings(settings), rows),
+        lambda settings, files, rows: by_kernels(
+            scores(settings, [SSACL], list(rows["part"])), shown_settings(settings)
+        ),
+    ),
     "margins": compared(margin_files, margins, lambda rows: rivals(), margin_parts),
     "margins_over_trained": compared(margin_files, margins_over_trained, lambda rows: rivals(), margin_parts),
     "budget": Origin(

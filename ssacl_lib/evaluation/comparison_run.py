@@ -73,6 +73,11 @@ class Run:
         return read_json(self.folder / "run.json")
 
     @property
+    def kernels(self) -> str:
+        """Kind of the processor that made it ("AVX512"), by the kernels that torch chose there."""
+        return self.told.get("kernels", "unknown").split(",")[0]
+
+    @property
     def recipe(self) -> str:
         """Hash of all that decides the run but the code: results of another recipe are made again."""
         network = f"{self.method.kind.__module__}.{self.method.kind.__name__}"

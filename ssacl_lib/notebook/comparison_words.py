@@ -213,25 +213,45 @@ def state_words(settings: Settings) -> Markdown:
     words = f"{len(there)} of {len(runs)} runs of the profile `{settings.profile}` are there"
     if absent:
         words += f"; `make ablation` goes on with {absent[0]}" + (f" and {len(absent) - 1} more" if absent[1:] else "")
-    kinds = Counter(run.told.get("kernels", "unknown").split(",")[0] for run in there)
+    kinds = Counter(run.kernels for run in there).most_common()
     if len(kinds) > 1:
-        told = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+        told = ", ".join(f"{kind} {count}" for kind, count in kinds)
         words += f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32)"
     return Markdown(words + ".")
+
+
+def kernel_words(table: pd.DataFrame) -> Markdown:
+    """Do SS-ACL's trainings on unlike processors differ? Read from `comparison_kernels.by_kernels`."""
+    if not len(table):
+        return Markdown("*All trainings of SS-ACL were made on one kind of processor.*")
+    means = table["about"].str.contains(" minus ")
+    same = means.map({True: 0.0, False: 1.0})
+    apart = table[(table["low"] > same) | (table["high"] < same)]
+    told = [
+        f"{row.detail}, {row.metric}: {row.about} {row.value:.3g} [{row.low:.3g}, {row.high:.3g}]"
+        for row in apart.itertuples()
+    ]
+    words = (
+        f"Trainings on unlike processors differ in {len(told)} of {len(table)} comparisons, of which {means.sum()} are "
+    )
+    return Markdown(words + "of means" + (": " + "; ".join(told) if told else "") + ".")
 
 
 def methods_table(settings: Settings) -> pd.DataFrame:
     """What is compared: method, what it is, group, annotations, seeds that are there, images seen, minutes of training.
 
-    Minutes are the median over the trainings.
+    Minutes are the median over the trainings on those kernels that most runs were made on: others are slower or faster.
     """
+    all_runs = planned(settings)
+    done = [run for run in all_runs if not missing(run)]
+    common = Counter(run.kernels for run in done).most_common(1)
     rows = []
     for method in METHODS:
-        runs = [run for run in planned(settings) if run.method == method]
-        there = [run for run in runs if not missing(run)]
-        told = [run.told for run in there]
-        seconds = [note["seconds"] for note in told if note.get("seconds")]
-        images = next((note["images"] for note in told if note.get("images")), None)
+        runs = [run for run in all_runs if run.method == method]
+        there = [run for run in done if run.method == method]
+        told = [(run.kernels, run.told) for run in there]
+        seconds = [note["seconds"] for kind, note in told if kind == common[0][0] and note.get("seconds")]
+        images = next((note["images"] for _, note in told if note.get("images")), None)
         rows.append(
             {
                 "method": method.name,
