@@ -249,6 +249,9 @@ def test_the_table_of_phantom_patients_has_the_numbers_of_scikit_learn(small_tas
     areas = [roc_auc_score(own[name]["present"], own[name][setting]) for name in known]
     assert found["zero shot", setting, "mean of findings", "start", "auc"] == pytest.approx(np.mean(areas))
     assert found["zero shot", setting, known[0], "start", "auc"] == pytest.approx(areas[0])
+    nameless = [roc_auc_score(own[name]["present"], own[name][classification.NO_NAME]) for name in known]
+    added = found["zero shot", setting, "mean of findings", "start", classification.NAMES_ADD]
+    assert added == pytest.approx(np.mean(areas) - np.mean(nameless), abs=1e-9)
     said = shots[setting] >= 0
     f1 = [f1_score(group["present"], said[group.index], zero_division=0) for group in own.values()]
     assert found["zero shot", setting, "mean of findings", "start", "macro_f1"] == pytest.approx(np.mean(f1))

@@ -43,6 +43,7 @@ def shots(shuffled: float, nameless: float, untrained: float = 0.5) -> pd.DataFr
         (SSACL, "one pair, dot", MEAN, "auc", 0.74, 0.03),
         (SSACL, "shuffled names, cosine", MEAN, "auc", shuffled, 0.02),
         (SSACL, "no name, cosine", MEAN, "auc", nameless, 0.02),
+        (SSACL, HEADLINE, MEAN, "auc_minus_no_name", 0.78 - nameless, 0.05),
         ("start", HEADLINE, MEAN, "auc", 0.76, 0.03),
         (PLUS, HEADLINE, MEAN, "auc", 0.9, 0.03),
         ("supervised CNN", HEADLINE, MEAN, "auc", 0.95, 0.03),
@@ -58,7 +59,7 @@ def test_controls_of_prompts_are_chance_or_not():
     )
     assert "by another's name: 0.510 [0.490, 0.530]; chance (0.5) lies in the interval" in told
     assert "no name is said at all: 0.560 [0.540, 0.580]; this is **not** chance" in told
-    assert "names add +0.220 to it" in told and "below chance" not in told
+    assert "names add 0.220 [0.170, 0.270] to it" in told and "below chance" not in told
     low = words.zero_shot_words(shots(0.51, 0.51, untrained=0.44)).data
     assert "names add" not in low and "“untrained” lies below chance: 0.440 [0.410, 0.470] (n 40, 1 seed)." in low
     assert "Easiest finding: Edema (0.90 [0.87, 0.93]); hardest: Fracture (0.60 [0.57, 0.63])." in told
@@ -81,8 +82,7 @@ def test_what_stands_in_the_way_of_prompts_is_the_largest_step():
     ) in told
     assert "The largest step (+0.100) is from “one pair of sentences” to “several sentences, with sides”." in told
     assert (
-        "Not in the film's vector either (the probe stays below 0.7): Fracture (0.62 [0.60, 0.64])." in told
-        and "Edema (0.99" not in told
+        "Hard for the probe, too (AUC below 0.7): Fracture (0.62 [0.60, 0.64])." in told and "Edema (0.99" not in told
     )
 
 
@@ -179,7 +179,10 @@ def claims(claim: str, measure: str = "difference", **of_families: str) -> pd.Da
     ],
 )  # fmt: skip
 def test_a_claim_is_told_level_by_level(signs, expected):
-    assert robustness_words.robustness_words(claims("a claim", **signs)).data.endswith(expected)
+    told, chance = robustness_words.robustness_words(claims("a claim", **signs)).data.splitlines()
+    assert told.endswith(expected)
+    worse = sum(len(levels) - 1 for levels in signs.values())
+    assert f"These are {worse} intervals on worse films; {0.05 * worse:.0f} of so many" in chance
 
 
 def test_relative_margins_are_told_in_per_cent():

@@ -17,7 +17,7 @@ from ..record.sources import code_behind, sha256_file
 from ..settings import Settings
 from .encoders import START
 from .fine_tuning import PROBE, SHARES, column_of, settings_of
-from .prompts import ENSEMBLE, ONE_PAIR
+from .prompts import ENSEMBLE, NAMELESS, ONE_PAIR
 from .run import Job
 from .tables import Asked, asked, long_rows, patients_of_films, spread_of_trainings, weights
 from .zero_shot import COSINE, DOT, FROM_REPORTS
@@ -27,6 +27,10 @@ MEAN = "mean of findings"
 HEADLINE = f"{ENSEMBLE}, {COSINE}"
 EACH = (HEADLINE, f"{ONE_PAIR}, {DOT}", FROM_REPORTS)
 """Settings of which every finding stands in the table (and those of a probe with all labels); of the others the mean alone."""
+
+NO_NAME = f"{NAMELESS}, {COSINE}"
+NAMES_ADD = "auc_minus_no_name"
+"""Metric of HEADLINE: its AUC minus that of NO_NAME, by the same trainings on the same draws."""
 
 AUC, F1, ACCURACY, LABELS = "auc", "macro_f1", "accuracy", "labels to reach the start's zero-shot AUC"
 
@@ -115,7 +119,12 @@ def finding_areas(scores: np.ndarray, present: np.ndarray, drawn: np.ndarray) ->
 def zero_shot_rows(own: Asked, settings: Settings, cache: Path) -> list[dict]:
     """Rows of one encoder."""
     seeds = [zero_shot_draws(job, settings, cache) for job in own.jobs]
-    return [own.row(*name, np.stack([seed[name][0] for seed in seeds]), n) for name, (_, n) in seeds[0].items()]
+    draws = {name: np.stack([seed[name][0] for seed in seeds]) for name in seeds[0]}
+    rows = [own.row(*name, of, seeds[0][name][1]) for name, of in draws.items()]
+    if (NO_NAME, MEAN, AUC) in draws:
+        added = draws[HEADLINE, MEAN, AUC] - draws[NO_NAME, MEAN, AUC]
+        rows.append(own.row(HEADLINE, MEAN, NAMES_ADD, added, seeds[0][HEADLINE, MEAN, AUC][1]))
+    return rows
 
 
 def fine_tuning_rows(own: Asked, settings: Settings, cache: Path, wanted: np.ndarray | None) -> list[dict]:

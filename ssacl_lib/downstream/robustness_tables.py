@@ -186,7 +186,7 @@ def claims_table(answers: Sequence[Answers]) -> pd.DataFrame:
     """The table robustness_claims: every claim at every level of every family, with the columns of CLAIM_COLUMNS.
 
     level 0 is the film as it is, and stands in every family. margin: of `measure`. runs: SS-ACL's trainings; a rival's own
-    trainings widen the interval, too (`spread_of_trainings`).
+    trainings widen the interval, too (`spread_of_trainings`); of a rival that was trained once it knows the patients alone.
     """
     own = next((entry for entry in answers if entry.name == SSACL), None)
     rows = []

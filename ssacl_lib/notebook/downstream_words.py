@@ -11,7 +11,7 @@ from IPython.display import Markdown
 
 from ..baselines.registry import SSACL
 from ..downstream.aims import MISSED, REACHED, TWICE
-from ..downstream.classification import AUC, HEADLINE, LABELS, MEAN
+from ..downstream.classification import AUC, HEADLINE, LABELS, MEAN, NAMES_ADD, NO_NAME
 from ..downstream.encoders import START, SUPERVISED, UNTRAINED, planned
 from ..downstream.prompts import NAMELESS, ONE_PAIR, SHUFFLED
 from ..downstream.run import jobs_of
@@ -167,7 +167,7 @@ def zero_shot_words(table: pd.DataFrame) -> Markdown:
             inside = control["low"] <= 0.5 <= control["high"]
             verdict = "chance (0.5) lies in the interval" if inside else "this is **not** chance (0.5)"
             lines.append(f"Control, {words}: {shown(control)}; {verdict}.")
-    lines += [*_nameless(table, own), *_below_chance(table)]
+    lines += [*_nameless(table), *_below_chance(table)]
     each = table[(table["method"] == SSACL) & (table["setting"] == HEADLINE) & (table["metric"] == AUC)]
     each = each[(each["detail"] != MEAN) & each["value"].notna()].sort_values("value")
     if len(each):
@@ -179,16 +179,15 @@ def zero_shot_words(table: pd.DataFrame) -> Markdown:
     return _lines([*lines, *gap_lines(table)])
 
 
-def _nameless(table: pd.DataFrame, own) -> list[str]:
+def _nameless(table: pd.DataFrame) -> list[str]:
     """What a control without names says where it is above chance: its score is one and the same for all findings."""
-    control = pick(table, SSACL, f"{NAMELESS}, {COSINE}", MEAN, AUC)
-    if control is None or control["low"] <= 0.5:
+    control, added = pick(table, SSACL, NO_NAME, MEAN, AUC), pick(table, SSACL, HEADLINE, MEAN, NAMES_ADD)
+    if control is None or added is None or control["low"] <= 0.5:
         return []
-    overlap = ", and the two intervals overlap" if control["high"] >= own["low"] else ""
     return [
         "Without a name every finding gets the same score, so this score cannot tell findings apart: it orders films by what "
         "those with any finding have in common, “there is something” against “there is nothing”. So much of an AUC says that "
-        f"something is there, not what; names add {own['value'] - control['value']:+.3f} to it{overlap}."
+        f"something is there, not what; names add {shown(added)} to it, on the same films by the same trainings."
     ]
 
 

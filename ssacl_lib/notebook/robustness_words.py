@@ -52,7 +52,19 @@ def robustness_words(claims: pd.DataFrame) -> Markdown:
         elif (worse["stands"] == TIED).any():
             said.append("tied elsewhere")
         lines.append(f"- **{claim}** (over {against}): {'; '.join(said)}.")
+    if lines:
+        lines.append(f"- {by_chance(claims)}")
     return Markdown("\n".join(lines) or ABSENT)
+
+
+def by_chance(claims: pd.DataFrame) -> str:
+    """How many of the intervals on worse films would miss zero without any difference."""
+    asked = int((claims["level"] > 0).sum())
+    return (
+        f"These are {asked} intervals on worse films; {0.05 * asked:.0f} of so many would miss zero by chance, and those of a "
+        "family share its films. So trust neighbouring levels that agree, not one level. Of a rival that was trained once the "
+        "interval knows the patients alone."
+    )
 
 
 def places(rows: pd.DataFrame, verdict: str) -> str:

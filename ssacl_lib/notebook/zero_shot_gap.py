@@ -2,7 +2,7 @@
 
 Every step asks the same vectors of the same films; only what stands for a finding changes, from one pair of sentences to a linear
 map that was told every label. The largest step says what is in the way: few words, words at all, or the space of the texts.
-What the last step does not find either is not in a film's vector.
+What the last step does not find well either, a linear map of a film's vector and a few thousand labels do not tell.
 """
 
 from itertools import pairwise
@@ -24,7 +24,7 @@ LADDER = (
 """Setting of downstream_classification -> what stands for a finding."""
 
 HARD = 0.7
-"""AUC below which a finding counts as not found."""
+"""AUC below which a finding is called hard."""
 
 
 def steps(table: pd.DataFrame, method: str = SSACL) -> list[tuple[str, pd.Series]]:
@@ -50,7 +50,8 @@ def gap_lines(table: pd.DataFrame, method: str = SSACL) -> list[str]:
     hard = own[(own["detail"] != MEAN) & (own["value"] < HARD)].sort_values("value")
     if len(hard):
         names = ", ".join(
-            f"{row.detail} ({row.value:.2f} [{row.low:.2f}, {row.high:.2f}])" for row in hard.itertuples()
+            f"{row.detail} ({row.value:.2f} [{row.low:.2f}, {row.high:.2f}]{', which holds chance' if row.low <= 0.5 else ''})"
+            for row in hard.itertuples()
         )
-        lines.append(f"Not in the film's vector either (the probe stays below {HARD}): {names}.")
+        lines.append(f"Hard for the probe, too (AUC below {HARD}): {names}.")
     return lines
