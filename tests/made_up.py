@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ssacl_lib.baselines.registry import FINDINGS, PHRASES, REPORTS
+from ssacl_lib.baselines.registry import FINDINGS, PHRASES, REPORTS, TRAINED
 from ssacl_lib.datasets.phantom import report_of
 from ssacl_lib.evaluation.comparison import write_parquet
 from ssacl_lib.evaluation.comparison_run import planned, results_folder
@@ -41,6 +41,13 @@ def scores(part: str, generator: np.random.Generator) -> pd.DataFrame:
     return frame.assign(**{name: generator.random(len(frame)) for name in NODE_SCORES}, map=part)
 
 
+def losses(generator: np.random.Generator) -> pd.DataFrame:
+    """A loss curve of two points, in the columns of training/curve.py."""
+    keys = [[1000, 2000], ["train", "validation"], ["global_contrastive", "total"]]
+    frame = pd.MultiIndex.from_product(keys, names=["images", "split", "term"]).to_frame(index=False)
+    return frame.assign(value=generator.random(len(frame)))
+
+
 def write_runs(settings, seeds: dict[str, int]) -> None:
     """Runs of methods by name, so many seeds of each, in turn on two kinds of kernels, and the references beside them."""
     for run in planned(settings, list(seeds)):
@@ -48,6 +55,8 @@ def write_runs(settings, seeds: dict[str, int]) -> None:
             generator = np.random.default_rng([*run.method.name.encode(), run.seed])
             for part in run.method.parts:
                 write_parquet(run.folder / f"{part}.parquet", scores(part, generator))
+            if run.method.made == TRAINED:
+                write_parquet(run.folder / "history.parquet", losses(generator))
             parts = {part: {"code": "", "seconds": 0} for part in run.method.parts}
             write_json(
                 run.folder / "run.json", {"recipe": run.recipe, "parts": parts, "kernels": f"{'AB'[run.seed % 2]}, CPU"}

@@ -31,6 +31,7 @@ def settings(fake_phantom, monkeypatch):
     """Two folders for the same small runs, one seed each."""
     monkeypatch.setattr(comparison_run, "SEEDS", 1)
     monkeypatch.setattr(comparison_run, "OWN_SEEDS", 1)
+    monkeypatch.setattr(comparison_run, "MAP_SEEDS", 1)
     few = {"inference.evidence_masks": 4, "inference.max_new_tokens": 12}
     return lambda out: load_settings("smoke", **SMALL, **STUDIES, **few, out_dir=str(out))
 

@@ -16,7 +16,8 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines import contrast, registry, wrong_anatomy
 from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
-from ssacl_lib.evaluation import comparison_kernels, comparison_margins, comparison_tables as tables
+from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables, comparison_trainings
+from ssacl_lib.evaluation.comparison import write_parquet
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned
 from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
@@ -26,7 +27,7 @@ from ssacl_lib.metrics.clinical import clinical_intervals
 from ssacl_lib.model.network import SSACLNetwork
 from ssacl_lib.model.ssacl import SSACLModel
 from ssacl_lib.model.start import build_network
-from ssacl_lib.notebook import comparison_words
+from ssacl_lib.notebook import training_words
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
@@ -135,6 +136,25 @@ def scored(method: Method, factor: float, seeds: int = 2) -> tables.Scores:
     return tables.Scores(method, dict.fromkeys(KEYS, factor * draws), dict.fromkeys(KEYS, 30), {})
 
 
+def test_what_is_kept_per_study_is_read_back_to_one_in_eight_thousand(tmp_path):
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=500) * 10.0 ** generator.integers(-30, 30, 500)
+    values[:5] = np.nan, np.inf, -np.inf, 0, 0.125
+    frame = pd.DataFrame(
+        {"study": [f"s{k // 5}" for k in range(500)], "unlike": values, "alike": values[:10].repeat(50)}
+    )
+    frame = frame.assign(labels=list(generator.integers(-2, 2, (500, 14)).astype(np.int8)), hit=values > 0)
+    write_parquet(tmp_path / "rows.parquet", frame)
+    kept = pd.read_parquet(tmp_path / "rows.parquet")
+    for name in ("unlike", "alike"):
+        assert kept[name].dtype == np.float32
+        np.testing.assert_allclose(kept[name], frame[name], rtol=1 / 8000)  # NaN and infinities as they are
+    assert np.array_equal(np.stack(kept["labels"]), np.stack(frame["labels"]))
+    assert kept[["study", "hit"]].equals(frame[["study", "hit"]])
+    write_parquet(tmp_path / "again.parquet", kept.astype({"unlike": float, "alike": float}))
+    assert pd.read_parquet(tmp_path / "again.parquet").equals(kept)  # rounding twice loses nothing more
+
+
 def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
     own = scored(method_of(SSACL), 1.0)
     equal = comparison_margins.margins(
@@ -188,6 +208,23 @@ def test_trainings_of_both_widen_a_margin():
     assert np.allclose(table[["margin", "low", "high"]], by_hand) and (table["seeds"] == 5).all()
 
 
+def test_a_rival_that_was_trained_once_borrows_a_spread_and_one_that_was_not_trained_has_none():
+    own = scored(method_of(SSACL), 1.0, seeds=5)
+
+    def over(name):
+        return comparison_margins.margins([own, scored(method_of(name), 0.5, seeds=1)]).set_index("metric").loc["cnr"]
+
+    once, never = over("MaCo-like"), over("start")
+    assert (once["rival_seeds"], never["rival_seeds"], once["seeds"]) == (1, 0, 5)
+    assert once["margin"] == pytest.approx(never["margin"])
+    ours = own.draws[KEYS[-1]][:, 0]
+    slope = ours.mean() / (0.5 * scored(method_of(SSACL), 1.0, 1).draws[KEYS[-1]][0, 0]) ** 2
+    lent = 2.776445 * ours.std(ddof=1) * slope  # t_4 s, not divided by the root of 5: one training of the rival
+    for end in ("low", "high"):
+        known = np.hypot(never[end] - never["margin"], lent)
+        assert abs(once[end] - once["margin"]) == pytest.approx(known)
+
+
 @pytest.mark.parametrize("trainings", [5, 33, 200])
 def test_a_borrowed_spread_is_as_wide_whatever_number_of_trainings_lends_it(trainings):
     """One training that borrows lies t s to each side; of a rival that is t s own / rival^2, and no pole of the ratio is met."""
@@ -201,15 +238,15 @@ def test_a_borrowed_spread_is_as_wide_whatever_number_of_trainings_lends_it(trai
 
 def test_trainings_on_unlike_processors_are_held_against_each_other(monkeypatch):
     """Eight trainings, of which four lie higher by what their mean differs, and four spread twice as much: both are found."""
-    key = comparison_kernels.NUMBERS[-1]
+    key = comparison_trainings.OF_CLAIMS[-1]
     steps = np.array([-1.0, 1.0, -1.0, 1.0])
     values = np.concatenate([1 + 0.01 * steps, 1.2 + 0.02 * steps])[:, None]
     entry = tables.Scores(method_of(SSACL), {key: values}, {key: 30}, {})
 
     def made_on(*kinds):
         runs = [SimpleNamespace(method=method_of(SSACL), kernels=kind) for kind in kinds]
-        monkeypatch.setattr(comparison_kernels, "scored_runs", lambda settings: runs)
-        return comparison_kernels.by_kernels([entry], None).set_index("about")
+        monkeypatch.setattr(comparison_trainings, "scored_runs", lambda settings: runs)
+        return comparison_trainings.by_kernels([entry], None).set_index("about")
 
     table = made_on(*4 * ["A"], *4 * ["B"])
     assert (table[["n", "runs", "seed"]] == [30, 8, PATIENTS]).all(None)
@@ -221,11 +258,66 @@ def test_trainings_on_unlike_processors_are_held_against_each_other(monkeypatch)
     ends = 0.5 / 15.439182**0.5, 0.5 * 15.439182**0.5  # F of 3 and 3 degrees of freedom at 97.5 %
     assert np.allclose(table.loc["A over B", ["value", "low", "high"]].astype(float), [0.5, *ends])
     assert not len(made_on(*8 * ["A"])) and not len(made_on(*7 * ["A"], "B")), "one training of a kind has no spread"
-    told = comparison_words.kernel_words(table.reset_index()).data
+    told = training_words.kernel_words(table.reset_index()).data
     assert told.startswith(
         "Trainings on unlike processors differ in 1 of 2 comparisons, of which 1 are of means: masked"
     )
-    assert "one kind" in comparison_words.kernel_words(table[:0]).data
+    assert "one kind" in training_words.kernel_words(table[:0]).data
+
+
+def test_correlations_of_trainings_with_their_losses_by_hand_and_as_sentences():
+    """Two kinds that lie apart in both: what is the same in all trainings of a kind is no correlation."""
+    generator = np.random.default_rng(0)
+    kinds = pd.Series(["A"] * 12 + ["B"] * 12)
+    first, second = pd.Series(generator.normal(size=24)), pd.Series(generator.normal(size=24))
+    value, low, high = comparison_trainings.correlation(first, second, kinds)
+    apart = kinds.map({"A": 0.0, "B": 50.0})
+    assert comparison_trainings.correlation(first + apart, second + apart, kinds) == pytest.approx((value, low, high))
+    alone = comparison_trainings.correlation(first, second, pd.Series(["A"] * 24))  # one kind: scipy's
+    known = stats.pearsonr(first, second)
+    assert alone == pytest.approx((known.statistic, *known.confidence_interval(0.95)))
+
+    about = {"method": SSACL, "part": "phrases", "metric": "cnr", "n": 30, "runs": 9, "seed": PATIENTS}
+    rows = [
+        {**about, "detail": kind, "about": f"correlation with {loss}", "value": r, "low": r - 0.3, "high": r + 0.3}
+        for kind, loss, r in (
+            ("masked map", "total", -0.5),
+            ("masked map", "report_generation", 0.2),
+            ("similarity map", "total", 0.1),
+        )
+    ]
+    told = pd.DataFrame({"masked map": [0.5, 1.0], "similarity map": [-0.25, 0.5]})
+    masked, similarity, message = training_words.loss_words(told, pd.DataFrame(rows)).data.splitlines()
+    assert (
+        "CNR 0.50 to 1.00 in 2 trainings" in masked and "lower with a higher total (r -0.50 [-0.80, -0.20])" in masked
+    )
+    assert "report generation" not in masked and "none of 1 losses tells which" in similarity
+    assert (
+        "Of 3 correlations" in message
+        and " 1 are told apart" in message
+        and "25 % of the variance between trainings (interval up to 64 %)" in message
+    )
+    assert "not trained often enough" in training_words.loss_words(pd.DataFrame(), pd.DataFrame()).data
+
+
+def test_the_losses_of_a_training_are_its_last_on_validation_films(tmp_path):
+    settings = load_settings("smoke", out_dir=str(tmp_path))
+    write_runs(settings, {SSACL: comparison_trainings.LEAST})
+    scores = tables.all_scores(settings, tmp_path / "cache")
+    told = comparison_trainings.trainings(scores, settings)
+    assert len(told) == comparison_trainings.LEAST and set(told["kernels"]) == {"A", "B"}
+    history = pd.read_parquet(Run(method_of(SSACL), 3, settings).folder / "history.parquet")
+    last = history[(history["images"] == 2000) & (history["split"] == "validation")].set_index("term")["value"]
+    assert told["total"][3] == last["total"] and told["global_contrastive"][3] == last["global_contrastive"]
+    phrases = pd.read_parquet(Run(method_of(SSACL), 3, settings).folder / "phrases.parquet")
+    own = phrases[(phrases["control"] == "own") & (phrases["map"] == "masked")]
+    assert told["masked map"][3] == pytest.approx(own["cnr"].mean())
+    table = comparison_trainings.by_losses(scores, settings)
+    assert (
+        len(table) == 4 and (table["runs"] == comparison_trainings.LEAST).all() and (table["low"] < table["high"]).all()
+    )
+    (Run(method_of(SSACL), 3, settings).folder / "run.json").unlink()  # one too few
+    assert comparison_trainings.by_losses(scores, settings).empty
 
 
 def test_margins_at_a_budget_are_over_rivals_of_that_budget_or_without_training():

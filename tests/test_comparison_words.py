@@ -24,7 +24,7 @@ def test_the_verdict_of_an_interval(low, high, says):
     assert words.verdict(SimpleNamespace(low=low, high=high), 0.1) == says
 
 
-def margin(claim, metric, value, seeds=3):
+def margin(claim, metric, value, seeds=3, rivals=0):
     return {
         "claim": claim,
         "metric": metric,
@@ -35,6 +35,7 @@ def margin(claim, metric, value, seeds=3):
         "best_baseline": "start",
         "n": 30,
         "seeds": seeds,
+        "rival_seeds": rivals,
     }
 
 
@@ -75,8 +76,20 @@ def test_reasons_are_told_by_side_of_the_start():
     rows = [from_start("SS-ACL", -0.2, runs=5), from_start("SS-ACL", 0.01, metric="auc", runs=5)]
     rows += [from_start("SS-ACL, 4 times the images", 0.3, "too few images")]
     rows += [from_start("SS-ACL, 4 times the images", 0.5, "too few images", against="SS-ACL")]
-    table = pd.DataFrame(rows)
-    told = budget_words.start_words(table).data.splitlines()
+    rows += [from_start("a tenth of the rate", -0.4, "too large steps", against="SS-ACL")]
+    rows += [from_start("without L_ac", 0.05, "one or two of its losses", against="SS-ACL")]
+    rows += [
+        from_start("contrast only", -0.3, "any further training"),
+        from_start("MaCo-like", 0.0, "any further training"),
+    ]
+    told = budget_words.start_words(pd.DataFrame(rows)).data.splitlines()
+    assert told[-1] == (
+        "- **Together**, by the side of SS-ACL as it is on which a change lies: *too few images*: for it speaks “SS-ACL, 4 times "
+        "the images”; *too large steps*: against it “a tenth of the rate”; *one or two of its losses*: left open; "
+        "*any further training*: 1 of 2 rivals' rows lie below the start, too."
+    )
+    table = pd.DataFrame(rows[:-4])
+    told = budget_words.start_words(table).data.splitlines()[:-1]
     assert told == [
         "- *as it is*: “SS-ACL” below the start (-0.20 [-0.30, -0.10]).",
         "- *too few images*: “SS-ACL, 4 times the images” above the start (+0.30 [+0.20, +0.40]) and "

@@ -12,11 +12,11 @@ from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
-from ssacl_lib.evaluation.comparison_kernels import by_kernels
 from ssacl_lib.evaluation.comparison_margins import ablation_table, margins, margins_over_trained
 from ssacl_lib.evaluation.comparison_run import results_folder
 from ssacl_lib.evaluation.comparison_start import over_start
 from ssacl_lib.evaluation.comparison_tables import all_scores, comparison_table
+from ssacl_lib.evaluation.comparison_trainings import by_kernels, by_losses
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.record.manifest import portable_settings, write_json
 from ssacl_lib.record.sources import sha256_file
@@ -25,7 +25,7 @@ from ssacl_lib.record.tables import write_named_table, write_table
 from ssacl_lib.settings import load_settings
 
 SEEDS = {
-    "SS-ACL": 4, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
+    "SS-ACL": 8, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
     "MaCo-like, 4 times the images": 1,
 }  # fmt: skip
 
@@ -41,6 +41,7 @@ def folder(tmp_path_factory):
     write_table(place(settings), ablation_table(scores), "ablation", "A message.")
     write_table(place(settings), over_start(scores), "over_start", "A message.")
     write_table(place(settings), by_kernels(scores, settings), "trainings_by_kernels", "A message.")
+    write_table(place(settings), by_losses(scores, settings), "trainings_by_losses", "A message.")
     write_named_table(place(settings), margins(scores), "margins", "A message.", ("margin", "low", "high"))
     among = margins_over_trained(scores)
     write_named_table(place(settings), among, "margins_over_trained", "A message.", ("margin", "low", "high"))
@@ -70,6 +71,7 @@ def explain(capsys, settings, name: str, *words: str) -> tuple[int, str]:
         "ablation",
         "over_start",
         "trainings_by_kernels",
+        "trainings_by_losses",
     ],
 )
 def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsys, folder, name):

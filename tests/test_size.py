@@ -59,8 +59,8 @@ def test_sizes_are_told_by_interval_and_by_what_a_side_keeps(table):
     told = size_words.size_words(table).data.splitlines()
     assert told == [
         "- AUC of the head: intervals overlap",
-        "- pointing of masked maps: better with 8 px",
-        "- CNR of masked maps: better with 12 px",
+        "- pointing of masked maps: better with 8 px, in one training of each",
+        "- CNR of masked maps: better with 12 px, in one training of each",
         "- 12 px: with the other side named the map keeps 100 % of its pointing (100 % before the training)",
         "- 8 px: with the other side named the map keeps 25 % of its pointing (100 % before the training)",
     ]

@@ -44,6 +44,11 @@ def comparison_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     return files + _references(settings, list(rows["part"]))
 
 
+def training_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """The runs of the rows' methods, their loss curves among them."""
+    return comparison_files(settings, rows) + comparison_files(settings, rows.assign(part="history"))
+
+
 def ablation_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     """One run of each variant, and those of SS-ACL, which the column `runs` counts."""
     own = rows.assign(method=SSACL)

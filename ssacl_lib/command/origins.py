@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..baselines.registry import SSACL
+from ..baselines.registry import PHRASES, SSACL
 from ..evaluation import (
     anatomy_grounding,
     box_difficulty,
@@ -30,10 +30,10 @@ from ..evaluation import (
     size,
 )
 from ..evaluation.comparison_budgets import budget_margins, budget_table
-from ..evaluation.comparison_kernels import by_kernels
 from ..evaluation.comparison_margins import ablation_table, margins, margins_over_trained
 from ..evaluation.comparison_start import START, over_start
 from ..evaluation.comparison_tables import comparison_table, shown_settings
+from ..evaluation.comparison_trainings import by_kernels, by_losses
 from ..settings import Settings
 from . import downstream_origins as asking
 from .comparison_origins import (
@@ -52,6 +52,7 @@ from .comparison_origins import (
     scores,
     start_files,
     start_parts,
+    training_files,
 )
 from .evaluation_origins import (
     anatomy_files,
@@ -141,6 +142,11 @@ ORIGINS = {
         lambda settings, files, rows: by_kernels(
             scores(settings, [SSACL], list(rows["part"])), shown_settings(settings)
         ),
+    ),
+    "trainings_by_losses": Origin(
+        runs_and_notebook,
+        lambda settings, rows: training_files(shown_settings(settings), rows),
+        lambda settings, files, rows: by_losses(scores(settings, [SSACL], [PHRASES]), shown_settings(settings)),
     ),
     "margins": compared(margin_files, margins, lambda rows: rivals(), margin_parts),
     "margins_over_trained": compared(margin_files, margins_over_trained, lambda rows: rivals(), margin_parts),

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..baselines.registry import BUDGET, COMPARED, METHODS, SSACL, TIMES, TRAINED
 from ..settings import Settings
-from .comparison_margins import AUC, F1, MARGIN_COLUMNS, MASKED_CNR, borrowed, margins
+from .comparison_margins import AUC, F1, MARGIN_COLUMNS, MASKED_CNR, margins
 from .comparison_run import PATIENTS, Run
 from .comparison_tables import Scores, interval
 
@@ -55,25 +55,19 @@ def budget_margins(scores: list[Scores], settings: Settings) -> pd.DataFrame:
     """The margins of `comparison_margins.margins` at every budget, over the best rival of that budget or without a training.
 
     Columns: images, and those of `margins`. Rivals are methods of BASES that were trained with this budget, and what is trained
-    on nothing, so a row need not be that of `margins`. At a larger budget what was trained once borrows the spread of SS-ACL's
-    trainings at the smallest, on both sides of the margin; `seeds` counts SS-ACL's real ones.
+    on nothing, so a row need not be that of `margins`. What was trained once borrows the spread of SS-ACL's trainings at the
+    smallest budget, on both sides of the margin.
     """
     frames = []
-    lender = next((entry.draws for entry in scores if entry.method.name == SSACL), {})
+    lender = next((entry.draws for entry in scores if entry.method.name == SSACL), None)
     for times in (1, *TIMES):
         chosen = [entry for entry in scores if entry.method.made != TRAINED]
         for entry in scores:
             name = base_of(entry.method.name)
             if entry.method.made == TRAINED and name in BASES and entry.method.times == times:
-                draws = {
-                    key: borrowed(of, lender[key]) if times > 1 and key in lender else of
-                    for key, of in entry.draws.items()
-                }
-                chosen.append(replace(entry, method=replace(entry.method, name=name, group=COMPARED), draws=draws))
-                if name == SSACL:
-                    seeds = len(next(iter(entry.draws.values())))
+                chosen.append(replace(entry, method=replace(entry.method, name=name, group=COMPARED)))
         own = next((entry for entry in chosen if entry.method.name == SSACL), None)
         if own is not None:
-            frames.append(margins(chosen).assign(images=images_of(own, settings), seeds=seeds))
+            frames.append(margins(chosen, lender).assign(images=images_of(own, settings)))
     columns = ["images", *MARGIN_COLUMNS]
     return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)

@@ -17,7 +17,7 @@ MAP_NAMES = {"": "similarity map", "_masked": "masked map"}
 AUC = (FINDINGS, "mean of findings", "auc")
 F1 = (REPORTS, "reports", "micro_f1_13")
 MASKED_CNR = (PHRASES, "masked map", "cnr")
-MARGIN_COLUMNS = ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds"]
+MARGIN_COLUMNS = ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds", "rival_seeds"]
 
 PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
 """The paper's claims over the best other method (abstract), relative: cited, not measured here."""
@@ -30,13 +30,14 @@ HEADLINES = {
 """Claim -> the margins that answer it: clinical in both conventions, grounding for each kind of map."""
 
 
-def margins(scores: list[Scores]) -> pd.DataFrame:
+def margins(scores: list[Scores], lender: dict | None = None) -> pd.DataFrame:
     """Relative margin of SS-ACL over its best rival, per claim and metric, as fractions.
 
-    Columns: claim, metric, margin, low, high, method, best_baseline, n, seeds. The best rival is the best method on the same
-    studies that is no variant of SS-ACL (chosen after the fact, which is in its favour). lexical, mean_relative: mean of the
-    relative margins of BLEU-4, ROUGE-L and CIDEr, each over its own best rival. Intervals over studies are paired; `seeds` counts
-    SS-ACL's trainings, and a rival's own trainings widen the interval in squares (`spread_of_rival`).
+    Columns: those of MARGIN_COLUMNS. The best rival is the best method on the same studies that is no variant of SS-ACL (chosen
+    after the fact, which is in its favour). lexical, mean_relative: mean of the relative margins of BLEU-4, ROUGE-L and CIDEr,
+    each over its own best rival. Intervals over studies are paired; `seeds` counts SS-ACL's trainings, `rival_seeds` the rival's
+    (the fewest, of several; 0: not trained here), and a rival's trainings widen the interval in squares (`spread_of_rival`).
+    What was trained once borrows the spread of SS-ACL's trainings (`borrowed`): its own here, or those of `lender`, draws by key.
     """
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
     rows: list[dict] = []
@@ -47,7 +48,14 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
         found = [best_rival(scores, key) for key in keys]
         if not all(key in own.draws for key in keys) or not all(found):
             return
-        pairs = [(own.draws[key], rival.draws[key]) for key, rival in zip(keys, found, strict=True)]
+        lent = lender or own.draws
+        pairs = [
+            tuple(
+                borrowed(entry.draws[key], lent.get(key, own.draws[key])) if trains(entry) else entry.draws[key]
+                for entry in (own, rival)
+            )
+            for key, rival in zip(keys, found, strict=True)
+        ]
         draws = np.mean([relative(ours, theirs) for ours, theirs in pairs], axis=0)
         value, low, high = interval(draws)
         rivals = float(np.mean([spread_of_rival(ours, theirs) for ours, theirs in pairs]))
@@ -63,7 +71,10 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
                 "method": SSACL,
                 "best_baseline": "; ".join(names),
                 "n": own.n[keys[0]],
-                "seeds": len(draws),
+                "seeds": len(own.draws[keys[0]]),
+                "rival_seeds": min(
+                    len(rival.draws[key]) if trains(rival) else 0 for key, rival in zip(keys, found, strict=True)
+                ),
             }
         )
 
@@ -80,7 +91,12 @@ def margins(scores: list[Scores]) -> pd.DataFrame:
 
 def margins_over_trained(scores: list[Scores]) -> pd.DataFrame:
     """`margins` over rivals that were trained on as many images: without the start, priors and reports that are copied."""
-    return margins([entry for entry in scores if entry.method.made == TRAINED])
+    return margins([entry for entry in scores if trains(entry)])
+
+
+def trains(entry: Scores) -> bool:
+    """Was the method trained on the comparison's images, so that another training of it would give another number?"""
+    return entry.method.made == TRAINED
 
 
 def best_rival(scores: list[Scores], key: tuple[str, str, str]) -> Scores | None:

@@ -3,9 +3,10 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from ..baselines.registry import SSACL
 from ..evaluation.comparison_margins import HEADLINES
 from ..evaluation.comparison_start import START
-from ..plots.comparison import MARGIN_NAMES
+from ..plots.comparison import MARGIN_NAMES, OURS
 from .comparison_words import percent, quoted
 
 
@@ -60,7 +61,25 @@ def start_words(table: pd.DataFrame) -> Markdown:
             for method, both in rows.groupby("method", sort=False)
         ]
         lines.append(f"- *{reason}*: {'; '.join(told)}.")
-    return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+    return Markdown("\n".join([*lines, *_verdicts(table)]) or "*Nothing was compared yet.*")
+
+
+def _verdicts(table: pd.DataFrame) -> list[str]:
+    """Which reasons the CNR speaks for, which against, and which it leaves open."""
+    rows = table[table["metric"] == "cnr"]
+    told = []
+    for reason, part in rows[rows["against"] == SSACL].groupby("reason", sort=False):
+        above, below = part[part["low"] > 0]["method"], part[part["high"] < 0]["method"]
+        speaks = f"for it speaks {quoted(above)}" * bool(len(above)), f"against it {quoted(below)}" * bool(len(below))
+        told.append(f"*{reason}*: {', '.join(filter(None, speaks)) or 'left open'}")
+    rivals = rows[(rows["against"] == START) & ~rows["method"].isin(OURS)]
+    if len(rivals):
+        told.append(
+            f"*any further training*: {(rivals['high'] < 0).sum()} of {len(rivals)} rivals' rows lie below the start, too"
+        )
+    return (
+        [f"- **Together**, by the side of SS-ACL as it is on which a change lies: {'; '.join(told)}."] if told else []
+    )
 
 
 def side_of(row) -> str:

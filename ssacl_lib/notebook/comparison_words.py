@@ -42,8 +42,10 @@ def verdict(row, claimed: float) -> str:
 
 
 def alone(row) -> str:
-    """A warning where the interval knows of one training alone."""
-    return " in this one training (others are not in the interval)" if row.seeds == 1 else ""
+    """A warning where the interval knows of one training alone, or of another method's spread."""
+    if row.seeds == 1:
+        return " in this one training (others are not in the interval)"
+    return "; the rival was trained once and borrows the spread of SS-ACL's trainings" if row.rival_seeds == 1 else ""
 
 
 def claim_words(margins: pd.DataFrame) -> Markdown:
@@ -124,7 +126,22 @@ def ablation_words(table: pd.DataFrame) -> Markdown:
             still.append(str(method))
     if still:
         lines.append(f"- No number of the figure below can be told from SS-ACL's in: {', '.join(still)}.")
+    if lines:
+        lines.append(
+            f"- Above the mean of SS-ACL's trainings, of all variants that were asked: {_sides(shown_cells(table))}."
+        )
     return Markdown("\n".join(lines) or "*No variant was trained yet.*")
+
+
+def _sides(cells: pd.DataFrame) -> str:
+    """Per number, how many variants lie above: what moves together in a column is no work of single variants."""
+    told = []
+    for part, detail, metric, title in CELLS:
+        rows = cells[cells["part"].eq(part) & cells["detail"].eq(detail) & cells["metric"].eq(metric)]
+        if len(rows):
+            name = title.replace("-\n", "-").replace("\n", " ")
+            told.append(f"{name} {(rows['value'] > 0).sum()} of {len(rows)}")
+    return "; ".join(told)
 
 
 def ablation_message(table: pd.DataFrame) -> str:
@@ -218,23 +235,6 @@ def state_words(settings: Settings) -> Markdown:
         told = ", ".join(f"{kind} {count}" for kind, count in kinds)
         words += f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32)"
     return Markdown(words + ".")
-
-
-def kernel_words(table: pd.DataFrame) -> Markdown:
-    """Do SS-ACL's trainings on unlike processors differ? Read from `comparison_kernels.by_kernels`."""
-    if not len(table):
-        return Markdown("*All trainings of SS-ACL were made on one kind of processor.*")
-    means = table["about"].str.contains(" minus ")
-    same = means.map({True: 0.0, False: 1.0})
-    apart = table[(table["low"] > same) | (table["high"] < same)]
-    told = [
-        f"{row.detail}, {row.metric}: {row.about} {row.value:.3g} [{row.low:.3g}, {row.high:.3g}]"
-        for row in apart.itertuples()
-    ]
-    words = (
-        f"Trainings on unlike processors differ in {len(told)} of {len(table)} comparisons, of which {means.sum()} are "
-    )
-    return Markdown(words + "of means" + (": " + "; ".join(told) if told else "") + ".")
 
 
 def methods_table(settings: Settings) -> pd.DataFrame:

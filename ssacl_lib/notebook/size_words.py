@@ -34,8 +34,11 @@ def size_words(table: pd.DataFrame) -> Markdown:
         ("cnr", "CNR of masked maps"),
     ):
         large, small = (found[size, True, metric] for size in sizes)
-        apart = f"better with {sizes[1]} px" if small.low > large.high else f"better with {sizes[0]} px"
-        told.append(f"- {words}: {apart if small.low > large.high or large.low > small.high else 'intervals overlap'}")
+        apart = small.low > large.high or large.low > small.high
+        better = sizes[1] if small.value > large.value else sizes[0]
+        told.append(
+            f"- {words}: " + (f"better with {better} px, in one training of each" if apart else "intervals overlap")
+        )
     for size in sizes:
         before, after = (
             found[size, trained, "pointing_swapped_side"].value / found[size, trained, "pointing_sided"].value

@@ -70,16 +70,18 @@ def claims(margins: pd.DataFrame, paper: dict[str, float]) -> Figure | str:
     ax = figure.subplots()
     for place, row in enumerate(margins.itertuples()):
         colour = CLAIM_COLOURS[row.claim]
-        value, low, high = (float(np.clip(x, -1, LONGEST)) for x in (row.margin, row.low, row.high))
+        value, low, high = (100 * float(np.clip(x, -1, LONGEST)) for x in (row.margin, row.low, row.high))
         main = row.metric in HEADLINES[row.claim]
         style.intervals(ax, [place], [value], [low], [high], colour=colour, marker="D" if main else "o")
-        ax.plot([paper[row.claim]] * 2, [place - 0.4, place + 0.4], color=colour, linewidth=1.1, linestyle=(0, (2, 1)))
+        ax.plot(
+            [100 * paper[row.claim]] * 2, [place - 0.4, place + 0.4], color=colour, linewidth=1.1, linestyle=(0, (2, 1))
+        )
         ax.text(1.01, place, f"best rival: {row.best_baseline}", transform=ax.get_yaxis_transform(), fontsize=5.5,
                 va="center")  # fmt: skip
     ax.axvline(0, color=style.INK, linewidth=0.6)
     ax.set_yticks(range(len(margins)), [f"{row.claim}: {MARGIN_NAMES[row.metric]}" for row in margins.itertuples()])
     ax.set_ylim(len(margins) - 0.5, -0.5)
-    ax.set_xlabel("SS-ACL over its best annotation-free rival, relative (0.1 = 10 %); dashed: the paper's claim")
+    ax.set_xlabel("SS-ACL over its best annotation-free rival (%); dashed: the paper's claim")
     ax.grid(axis="x")
     return figure
 
