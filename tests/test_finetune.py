@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from ssacl_lib.command import cli, finetune_masks
+from ssacl_lib.command import cli, finetune, finetune_masks
 from ssacl_lib.datasets.mask_folder import load_mask_folder, patients_of
 from ssacl_lib.downstream import fine_tuning, fit as fitting
 from ssacl_lib.metrics.intervals import mean_auc
@@ -100,6 +100,24 @@ def test_other_pictures_of_the_same_names_are_other_work(films, tiny_checkpoint,
     (films / "07.png").write_bytes(honest)
     capsys.readouterr()
     assert run(films, tiny_checkpoint, out) == 2 and "begun with another set of films" in capsys.readouterr().err
+
+
+def test_a_reader_that_opens_more_of_the_same_pictures_is_other_work(
+    films, tiny_checkpoint, tmp_path, monkeypatch, capsys
+):
+    """Features are kept by place: of one film more, all that follow it would be another's."""
+    monkeypatch.setattr(fine_tuning, "IMAGES", dict.fromkeys((1.0, 10.0, 100.0), 8))
+    honest, out = finetune.readable, tmp_path / "out"
+    monkeypatch.setattr(finetune, "readable", lambda images, truth, *rest: honest(images[1:], truth[1:], *rest))
+    assert run(films, tiny_checkpoint, out) == 0
+    kept = (out / "table.csv").read_bytes()
+    monkeypatch.setattr(finetune, "readable", honest)
+    capsys.readouterr()
+    assert run(films, tiny_checkpoint, out) == 2
+    assert (
+        "begun with another set of readable films" in capsys.readouterr().err
+        and (out / "table.csv").read_bytes() == kept
+    )
 
 
 def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, capsys):

@@ -60,6 +60,8 @@ def finetune_labels(
              "set of films": sha256_json([str(folder.resolve()), pictures]), "code": code_behind(__name__)}  # fmt: skip
     same_work(out, parts)
     films = {split: _films(folder, listed, split, side_of(encoder)) for split in ("train", "validation", "test")}
+    parts |= readable_films({split: own.ids for split, own in films.items()})
+    same_work(out, parts)
     write_json(out / NOTE, parts)
     features = {split: _features(encoder, own, out / f"features_{split}.npy") for split, own in films.items()}
     patient_of = listed.set_index("image")["patient"]
@@ -84,6 +86,12 @@ def same_work(out: Path, parts: dict) -> None:
     kept = read_json(out / NOTE)
     if kept and (other := [name for name, value in parts.items() if kept.get(name) != value]):
         raise ValueError(f"{out}: was begun with another {other[0]}; name another --out, or remove it")
+
+
+def readable_films(names: dict[str, list[str]]) -> dict[str, str]:
+    """The part that says which films of a split could be read: a reader that is installed later opens more of the same ones,
+    and features are kept by their places."""
+    return {"set of readable films": sha256_json({split: list(own) for split, own in names.items()})}
 
 
 def side_of(encoder: Encoder) -> int:

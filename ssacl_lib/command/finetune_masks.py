@@ -21,7 +21,7 @@ from ..record.manifest import write_json
 from ..record.sources import code_behind, sha256_json
 from ..settings import load_settings
 from ..training.state import write_tensors
-from .finetune import MOST_VISITS, NOTE, PREDICTIONS, TABLE, same_work, side_of, write_csv
+from .finetune import MOST_VISITS, NOTE, PREDICTIONS, TABLE, readable_films, same_work, side_of, write_csv
 
 WEIGHTS, STATE = "segmenter.safetensors", "training.safetensors"
 COUNTS = ["common", "found", "there"]
@@ -50,6 +50,7 @@ def finetune_masks(folder: Path, weights: str | None, out: Path, seed: int = 0, 
             print(f"  left out: {reason}")
     brought = sha256_json(stamps_of(folder))
     parts = {"set of films": brought, "encoder": encoder.recipe, "seed": seed, "code": code_behind(__name__)}
+    parts |= readable_films({split: own.names for split, own in films.items()})
     same_work(out, parts)
     write_json(out / NOTE, parts)
     rows, predicted = [], []
