@@ -286,8 +286,8 @@ def test_correlations_of_trainings_with_their_losses_by_hand_and_as_sentences():
             ("similarity map", "total", 0.1),
         )
     ]
-    told = pd.DataFrame({"masked map": [0.5, 1.0], "similarity map": [-0.25, 0.5]})
-    masked, similarity, message = training_words.loss_words(told, pd.DataFrame(rows)).data.splitlines()
+    told = pd.DataFrame({"masked map": [0.5, 1.0], "similarity map": [0.5, -0.25], "total": [5.0, 4.5]})
+    masked, similarity, message, picked = training_words.loss_words(told, pd.DataFrame(rows)).data.splitlines()
     assert (
         "CNR 0.50 to 1.00 in 2 trainings" in masked and "lower with a higher total (r -0.50 [-0.80, -0.20])" in masked
     )
@@ -297,6 +297,7 @@ def test_correlations_of_trainings_with_their_losses_by_hand_and_as_sentences():
         and " 1 are told apart" in message
         and "25 % of the variance between trainings (interval up to 64 %)" in message
     )
+    assert picked.endswith("by CNR, place: masked map 1 of 2, similarity map 2 of 2.")
     assert "not trained often enough" in training_words.loss_words(pd.DataFrame(), pd.DataFrame()).data
 
 

@@ -182,7 +182,7 @@ def test_a_claim_is_told_level_by_level(signs, expected):
     told, chance = robustness_words.robustness_words(claims("a claim", **signs)).data.splitlines()
     assert told.endswith(expected)
     worse = sum(len(levels) - 1 for levels in signs.values())
-    assert f"These are {worse} intervals on worse films; {0.05 * worse:.0f} of so many" in chance
+    assert f"These are {worse} intervals on worse films; about {0.05 * worse:.0f} of so many" in chance
 
 
 def test_relative_margins_are_told_in_per_cent():

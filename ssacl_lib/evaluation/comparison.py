@@ -150,7 +150,7 @@ def gives_the_same(settings: Settings) -> str:
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Atomically, float64 as float32 of BITS binary digits, without what Parquet would add for search and for other types.
 
-    (There are hundreds of small files; statistics, schemas and digits that mean nothing took half of the space.)
+    (There are hundreds of small files; statistics, schemas and digits that mean nothing took over a third of the space.)
     """
     small = {name: rounded(frame[name]) for name, kind in frame.dtypes.items() if kind == np.float64}
     frame = frame.assign(**small)

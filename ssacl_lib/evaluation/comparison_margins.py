@@ -36,7 +36,7 @@ def margins(scores: list[Scores], lender: dict | None = None) -> pd.DataFrame:
     Columns: those of MARGIN_COLUMNS. The best rival is the best method on the same studies that is no variant of SS-ACL (chosen
     after the fact, which is in its favour). lexical, mean_relative: mean of the relative margins of BLEU-4, ROUGE-L and CIDEr,
     each over its own best rival. Intervals over studies are paired; `seeds` counts SS-ACL's trainings, `rival_seeds` the rival's
-    (the fewest, of several; 0: not trained here), and a rival's trainings widen the interval in squares (`spread_of_rival`).
+    (the fewest, of several; 0: none was trained), and a rival's trainings widen the interval in squares (`spread_of_rival`).
     What was trained once borrows the spread of SS-ACL's trainings (`borrowed`): its own here, or those of `lender`, draws by key.
     """
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
@@ -73,7 +73,7 @@ def margins(scores: list[Scores], lender: dict | None = None) -> pd.DataFrame:
                 "n": own.n[keys[0]],
                 "seeds": len(own.draws[keys[0]]),
                 "rival_seeds": min(
-                    len(rival.draws[key]) if trains(rival) else 0 for key, rival in zip(keys, found, strict=True)
+                    (len(rival.draws[key]) for key, rival in zip(keys, found, strict=True) if trains(rival)), default=0
                 ),
             }
         )

@@ -94,13 +94,13 @@ def last_losses(run: Run) -> dict[str, float]:
 def by_losses(scores: list[Scores], settings: Settings) -> pd.DataFrame:
     """Correlation of every loss with every number of MAPS over SS-ACL's trainings."""
     told, rows = trainings(scores, settings), []
+    numbers = {key: n for entry in scores if entry.method.name == SSACL for key, n in entry.n.items()}
     for kind, key in MAPS.items() if len(told) else ():
-        own = next(entry for entry in scores if entry.method.name == SSACL)
         for loss in told.columns.difference([*MAPS, "kernels"], sort=False):
             value, low, high = correlation(told[loss], told[kind], told["kernels"])
             about = dict(zip(("method", "part", "detail", "metric"), (SSACL, *key), strict=True))
             about |= {"about": f"correlation with {loss}", "value": value, "low": low, "high": high}
-            rows.append({**about, "n": own.n[key], "runs": len(told), "seed": PATIENTS})
+            rows.append({**about, "n": numbers[key], "runs": len(told), "seed": PATIENTS})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

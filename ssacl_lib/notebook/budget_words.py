@@ -70,8 +70,10 @@ def _verdicts(table: pd.DataFrame) -> list[str]:
     told = []
     for reason, part in rows[rows["against"] == SSACL].groupby("reason", sort=False):
         above, below = part[part["low"] > 0]["method"], part[part["high"] < 0]["method"]
-        speaks = f"for it speaks {quoted(above)}" * bool(len(above)), f"against it {quoted(below)}" * bool(len(below))
-        told.append(f"*{reason}*: {', '.join(filter(None, speaks)) or 'left open'}")
+        speaks = [
+            f"{side} {quoted(names)}" for side, names in (("for it speaks", above), ("against it", below)) if len(names)
+        ]
+        told.append(f"*{reason}*: {', '.join(speaks) or 'left open'}")
     rivals = rows[(rows["against"] == START) & ~rows["method"].isin(OURS)]
     if len(rivals):
         told.append(

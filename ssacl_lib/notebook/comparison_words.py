@@ -233,7 +233,11 @@ def state_words(settings: Settings) -> Markdown:
     kinds = Counter(run.kernels for run in there).most_common()
     if len(kinds) > 1:
         told = ", ".join(f"{kind} {count}" for kind, count in kinds)
-        words += f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32)"
+        rarer = dict.fromkeys(run.method.name for run in there if run.kernels != kinds[0][0])
+        words += (
+            f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32); other ones than "
+        )
+        words += f"{kinds[0][0]} made trainings of {', '.join(rarer)} alone"
     return Markdown(words + ".")
 
 

@@ -61,9 +61,9 @@ def by_chance(claims: pd.DataFrame) -> str:
     """How many of the intervals on worse films would miss zero without any difference."""
     asked = int((claims["level"] > 0).sum())
     return (
-        f"These are {asked} intervals on worse films; {0.05 * asked:.0f} of so many would miss zero by chance, and those of a "
-        "family share its films. So trust neighbouring levels that agree, not one level. Of a rival that was trained once the "
-        "interval knows the patients alone."
+        f"These are {asked} intervals on worse films; about {0.05 * asked:.0f} of so many would miss zero by chance, and "
+        "those of a family share its films. So trust neighbouring levels that agree, not one level. Of a rival that was "
+        "trained once the interval knows the patients alone."
     )
 
 

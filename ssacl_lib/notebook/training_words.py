@@ -32,7 +32,14 @@ def loss_words(told: pd.DataFrame, table: pd.DataFrame) -> Markdown:
         f"{told[kind].std():.2f}; {_losses_that_tell(table[table['detail'] == kind])}."
         for kind in MAPS
     ]
-    return Markdown("\n".join([*lines, f"- {loss_message(table)}"]))
+    return Markdown("\n".join([*lines, f"- {loss_message(table)}", f"- {_picked(told)}"]))
+
+
+def _picked(told: pd.DataFrame) -> str:
+    """Where the maps of the training with the lowest total loss stand among all."""
+    best = told["total"].idxmin()
+    places = [f"{kind} {int(told[kind].rank(ascending=False)[best])} of {len(told)}" for kind in MAPS]
+    return f"Who had kept the training with the lowest total loss would have, by CNR, place: {', '.join(places)}."
 
 
 def _losses_that_tell(rows: pd.DataFrame) -> str:

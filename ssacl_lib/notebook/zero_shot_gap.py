@@ -2,7 +2,7 @@
 
 Every step asks the same vectors of the same films; only what stands for a finding changes, from one pair of sentences to a linear
 map that was told every label. The largest step says what is in the way: few words, words at all, or the space of the texts.
-What the last step does not find well either, a linear map of a film's vector and a few thousand labels do not tell.
+What the last step does not find well either, a linear map of a film's vector does not tell with all the labels there are.
 """
 
 from itertools import pairwise
