@@ -17,7 +17,7 @@ from conftest import write_dicom
 from PIL import Image
 
 from ssacl_lib import paths
-from ssacl_lib.command import cli, folder_reports
+from ssacl_lib.command import cli, folder_reports, ground
 from ssacl_lib.command.arguments import parse_override
 from ssacl_lib.command.cli import main
 from ssacl_lib.evaluation import benchmarks
@@ -282,6 +282,51 @@ def test_films_are_ranked_for_a_phrase_and_their_vectors_kept(
     assert run(capsys, "retrieve", "heart", *words)[0] == 0 and read[3] == 8
     code, _, err = run(capsys, "retrieve", " ", *words)
     assert code == 2 and "phrase is empty" in err
+
+
+def test_a_ranking_of_other_films_or_capitals_takes_no_others_place(capsys, tmp_path, tiny_checkpoint, many_films):
+    out, more = tmp_path / "out", ("--weights", str(tiny_checkpoint), "--out", str(tmp_path / "out"))
+    for phrase, films in (("heart", many_films), ("Heart", many_films), ("heart", many_films / "below")) * 2:
+        code, printed, _ = run(capsys, "retrieve", phrase, str(films), *more)
+        assert code == 0
+        table = pd.read_csv(next(out / Path(word).name for word in printed.replace(",", " ").split() if ".csv" in word))
+        assert all(str(films) in image for image in table["image"])
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in out.glob("*_retrieve.json")]
+    assert len(told) == len(list(out.glob("*_retrieve.csv"))) == 3, "again the same is in its own place"
+    assert {(one["phrase"], one["films"]) for one in told} == {("heart", 7), ("Heart", 7), ("heart", 4)}
+
+
+def test_linked_folders_are_read_once_and_a_picture_beside_anyones_json_is_a_film(
+    capsys, tmp_path, tiny_checkpoint, many_films
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    film(elsewhere / "patient_report.png")
+    (elsewhere / "patient_report.json").write_text('{"image": "c.png", "report": "a colleague wrote it"}')
+    (many_films / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(many_films)  # in a circle
+    code, printed, _ = run(
+        capsys, "report", str(many_films), "--weights", str(tiny_checkpoint), "--out", str(tmp_path / "out")
+    )
+    assert code == 0 and "8 reports written" in printed
+    images = [Path(line["image"]) for line in folder_lines(tmp_path / "out")]
+    assert many_films / "linked" / "patient_report.png" in images and len(set(images)) == 8
+
+
+def test_a_phrase_longer_than_the_model_reads_is_told_and_leaves_the_picture_its_room(
+    capsys, monkeypatch, tmp_path, tiny_checkpoint, many_films
+):
+    titles, honest = [], ground.overlay_figure
+    monkeypatch.setattr(
+        ground, "overlay_figure", lambda *given, title: titles.append(title) or honest(*given, title=title)
+    )
+    more = ("--weights", str(tiny_checkpoint), "--out", str(tmp_path / "out"))
+    for phrase in ("heart", "the heart is " + "very " * 300 + "large"):
+        code, _, err = run(capsys, "ground", str(many_films / "a.png"), phrase, *more)
+        assert code == 0 and ("of which the model reads the first" in err) == (len(phrase) > 100)
+        told = json.loads(max((tmp_path / "out").glob("*.json"), key=lambda path: path.stat().st_mtime_ns).read_text())
+        assert told["phrase"] == phrase
+    assert titles[0] == "heart" and titles[1].startswith("the heart is very") and len(titles[1]) <= 200
 
 
 def test_folders_without_a_film_that_can_be_read(capsys, tmp_path, tiny_checkpoint):

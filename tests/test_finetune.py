@@ -50,10 +50,19 @@ def run(films, weights, out, *more):
     )
 
 
+def films_of(out, split):
+    told = pd.read_csv(out / "predictions.csv")
+    return told[told["split"] == split]
+
+
 def test_a_folder_is_learnt_and_a_killed_run_goes_on_to_the_same(films, tiny_checkpoint, tmp_path, monkeypatch, capsys):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert run(films, tiny_checkpoint, whole) == 0 and "corner" in capsys.readouterr().out
-    table = pd.read_csv(whole / "table.csv")
+    assert run(films, tiny_checkpoint, whole) == 0
+    printed, table = capsys.readouterr().out, pd.read_csv(whole / "table.csv")
+    for split in ("train", "validation", "test"):
+        assert f"none: none of the {len(films_of(whole, split))} films of the split {split} have it" in printed
+    assert "corner: all of the 4 films of the split validation have it: nothing is chosen by it" in printed
+    assert printed.count("have it:") == 4
     assert len(table) == 2 * 3 * 3 and set(table["label"]) == {"mean of labels", "corner", "none"}
     predicted = pd.read_csv(whole / "predictions.csv")
     test = predicted[predicted["split"] == "test"]
@@ -86,6 +95,10 @@ def test_a_folder_is_learnt_and_a_killed_run_goes_on_to_the_same(films, tiny_che
 
     stamp = (cut / "full_100.npz").stat().st_mtime_ns
     assert run(films, cut / "encoder", tmp_path / "again") == 0, "what was learnt is a checkpoint"
+    ask = ("report", str(films / "00.png"), "--out", str(tmp_path), "--weights")
+    for weights in (tiny_checkpoint, cut / "encoder"):
+        assert cli.main([*ask, str(weights)]) == 0
+        assert ("fine-tuned on labels" in capsys.readouterr().err) == (weights != tiny_checkpoint)
     assert run(films, tiny_checkpoint, cut) == 0 and (cut / "full_100.npz").stat().st_mtime_ns == stamp
     assert run(films, tiny_checkpoint, cut, "--seed", "1") == 2 and "begun with another" in capsys.readouterr().err
 
@@ -95,6 +108,8 @@ def test_other_pictures_of_the_same_names_are_other_work(films, tiny_checkpoint,
     honest, out = (films / "07.png").read_bytes(), tmp_path / "out"
     (films / "07.png").write_bytes(b"no picture")
     assert run(films, tiny_checkpoint, out) == 0 and "1 of" in capsys.readouterr().out
+    [skipped] = pd.read_csv(out / "skipped.csv").to_dict("records")
+    assert skipped["image"] == "07.png" and "07.png" in skipped["reason"]
     kept = (out / "table.csv").read_bytes()
     assert run(films, tiny_checkpoint, out) == 0 and (out / "table.csv").read_bytes() == kept
     (films / "07.png").write_bytes(honest)
@@ -120,13 +135,30 @@ def test_a_reader_that_opens_more_of_the_same_pictures_is_other_work(
     )
 
 
-def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, capsys):
+def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, monkeypatch, capsys):
     assert run(tmp_path / "nowhere", tiny_checkpoint, tmp_path / "out") == 2
     assert "no such folder of films" in capsys.readouterr().err
     table = pd.read_csv(films / "labels.csv").assign(corner="yes")
     table.to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2
     assert "labels.csv: line 2: corner is 'yes', expected 0 or 1" in capsys.readouterr().err
+    table.assign(corner=1).to_csv(films / "labels.csv", index=False)
+    assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and not (tmp_path / "out").exists()
+    assert "no label tells the" in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(films, tiny_checkpoint, tmp_path / "out", "--device", "cuda") == 2
+    assert "there is no CUDA device; use --device cpu" in capsys.readouterr().err
+
+
+def test_of_two_tables_of_one_name_it_says_which_is_read(films, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert finetune.table_file(films, Path("labels.csv")) == films / "labels.csv" and not capsys.readouterr().err
+    Path("labels.csv").write_text("image,other\n")
+    assert finetune.table_file(films, Path("labels.csv")) == Path("labels.csv")
+    assert f"not from {films / 'labels.csv'}" in capsys.readouterr().err
+    monkeypatch.chdir(films)
+    assert finetune.table_file(films, Path("labels.csv")).samefile(films / "labels.csv")
+    assert not capsys.readouterr().err
 
 
 def test_a_mistake_that_is_mended_needs_no_other_folder(films, tiny_checkpoint, tmp_path, monkeypatch, capsys):

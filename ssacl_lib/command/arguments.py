@@ -1,12 +1,16 @@
 """What arguments of a command stand for: settings, a changed setting, a checkpoint that must be there."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import yaml
 
 from .. import paths
 from ..settings import Settings, load_settings
+
+FINETUNED = "finetuned.json"
+"""In the folder of an encoder that `ssacl finetune` wrote: the labels that it learnt."""
 
 
 def given_settings(arguments: argparse.Namespace, **overrides: object) -> Settings:
@@ -36,9 +40,23 @@ def parse_override(text: str) -> tuple[str, object]:
 
 
 def require_checkpoint(weights: Path | None) -> None:
-    """Raises FileNotFoundError where no model is named and none is shipped."""
+    """Raises FileNotFoundError where no model is named and none is shipped; says what a model was not made for."""
     if weights is None and not paths.SHIPPED_CHECKPOINT.is_dir():
         raise FileNotFoundError(
             f"there is no shipped checkpoint in {paths.SHIPPED_CHECKPOINT}: make one with `ssacl pretrain --profile cpu "
             "--out DIR` and give --weights DIR"
         )
+    if weights is not None and (Path(weights) / FINETUNED).is_file():
+        print(
+            f"ssacl: {weights}: its encoder was fine-tuned on labels, and nothing else was: reports and maps are those of "
+            "parts that were made for another encoder",
+            file=sys.stderr,
+        )
+
+
+def require_device(name: str) -> None:
+    """Raises ValueError for "cuda" where there is none."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: there is no CUDA device; use --device cpu, or auto")

@@ -5,6 +5,7 @@ the middle of a fine-tuning goes on from its last saving.
 """
 
 import copy
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from ..downstream import fine_tuning
 from ..downstream.encoders import Encoder, pooled_features
 from ..downstream.films import nested_rows
 from ..downstream.fine_tuning import FULL, PROBE, Classifier, Probes, answers, fit_probes, tuned
+from ..images import read_film
 from ..metrics.intervals import mean_auc
 from ..record.manifest import atomic_write, read_json, write_json
 from ..record.sources import code_behind, sha256_json
 from ..settings import Settings, load_settings
 from ..training.state import write_tensors
+from .arguments import FINETUNED
 
 SHARES = (1.0, 10.0, 100.0)
 """Percent of the labels."""
@@ -32,7 +35,7 @@ MOST_VISITS = 50
 """A film is seen at most so often in a fine-tuning: a small folder takes less time."""
 
 MEAN = "mean of labels"
-NOTE, TABLE, PREDICTIONS = "finetune.json", "table.csv", "predictions.csv"
+NOTE, TABLE, PREDICTIONS, SKIPPED = "finetune.json", "table.csv", "predictions.csv", "skipped.csv"
 
 
 def finetune_labels(
@@ -41,15 +44,16 @@ def finetune_labels(
     """Fine-tune on the films of a folder by a table of labels; see `ssacl finetune --help`.
 
     Returns the table: way, labels (percent), films, label (or "mean of labels"), auc, low, high, n (test films). AUC is empty
-    where no test film has the label, or all have.
+    where no test film has the label, or all have; such a label is named before anything is learnt.
 
     Raises:
         FileNotFoundError: no such folder, table or weights.
-        ValueError: an error in the table, or `out` holds the work of another call.
+        ValueError: an error in the table, no label that both films with and without it could teach, or `out` holds the work
+            of another call.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of films")
-    listed = read_label_table(table if table.is_file() else folder / table, seed)
+    listed = read_label_table(table_file(folder, table), seed)
     path = str(weights or paths.SHIPPED_CHECKPOINT)
     settings = load_settings("cpu", seed=seed, device=device)
     encoder = Encoder(Path(path).name, seed, settings, path)
@@ -62,7 +66,9 @@ def finetune_labels(
     films = {split: _films(folder, listed, split, side_of(encoder)) for split in ("train", "validation", "test")}
     parts |= readable_films({split: own.ids for split, own in films.items()})
     same_work(out, parts)
+    _say_constant(films)
     write_json(out / NOTE, parts)
+    _write_skipped(folder, listed, films, out / SKIPPED)
     features = {split: _features(encoder, own, out / f"features_{split}.npy") for split, own in films.items()}
     patient_of = listed.set_index("image")["patient"]
     patients = [patient_of[name] for name in films["test"].ids]
@@ -79,6 +85,52 @@ def finetune_labels(
     write_csv(out / TABLE, found)
     write_csv(out / PREDICTIONS, _predictions(films, predicted))
     return found
+
+
+def table_file(folder: Path, table: Path) -> Path:
+    """The table: as it is named from here, else in the folder of the films; where both are there, that is said."""
+    here, there = table, folder / table
+    if here.is_file() and there.is_file() and not here.samefile(there):
+        print(f"ssacl: the labels are read from {here}, not from {there}, which is there as well", file=sys.stderr)
+    return here if here.is_file() else there
+
+
+def _say_constant(films: dict[str, LabelledFilms]) -> None:
+    """Name labels that all films of a split have, or none: nothing can be learnt of them, or measured.
+
+    Raises:
+        ValueError: in training films all labels are so.
+    """
+    constant = {split: own.truth.all(0) | ~own.truth.any(0) for split, own in films.items()}
+    if constant["train"].all():
+        raise ValueError(
+            f"no label tells the {len(films['train'])} training films apart: each is 0, or 1, on all of them; list films with "
+            "and without it, or put other films into the split train"
+        )
+    follows = {
+        "train": "nothing is learnt of it",
+        "validation": "nothing is chosen by it",
+        "test": "its AUC stays empty, and the mean is one of the other labels",
+    }
+    for split, names in constant.items():
+        own = films[split]
+        for name, value in zip(np.array(own.names)[names], own.truth[0, names], strict=True):
+            told = "all" if value else "none"
+            print(f"{name}: {told} of the {len(own)} films of the split {split} have it: {follows[split]}")
+
+
+def _write_skipped(folder: Path, listed: pd.DataFrame, films: dict[str, LabelledFilms], path: Path) -> None:
+    """image, split and reason of the listed films that can't be read; no file where all can."""
+    read, rows = {name for own in films.values() for name in own.ids}, []
+    for name, split in listed.loc[~listed["image"].isin(read), ["image", "split"]].to_numpy():
+        try:
+            read_film(picture_path(folder, name))
+        except (ValueError, OSError) as error:
+            rows.append({"image": name, "split": split, "reason": str(error)})
+    path.unlink(missing_ok=True)
+    if rows:
+        write_csv(path, pd.DataFrame(rows))
+        print(f"films that can't be read are listed in {path}")
 
 
 def same_work(out: Path, parts: dict) -> None:
@@ -140,6 +192,7 @@ def _save(network: Classifier, labels: Sequence[str], out: Path) -> None:
     model = network.model
     for part in (model.model, model.processor) if isinstance(model, VisionModel) else (model,):
         part.save_pretrained(out / "encoder")
+    write_json(out / "encoder" / FINETUNED, {"labels": list(labels)})
     head = {"mean": network.mean, "deviation": network.deviation, **network.head.state_dict()}
     write_tensors(out / "head.safetensors", {name: tensor.detach().cpu().contiguous() for name, tensor in head.items()})
     write_json(

@@ -86,7 +86,7 @@ def films_below(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Pa
         if not source.exists():
             raise FileNotFoundError(f"{spelt(source)}: no such file or folder")
         root = source.resolve() if source.is_dir() else source.resolve().parent
-        for path in sorted(root.rglob("*")) if source.is_dir() else [source.resolve()]:
+        for path in sorted(_files_below(root)) if source.is_dir() else [source.resolve()]:
             if not path.is_file() or _is_own(path, out):
                 continue
             if not source.is_dir() or _is_film(path):
@@ -100,13 +100,27 @@ def films_below(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Pa
     return list(found.items()), others
 
 
+def _files_below(root: Path) -> Iterator[Path]:
+    """All files below a folder, those of linked folders too, each folder once: a link may lead back above itself."""
+    entered = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        entered.add(os.path.realpath(folder))
+        inner[:] = sorted(name for name in inner if os.path.realpath(os.path.join(folder, name)) not in entered)
+        yield from (Path(folder) / name for name in names)
+
+
 def _is_own(path: Path, out: Path) -> bool:
     """Did `ssacl` write it: tables and pictures of OUT, JSON and picture of a single image?"""
     if path.parent == out and path.name in OWN_TABLES:
         return True
     if out / "pictures" in path.parents and path.name.endswith(PICTURE):
         return True
-    return path.stem.endswith(OWN) and path.suffix in (".json", ".png") and path.with_suffix(".json").is_file()
+    if not path.stem.endswith(OWN) or path.suffix not in (".json", ".png"):
+        return False
+    try:
+        return {"checkpoint", "files"} <= set(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):  # none, or somebody else's: then the picture is a film
+        return False
 
 
 def _is_film(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """`ssacl ground`: where on an image a phrase is, by masked evidence, with the similarity map beside it."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from ..model.build import load_model
 from ..model.maps import phrase_maps_of_pixels
 from ..plots.overlays import overlay_figure
 from .output import free_name, names_of, output_folder, slug, write_answer
+
+LONGEST_TITLE = 200
+"""Characters of a phrase above a picture: two lines. The JSON holds it whole."""
 
 
 def peak_on_film(heatmap: np.ndarray, shape: tuple[int, int]) -> tuple[float, float]:
@@ -25,11 +29,17 @@ def peak_on_film(heatmap: np.ndarray, shape: tuple[int, int]) -> tuple[float, fl
 
 
 def phrase_notes(model, phrase: str) -> list[str]:
-    """Words of a phrase that the model never met."""
+    """Words of a phrase that the model never met, and where it stops reading."""
     known, unknown = model.processor.known_words(phrase)
     if not known:
         return [f"no word of the phrase {phrase!r} is known to the model: the map says nothing of it"]
-    return [f"words that the model does not know: {', '.join(unknown)}"] if unknown else []
+    notes = [f"words that the model does not know: {', '.join(unknown)}"] if unknown else []
+    tokenizer = model.processor.text_tokenizer
+    pieces = len(tokenizer.tokenize(phrase.lower()))
+    read = model.processor.text([phrase])[0].shape[1] - bool(tokenizer.cls_token)
+    if pieces > read:
+        notes.append(f"the phrase has {pieces} pieces of words, of which the model reads the first {read} alone")
+    return notes
 
 
 def ground_file(image: Path, phrase: str, weights: Path | None = None, out: Path | None = None) -> dict:
@@ -51,7 +61,9 @@ def ground_file(image: Path, phrase: str, weights: Path | None = None, out: Path
     }
     x, y = film.to_file(*peak_on_film(maps["masked"], film.pixels.shape))
     figure = overlay_figure(
-        square, {"masked evidence (ours)": maps["masked"], "similarity": maps["similarity"]}, title=phrase
+        square,
+        {"masked evidence (ours)": maps["masked"], "similarity": maps["similarity"]},
+        title=textwrap.shorten(phrase, LONGEST_TITLE, placeholder=" …"),
     )
     first, *more = names_of(image)
     names = [first, *(f"{name}_{slug(phrase)}" for name in (first, *more))]

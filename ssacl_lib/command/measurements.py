@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from .. import paths
 from ..settings import load_settings
-from .arguments import given_settings, require_checkpoint
+from .arguments import given_settings, require_checkpoint, require_device
 
 
 def run_recipe(arguments: argparse.Namespace) -> int:
@@ -132,6 +132,7 @@ def run_bench(arguments: argparse.Namespace) -> int:
     """ssacl bench."""
     from ..evaluation.benchmarks import run_benchmarks
 
+    require_device(arguments.device)
     table = run_benchmarks(
         arguments.profile, arguments.device, arguments.only, arguments.json, arguments.quick, arguments.seed
     )

@@ -29,7 +29,13 @@ def slug(text: str) -> str:
     """
     short = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:LONGEST_SLUG]
     whole = short.replace("_", " ") == text.lower()
-    return short if whole else f"{short}_{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}".strip("_")
+    return short if whole else hashed(short, [text])
+
+
+def hashed(short: str, parts: list[str]) -> str:
+    """A name with six digits behind it that tell apart what it was made from."""
+    digits = sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{short}_{digits}".strip("_")
 
 
 def names_of(path: Path) -> Iterator[str]:

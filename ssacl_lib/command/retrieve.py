@@ -5,6 +5,7 @@ was killed, reads the films that are not in it, and no other.
 """
 
 import csv
+import textwrap
 import time
 import zipfile
 from collections.abc import Sequence
@@ -21,10 +22,10 @@ from ..film import spelt
 from ..images import letterbox, read_film
 from ..model.build import load_model
 from ..plots.contact import contact_sheet
-from ..record.manifest import atomic_write
+from ..record.manifest import atomic_write, read_json
 from .folder_reports import checkpoint_hash, films_below, read_ahead, stamp_of
-from .ground import phrase_notes
-from .output import output_folder, slug, write_answer
+from .ground import LONGEST_TITLE, phrase_notes
+from .output import hashed, output_folder, slug, write_answer
 
 VECTORS = "retrieve_vectors.npz"
 SHOWN = 24
@@ -76,8 +77,9 @@ def retrieve(
 ) -> dict:
     """Rank the films of folders (and single files) for a phrase: OUT/PHRASE_retrieve.csv, .json and .png.
 
-    Returns a dict: phrase, checkpoint, films (count), skipped (path: reason), notes, first (image and cosine, at most SHOWN),
-    files.
+    A ranking of other films, or for a phrase that differs in its capitals alone, keeps its files: this one's get a hash.
+    Returns a dict: phrase, sources, checkpoint, films (count), skipped (path: reason), notes, first (image and cosine, at most
+    SHOWN), files.
 
     Raises:
         ValueError: an empty phrase, no picture, or not one that can be read.
@@ -93,7 +95,8 @@ def retrieve(
     text = F.normalize(model.text_embedding([phrase]).float(), dim=-1)[0].cpu().numpy()
     cosine = {name: float(vector @ text) for name, vector in vectors.items()}
     ranked = sorted(cosine, key=lambda name: (-cosine[name], name))
-    stem = f"{slug(phrase)}_retrieve"
+    places = sorted({spelt(Path(source).resolve()) for source in sources})
+    stem = _free_stem(out, phrase, places)
     with atomic_write(out / f"{stem}.csv") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["rank", "image", "cosine"])
@@ -102,9 +105,11 @@ def retrieve(
     first = ranked[:SHOWN]
     squares = [letterbox(read_film(files[name]).pixels, model.config.image_size) for name in first]
     lines = [f"{rank}: {cosine[name]:.3f}  {Path(name).name}" for rank, name in enumerate(first, start=1)]
-    title = f"{phrase}: the first {len(first)} of {len(ranked)} films, by the cosine of film and phrase"
+    short = textwrap.shorten(phrase, LONGEST_TITLE, placeholder=" …")
+    title = f"{short}: the first {len(first)} of {len(ranked)} films, by the cosine of film and phrase"
     answer = {
         "phrase": phrase,
+        "sources": places,
         "checkpoint": spelt(folder),
         "films": len(ranked),
         "skipped": skipped,
@@ -114,6 +119,14 @@ def retrieve(
     answer = write_answer(out, stem, contact_sheet(squares, lines, title), answer)
     answer["files"].insert(0, spelt(out / f"{stem}.csv"))
     return answer
+
+
+def _free_stem(out: Path, phrase: str, sources: list[str]) -> str:
+    """The name of the files: PHRASE_retrieve, unless a ranking of other films or for another phrase has it."""
+    short = slug(phrase)
+    there = read_json(out / f"{short}_retrieve.json")
+    ours = not there or (there.get("phrase"), there.get("sources")) == (phrase, sources)
+    return f"{short if ours else hashed(short, [phrase, *sources])}_retrieve"
 
 
 def film_vectors(

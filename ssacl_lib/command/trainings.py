@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..settings import LossWeights, Settings, load_settings
-from .arguments import given_settings, parse_override
+from .arguments import given_settings, parse_override, require_device
 from .retype import retype
 
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
@@ -66,6 +66,7 @@ def run_finetune(arguments: argparse.Namespace) -> int:
     from .finetune import finetune_labels
     from .finetune_masks import finetune_masks
 
+    require_device(arguments.device)
     more = (arguments.weights, arguments.out, arguments.seed, arguments.device)
     if arguments.task == "masks":
         table = finetune_masks(arguments.films, *more)
