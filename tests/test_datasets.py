@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,13 @@ import pytest
 from PIL import Image
 
 from ssacl_lib.anatomy import leaf_mask
+from ssacl_lib.command import cli
 from ssacl_lib.datasets import shards
 from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studies
 from ssacl_lib.datasets.phantom import boxes_around, phrases_of
 from ssacl_lib.datasets.registry import load_evaluation, load_training, outside_data
 from ssacl_lib.datasets.study import EvaluationStudy, Study
+from ssacl_lib.datasets.table_checks import check_folder
 from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
@@ -377,6 +380,43 @@ def test_a_box_beside_its_film_stops_before_the_training(film_folder, box):
     with pytest.raises(ValueError, match=r"phrase_boxes\.csv: line \d+: the box .* a film of 80 x 40 pixels"):
         FolderSource(folder_settings(film_folder), "test")
     FolderSource(folder_settings(film_folder), "train")
+
+
+def rewritten(table: Path, **columns) -> None:
+    frame = pd.read_csv(table, dtype=str)
+    for name, change in columns.items():
+        frame[name] = [change(number, value) for number, value in enumerate(frame[name])]
+    frame.to_csv(table, index=False)
+
+
+def test_tables_that_fit_together_pass_and_rows_of_other_films_are_counted(film_folder, capsys):
+    check_folder(film_folder)
+    assert not capsys.readouterr().err
+    rewritten(film_folder / "region_boxes.csv", image=lambda number, name: "elsewhere.png" if number > 9 else name)
+    rewritten(film_folder / "studies.csv", patient=lambda number, name: "NA" if number == 3 else name)
+    check_folder(film_folder)
+    err = capsys.readouterr().err
+    assert "2 rows of" in err and "line 12, 'elsewhere.png'" in err and "phrase" not in err
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("studies.csv", {"image": lambda n, name: f"./{name}" if n == 4 else name.replace("11", "04")},
+         "'./images/04.png' and 'images/04.png' are one and the same film"),
+        ("studies.csv", {"image": lambda n, name: "00.png" if n == 1 else name}, "'images/00.png' and '00.png' are one"),
+        ("studies.csv", {"patient": lambda n, name: "N/A" if n % 2 else name}, "6 films have the patient 'N/A'"),
+        ("region_boxes.csv", {"image": lambda n, name: f"./{name}"},
+         "line 2: './images/00.png' is the film that studies.csv names 'images/00.png'"),
+        ("phrase_boxes.csv", {"image": lambda n, name: name.removeprefix("images/") if n == 5 else name},
+         "line 7: '02.png' is the film"),
+    ],
+)  # fmt: skip
+def test_tables_that_do_not_fit_together_stop_every_command(film_folder, capsys, table, change, message):
+    rewritten(film_folder / table, **change)
+    for words in (["rebuild", "--check"], ["pretrain", "--out", str(film_folder / "out")]):
+        asked = [*words, "--profile", "smoke", "--dataset", "folder", "--data-root", str(film_folder)]
+        assert cli.main(asked) == 2 and message in capsys.readouterr().err
 
 
 def test_boxes_turn_with_their_film_and_only_the_film_counts(film_folder, studies_folder):

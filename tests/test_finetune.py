@@ -142,6 +142,14 @@ def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, mon
     table.to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2
     assert "labels.csv: line 2: corner is 'yes', expected 0 or 1" in capsys.readouterr().err
+    for wrong, message in (
+        ({"corner": 1, "image": [f"./{name}" if name == "05.png" else name.replace("06", "05") for name in table["image"]]},
+         "'./05.png' and '05.png' are one and the same film"),
+        ({"corner": 1, "patient": "NA"}, "no film in the split"),
+        ({"corner": 1, "patient": ["NA" if name < "04" else name for name in table["image"]]}, "4 films have the patient 'NA'"),
+    ):  # fmt: skip
+        table.assign(**wrong).to_csv(films / "labels.csv", index=False)
+        assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and message in capsys.readouterr().err
     table.assign(corner=1).to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and not (tmp_path / "out").exists()
     assert "no label tells the" in capsys.readouterr().err

@@ -4,6 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+import ssacl_lib
+
 SCRIPT = """
 import json, sys, time
 import torch, transformers.modeling_utils, transformers.models.bert.modeling_bert, transformers.models.gpt2.modeling_gpt2
@@ -35,3 +39,22 @@ def test_the_model_loads_no_simulator_and_no_data_set(capsys):
         )
     assert wrong == []
     assert "ssacl_lib.model.ssacl" in own
+
+
+def test_help_and_mistakes_of_typing_wait_for_no_pytorch():
+    for words in ("['--help']", "['ground', '--help']", "['grnd']"):
+        ask = f"""
+import sys
+from ssacl_lib.command.cli import main
+try:
+    main({words})
+except SystemExit:
+    print("torch" in sys.modules)"""
+        done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "False", words
+
+
+def test_the_public_names_are_listed_and_found():
+    assert set(ssacl_lib.__all__) <= set(dir(ssacl_lib)) and ssacl_lib.SSACLModel.__module__ == "ssacl_lib.model.ssacl"
+    with pytest.raises(AttributeError, match="no attribute 'SSACL'"):
+        _ = ssacl_lib.SSACL

@@ -14,8 +14,15 @@ FINETUNED = "finetuned.json"
 
 
 def given_settings(arguments: argparse.Namespace, **overrides: object) -> Settings:
-    """The settings of a profile, data set and seed; overrides: dotted names and their values."""
+    """The settings of a profile, data set and seed; overrides: dotted names and their values.
+
+    Raises ValueError where the tables of a folder of films don't fit together.
+    """
     root = str(Path(arguments.data_root).resolve()) if arguments.data_root else None
+    if arguments.dataset == "folder" and root:
+        from ..datasets.table_checks import check_folder
+
+        check_folder(Path(root))
     given = {"dataset": arguments.dataset, "data_root": root, "seed": arguments.seed}
     return load_settings(arguments.profile, **given, **overrides)
 

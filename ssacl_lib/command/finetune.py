@@ -16,6 +16,7 @@ from .. import paths
 from ..baselines.outside import VisionModel
 from ..datasets.labelled import LabelledFilms, picture_path, read_label_table, readable
 from ..datasets.pictures import stamp
+from ..datasets.table_checks import check_films, check_patients
 from ..downstream import fine_tuning
 from ..downstream.encoders import Encoder, pooled_features
 from ..downstream.films import nested_rows
@@ -53,7 +54,10 @@ def finetune_labels(
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of films")
-    listed = read_label_table(table_file(folder, table), seed)
+    named = table_file(folder, table)
+    listed = read_label_table(named, seed)
+    check_films(named, listed["image"], lambda name: picture_path(folder, name))
+    check_patients(named, listed)
     path = str(weights or paths.SHIPPED_CHECKPOINT)
     settings = load_settings("cpu", seed=seed, device=device)
     encoder = Encoder(Path(path).name, seed, settings, path)
