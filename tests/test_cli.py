@@ -577,5 +577,6 @@ def test_a_split_of_one_study_stops_before_any_work(capsys, tmp_path, film_folde
     table.to_csv(film_folder / "studies.csv", index=False)
     words = ("rebuild", "--profile", "smoke", "--dataset", "folder", "--data-root", str(film_folder), "--out")
     code, _, err = run(capsys, *words, str(tmp_path / "out"))
-    assert code == 2 and "has 1 study, and comparing needs 2 or more" in said(err)[0]
+    assert "9 rows of" in said(err)[0], "boxes of the films that are no longer listed"
+    assert code == 2 and "has 1 study, and comparing needs 2 or more" in said(err)[-1]
     assert not (tmp_path / "out").exists()
