@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import write_dicom
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -274,6 +275,29 @@ def test_patients_are_known_whatever_the_ending_in_the_table(masked):
     table.assign(image=[Path(name).stem for name in table["image"]]).to_csv(masked / "films.csv", index=False)
     told = patients_of(masked)
     assert len(told) == 40 and told["00"] == told["01"] == "p0" and told["39"] == "p19"
+
+
+def test_dicom_without_an_ending_is_a_film_and_what_is_passed_over_is_counted(masked, capsys):
+    uids = {f"{number:02d}.jpg": f"1.2.840.{number}" for number in range(40)}
+    for old, new in uids.items():
+        pixels = np.asarray(Image.open(masked / "images" / old))
+        write_dicom(masked / "images" / "film.dcm", pixels)
+        (masked / "images" / "film.dcm").rename(masked / "images" / new)
+        (masked / "images" / old).unlink()
+        if (mask := masked / "masks" / f"{Path(old).stem}.png").is_file():
+            mask.rename(masked / "masks" / f"{new}.png")
+    table = pd.read_csv(masked / "films.csv")
+    table.assign(image=table["image"].map(uids)).to_csv(masked / "films.csv", index=False)
+    films = load_mask_folder(masked, 32, 0)
+    assert sum(map(len, films.values())) == 40 and sum(own.present.sum() for own in films.values()) == 20
+    assert patients_of(masked)["1.2.840.39"] == "p19" and "passed over" not in capsys.readouterr().out
+    (masked / "images" / "notes.txt").write_text("nothing to read")
+    (masked / "images" / "more").mkdir()
+    load_mask_folder(masked, 32, 0)
+    assert (
+        "images: 2 entries are passed over; first: more (pictures are looked for in this very"
+        in capsys.readouterr().out
+    )
 
 
 def test_masks_of_several_findings_lie_in_folders_of_their_names(masked):

@@ -10,7 +10,7 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from .. import paths
-from ..datasets.mask_folder import load_mask_folder, patients_of, stamps_of
+from ..datasets.mask_folder import load_mask_folder, patients_of, stamps_of, stem_of
 from ..downstream.encoders import Encoder
 from ..downstream.segmentation import FROZEN, IMAGES, OWN, TUNED, Segmenter, scored
 from ..downstream.segmentation_tables import dice_numbers, films_behind
@@ -84,7 +84,7 @@ def table_rows(told: pd.DataFrame, settings, patients: dict[str, str]) -> list[d
     rows = []
     for (way, finding, threshold), frame in told.groupby(["way", "finding", "threshold"], sort=False):
         for metric, draws in dice_numbers(
-            frame, settings, [patients.get(Path(name).stem, name) for name in frame["study"]]
+            frame, settings, [patients.get(stem_of(name), name) for name in frame["study"]]
         ):
             value, low, high = percentile_interval(float(draws[0]), draws[1:])
             count = films_behind(metric, frame)

@@ -1,6 +1,6 @@
 """A reader's own films with masks: pictures beside pictures, so that any finding can be segmented.
 
-    FOLDER/images/NAME.png              films (PNG, JPEG, TIFF, BMP or DICOM)
+    FOLDER/images/NAME.png              films (PNG, JPEG, TIFF, BMP or DICOM; DICOM without an ending, too)
     FOLDER/masks/NAME.png               their masks, as large as the film, bright = inside; a film without one shows none of it
     FOLDER/masks/FINDING/NAME.png       in place of these, where there are several findings
     FOLDER/films.csv                    optional: image (NAME with its ending), patient, split (train, validation or test)
@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..film import spelt
+from ..images import kind_of
 from .csv_table import read_csv
 from .folder import SPLITS
 from .labelled import drawn_split, given_split
@@ -25,6 +26,15 @@ ONE = "mask"
 """Name of the finding where masks/ has no folders."""
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+
+
+def stem_of(name: str) -> str:
+    """A file's name without the ending of a picture; UIDs that name a DICOM file have dots, and no ending.
+
+    >>> stem_of("p1.png"), stem_of("1.2.840.10008")
+    ('p1', '1.2.840.10008')
+    """
+    return Path(name).stem if Path(name).suffix.lower() in PICTURES else name
 
 
 def mask_files(root: Path) -> dict[str, dict[str, Path]]:
@@ -63,6 +73,11 @@ def load_mask_folder(root: Path | str, size: int, seed: int) -> dict[str, Masked
     if not root.is_dir():
         raise FileNotFoundError(f"{spelt(root)}: no such folder; it should hold {IMAGES}/ and {MASKS}/")
     masks, films = mask_files(root), _pictures(root / IMAGES)
+    for folder in (root / IMAGES, *(root / MASKS / finding for finding in masks if finding != ONE)):
+        others = [path for path in sorted(folder.iterdir()) if not _is_picture(path) and not path.name.startswith(".")]
+        if others:
+            what = "pictures are looked for in this very folder, not below" if others[0].is_dir() else "no picture"
+            print(f"{spelt(folder)}: {len(others)} entries are passed over; first: {others[0].name} ({what})")
     for finding, files in masks.items():
         if lost := sorted(set(files) - set(films)):
             raise ValueError(f"{spelt(files[lost[0]])}: a mask of {finding!r} without a film {lost[0]} in {IMAGES}/")
@@ -86,14 +101,14 @@ def patients_of(root: Path) -> dict[str, str]:
     if "patient" not in table:
         return {}
     named = table["patient"].str.strip() != ""
-    stems = [Path(name.strip()).stem for name in table.loc[named, "image"]]
+    stems = [stem_of(name.strip()) for name in table.loc[named, "image"]]
     return dict(zip(stems, table.loc[named, "patient"].str.strip(), strict=True))
 
 
 def stamps_of(root: Path) -> list[list]:
     """Name below the folder, size and time of change of all that is read here; whatever else lies in the folder doesn't count."""
     files = [*(root / IMAGES).iterdir(), *(root / MASKS).rglob("*")]
-    read = [path for path in files if path.is_file() and path.suffix.lower() in PICTURES]
+    read = [path for path in files if _is_picture(path)]
     return [[path.relative_to(root).as_posix(), *stamp(path)] for path in (*sorted(read), root / TABLE)]
 
 
@@ -104,11 +119,17 @@ def _pictures(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in PICTURES:
-            if path.stem in found:
-                raise ValueError(f"{spelt(path)}: has the name of {found[path.stem].name}; rename one of the two")
-            found[path.stem] = path
+        if _is_picture(path):
+            stem = stem_of(path.name)
+            if stem in found:
+                raise ValueError(f"{spelt(path)}: has the name of {found[stem].name}; rename one of the two")
+            found[stem] = path
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    """By its ending, or DICOM by its first bytes: archives give their files no ending."""
+    return path.is_file() and (path.suffix.lower() in PICTURES or kind_of(path) == "DICOM")
 
 
 def _splits(root: Path, films: dict[str, Path], seed: int) -> pd.Series:
@@ -117,7 +138,7 @@ def _splits(root: Path, films: dict[str, Path], seed: int) -> pd.Series:
     if not path.is_file():
         return drawn_split(pd.Series(list(films), index=list(films)), seed)
     table = read_csv(path, ("image",))
-    table.index = [Path(name.strip()).stem for name in table["image"]]
+    table.index = [stem_of(name.strip()) for name in table["image"]]
     if double := table.index[table.index.duplicated()].tolist():
         raise ValueError(f"{spelt(path)}: {double[0]} is listed more than once")
     for wrong, where in (
