@@ -53,6 +53,7 @@ def run(capsys, *words) -> tuple[int, str, str]:
         "browser-model",
         "spread",
         "labeler",
+        "phrases",
         "randomise",
     ],
 )

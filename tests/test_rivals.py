@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small import SMALL, View
@@ -20,15 +21,21 @@ from transformers import (
     SiglipModel,
     SiglipProcessor,
     ViTConfig,
+    ViTImageProcessor,
     ViTModel,
 )
 
+from ssacl_lib import inference
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines.clip_family import ClipGrounder, load_clip
+from ssacl_lib.baselines.clip_network import ClipNetwork
 from ssacl_lib.baselines.detector import annotations, detection_loss, fit_detector
 from ssacl_lib.baselines.nearest_report import nearest_reports
 from ssacl_lib.baselines.regions import fit_region_writer, leaf_cover, region_writer
+from ssacl_lib.command import cli
 from ssacl_lib.datasets.study import EvaluationStudy, Phrase
+from ssacl_lib.evaluation import any_phrases
+from ssacl_lib.evaluation.grounding import patches_along
 from ssacl_lib.metrics.grounding import pointing_share
 from ssacl_lib.model.build import build_model
 from ssacl_lib.observations import FINDINGS, OBSERVATIONS
@@ -258,6 +265,42 @@ def test_masked_evidence_of_a_blind_model_is_constant_and_of_a_seeing_one_is_whe
     heatmap = Bright(**vars(grounder)).phrase_maps(film, [["bright"]], "masked", masks=200)[0][0]
     row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
     assert 16 <= row < 32 and 32 <= column < 48
+
+
+def test_the_common_maps_and_controls_ask_a_clip_like_model_as_its_grounder_does(grounder):
+    network = ClipNetwork(grounder, 2 * SIZE)
+    for kind in ("similarity", "masked"):
+        own = grounder.phrase_maps(FILMS, PHRASES, kind, masks=24, seed=1)
+        common = inference.phrase_maps(network, FILMS, PHRASES, kind, masks=24, seed=1)
+        assert [found.shape for found in common] == [(2, 64, 64), (0, 64, 64), (1, 64, 64)]
+        assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(own, common, strict=True)) and np.ptp(own[0]) > 1e-4
+    assert patches_along(network) == GRID and patches_along(ClipNetwork(replace(grounder, grid=14), 96)) == 12
+
+
+def test_a_readers_clip_stands_beside_the_controls(capsys, tmp_path, fake_phantom, tiny_checkpoint):
+    out, clip = tmp_path / "out", save_tiny("clip", tmp_path / "my clip")
+    words = ["phrases", "--profile", "smoke", "--out", str(out), "--weights"]
+    assert cli.main([*words, str(clip)]) == 0 and "pointing" in capsys.readouterr().out
+    table = pd.read_csv(out / "phrase_grounding.csv")
+    of_clip = table[table["method"].eq("my clip") & table["finding"].eq("overall") & table["metric"].eq("cnr")]
+    controls = {"own", "swapped phrase", "swapped side", "shifted"}
+    assert {(row.map, row.control) for row in of_clip.itertuples()} == {
+        (m, c) for m in any_phrases.MAPS for c in controls
+    }
+    assert (
+        "centre prior" in set(table["method"]) and of_clip["n"].min() > 0 and (of_clip["low"] <= of_clip["high"]).all()
+    )
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert cli.main([*words, str(clip)]) == 0 and kept == {
+        path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")
+    }
+    assert cli.main([*words, str(tiny_checkpoint)]) == 0, "a checkpoint of ours is asked alike"
+    ViTModel(ViTConfig(**VISION)).save_pretrained(tmp_path / "vit")
+    ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(tmp_path / "vit")
+    capsys.readouterr()
+    assert (
+        cli.main([*words, str(tmp_path / "vit")]) == 2 and "ViTModel sees and does not read" in capsys.readouterr().err
+    )
 
 
 def test_what_can_not_be_asked_is_said(grounder, tmp_path, monkeypatch):

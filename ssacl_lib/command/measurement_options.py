@@ -7,7 +7,17 @@ from . import texts
 
 def add_measurements(command) -> None:
     """From `ssacl bench` to `ssacl downstream`, in the order of the help."""
-    for add in (_bench, _recipe_and_size, _ablation_and_spread, _labeler, _tokens, _randomise, _confirm, _downstream):
+    for add in (
+        _bench,
+        _recipe_and_size,
+        _ablation_and_spread,
+        _labeler,
+        _tokens,
+        _phrases,
+        _randomise,
+        _confirm,
+        _downstream,
+    ):
         add(command)
 
 
@@ -89,6 +99,17 @@ def _tokens(command) -> None:
         added.add_argument("--profile", default="cpu", help="whose training studies are read (default cpu)")
         added.add_argument("--seed", type=int, default=1, help="of the test patients (default 1)")
         added.add_argument("--weights", type=Path, metavar="DIR", help="checkpoint folder (default: the shipped one)")
+
+
+def _phrases(command) -> None:
+    """`ssacl phrases`."""
+    phrases = command("phrases", "run_phrases", "the controls of notebook 04 for a model of your own", texts.PHRASES)
+    phrases.add_argument("--weights", metavar="DIR", help="a folder, or a name on the hub (default: the shipped model)")
+    phrases.add_argument("--profile", default="cpu", help="whose unseen studies are read (default cpu)")
+    phrases.add_argument("--dataset", default="phantom", help="phantom (default) or folder, with phrase_boxes.csv")
+    phrases.add_argument("--data-root", metavar="DIR", help="folder of the data set")
+    phrases.add_argument("--seed", type=int, default=0, help="of the studies and masks (default 0)")
+    phrases.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the table goes")
 
 
 def _randomise(command) -> None:

@@ -57,6 +57,21 @@ def run_sight(arguments: argparse.Namespace) -> int:
     return _measured(arguments, measure_sight)
 
 
+def run_phrases(arguments: argparse.Namespace) -> int:
+    """ssacl phrases."""
+    require_checkpoint(arguments.weights)
+    from ..evaluation.any_phrases import phrases_of
+    from .finetune import write_csv
+
+    settings = given_settings(arguments, out_dir=str(arguments.out.resolve()))
+    table = phrases_of(settings, str(arguments.weights or paths.SHIPPED_CHECKPOINT))
+    path = arguments.out / "phrase_grounding.csv"
+    write_csv(path, table)
+    shown = table[table["finding"].eq("overall") & table["metric"].isin(["cnr", "pointing"])].drop(columns="finding")
+    print(shown.round(3).to_string(index=False), f"written: {path}", sep="\n")
+    return 0
+
+
 def run_randomise(arguments: argparse.Namespace) -> int:
     """ssacl randomise."""
     require_checkpoint(arguments.weights)

@@ -98,6 +98,11 @@ Patients with one focal opacity, and reports behind one open leaf: the zone's ow
 own one on a film without the finding. By the shipped decoder and by six that are trained on behind the frozen encoder, with all
 leaves open or with leaves opened by chance, and kept under runs/sight. Writes what each report says to
 data/results/one_leaf.parquet, in about ten minutes on one core. Started again, it goes on with the decoders that are missing."""
+PHRASES = """\
+Where does a model see a phrase, and would it look there anyway? Maps of every phrase of the unseen studies (masked evidence and
+similarity) against its true region, beside the controls of notebook 04: a swapped phrase, the other side, a shifted film, the
+centre of the film. The model is a checkpoint of ours, or any model of image and text of transformers (CLIP, SigLIP and their kin),
+by folder or by name on the hub. Writes DIR/phrase_grounding.csv; what was scored is kept below DIR and not scored twice."""
 RANDOMISE = """\
 Fits the head of SS-ACL+ anew on the checkpoint's frozen encoder, on phantom films that are moved and disturbed: without
 disturbance, with each family (crops, contrast, noise, ...) alone, with all. Scores every head on phantom patients as they are
