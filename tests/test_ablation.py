@@ -4,13 +4,16 @@ import fcntl
 import threading
 from dataclasses import replace
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import write_runs
 from small import SMALL
 
 from ssacl_lib import paths
-from ssacl_lib.baselines.registry import FINDINGS, PHRASES
+from ssacl_lib.baselines.registry import FINDINGS, PHRASES, SSACL
+from ssacl_lib.command.rebuild import rebuild
 from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
 from ssacl_lib.evaluation.comparison import gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
@@ -168,3 +171,13 @@ def test_a_run_that_another_asks_for_is_trained_under_its_own_lock(settings, tmp
         assert free
         comparison_scores.trained(run)
     assert asked == [False] * 3
+
+
+def test_notebook_05_goes_through_with_one_training_of_ssacl_and_of_a_rival(tmp_path):
+    settings, names = load_settings("smoke", out_dir=str(tmp_path / "out")), (SSACL, "contrast only")
+    write_runs(settings, dict.fromkeys(names, 1))
+    rebuild(settings, ["05"])
+    table = pd.read_csv(settings.figures / "tables" / "comparison.csv")
+    assert set(table["method"]) == set(names) and table["runs"].eq(1).all()
+    shown = nbformat.read(settings.figures / "notebooks" / "05_ablation.ipynb", as_version=4)
+    assert not [out for cell in shown.cells for out in cell.get("outputs", []) if out.output_type == "error"]

@@ -16,7 +16,7 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines import contrast, registry, wrong_anatomy
 from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
-from ssacl_lib.evaluation import comparison_margins, comparison_tables as tables, comparison_trainings
+from ssacl_lib.evaluation import comparison, comparison_margins, comparison_tables as tables, comparison_trainings
 from ssacl_lib.evaluation.comparison import write_parquet
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned
@@ -68,6 +68,34 @@ def test_all_train_by_settings_that_there_are_for_the_same_number_of_images(prof
     assert [run.seed for run in runs if run.method.name == "MaCo-like"] == [0, 1, 2]
     recipes = [(run.recipe, run.method.pairs) for run in runs if run.method.made == registry.TRAINED]
     assert profile != "cpu" or len(set(recipes)) == len(recipes), "two methods that are the same"
+
+
+def test_a_few_trainings_of_a_method_can_be_asked():
+    settings = load_settings("smoke")
+    assert [run.seed for run in planned(settings, [SSACL, "GLoRIA-like"], 2) if run.method.name == SSACL] == [0, 1]
+    assert {run.seed for run in planned(settings, seeds=1)} == {0} and len(planned(settings, seeds=1)) == len(METHODS)
+    with pytest.raises(ValueError, match="0 seeds, expected at least 1"):
+        planned(settings, seeds=0)
+
+
+def test_a_method_without_a_way_to_be_scored_says_where_it_goes(monkeypatch, tmp_path):
+    settings = load_settings("smoke", out_dir=str(tmp_path))
+    [run] = planned(settings, ["constant report"])
+    monkeypatch.delitem(OTHERS, "constant report")
+    monkeypatch.setattr(comparison, "test_studies", lambda settings: [])
+    with pytest.raises(ValueError, match="constant report is made in another way, and OTHERS of .* for its reports"):
+        comparison.make(run)
+
+
+def test_runs_are_shown_once_they_can_be_compared_and_before_that_it_is_said(tmp_path, capsys):
+    settings = load_settings("smoke", out_dir=str(tmp_path))
+    assert tables.shown_settings(settings).profile == "cpu" and not capsys.readouterr().out
+    write_runs(settings, {SSACL: 1, "flat graph": 1, "detector": 1})
+    assert tables.shown_settings(settings).profile == "cpu"
+    said = capsys.readouterr().out
+    assert "of SS-ACL, detector, flat graph; to be compared they need" in said and "--profile smoke --seeds 1" in said
+    write_runs(settings, {"contrast only": 1})
+    assert tables.shown_settings(settings) is settings and not capsys.readouterr().out
 
 
 ASKED = {name for name, value in vars(SSACLNetwork).items() if isinstance(value, FunctionType | property)} - {

@@ -59,6 +59,9 @@ def _ablation_and_spread(command) -> None:
     ablation.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="this method only; may be repeated"
     )
+    ablation.add_argument(
+        "--seeds", type=int, metavar="N", help="the first N trainings of each method alone (default: all)"
+    )
     ablation.add_argument("--processes", type=int, default=1, help="so many side by side, one thread each (default 1)")
     ablation.add_argument("--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)")
     ablation.add_argument(

@@ -29,8 +29,8 @@ def run_ablation(arguments: argparse.Namespace) -> int:
         print(gives_the_same(settings))
         return 0
     if not arguments.list:
-        measure(settings, arguments.only, arguments.processes)
-    for run in planned(settings, arguments.only):
+        measure(settings, arguments.only, arguments.processes, arguments.seeds)
+    for run in planned(settings, arguments.only, arguments.seeds):
         print(f"{run.name}: {', '.join(f'no {part}' for part in missing(run)) or 'there'}")
     return 0
 

@@ -101,7 +101,7 @@ data/results/one_leaf.parquet, in about ten minutes on one core. Started again, 
 PHRASES = """\
 Where does a model see a phrase, and would it look there anyway? Maps of every phrase of the unseen studies (masked evidence and
 similarity) against its true region, beside the controls of notebook 04: a swapped phrase, the other side, a shifted film, the
-centre of the film. The model is a checkpoint of ours, or any model of image and text of transformers (CLIP, SigLIP and their kin),
+centre of the film. The model is a checkpoint of ours, or any model of image and text of transformers (CLIP, SigLIP and the like),
 by folder or by name on the hub. Writes DIR/phrase_grounding.csv; what was scored is kept below DIR and not scored twice."""
 RANDOMISE = """\
 Fits the head of SS-ACL+ anew on the checkpoint's frozen encoder, on phantom films that are moved and disturbed: without

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +42,10 @@ BITS = 13
 """Binary digits of a number kept per study: 1 in 8,000 of it at most is lost, far inside every interval that is told."""
 
 
-def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) -> list[Run]:
+def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1, seeds: int | None = None) -> list[Run]:
     """Train and score what is missing; returns the runs that are there at the end.
 
-    processes: how many work side by side, each on one thread.
+    processes: how many work side by side, each on one thread. only, seeds: see `planned`.
     """
     command = [
         sys.executable,
@@ -58,13 +58,14 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) ->
         str(settings.seed),
     ]
     command += [word for name in only for word in ("--only", name)]
+    command += ["--seeds", str(seeds)] if seeds else []
     command += ["--out", str(settings.figures)] if settings.out_dir else []
     others = [subprocess.Popen(command) for _ in range(processes - 1)]
     before = torch.get_num_threads()
     try:
         write_references(settings)
         threads.apply(1, settings.deterministic)
-        for run in planned(settings, only):
+        for run in planned(settings, only, seeds):
             with claimed(run.weights) as free:
                 if free and missing(run):
                     print(f"{run.name}: {', '.join(missing(run))}", flush=True)
@@ -74,7 +75,7 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1) ->
         failed = [process for process in others if process.wait()]
     if failed:
         raise RuntimeError("one of the processes failed; what it said stands above. Started again, all go on")
-    return [run for run in planned(settings, only) if not missing(run)]
+    return [run for run in planned(settings, only, seeds) if not missing(run)]
 
 
 def make(run: Run) -> None:
@@ -91,7 +92,7 @@ def make(run: Run) -> None:
     studies = test_studies(run.settings)
     for part in missing(run):
         begun = time.perf_counter()
-        frame = SCORES[part](run, model, studies) if model else OTHERS[run.method.name][part](run, studies)
+        frame = SCORES[part](run, model, studies) if model else _of_another(run, part)(run, studies)
         write_json(
             run.folder / "run.json", told
         )  # by now of this recipe: an older note must not speak for the new rows
@@ -99,6 +100,16 @@ def make(run: Run) -> None:
         told["parts"][part] = {"code": code_behind(__name__), "seconds": round(time.perf_counter() - begun)}
         write_json(run.folder / "run.json", told)
     print(f"{run.name}: done in {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def _of_another(run: Run, part: str) -> Callable:
+    """The function that scores a part of what is no network of ours. Raises ValueError where there is none."""
+    if part not in OTHERS.get(run.method.name, {}):
+        raise ValueError(
+            f"{run.method.name} is made in another way, and OTHERS of evaluation/comparison_scores.py has no function for its "
+            f"{part}: add one there, or leave the part out of the method's `parts`"
+        )
+    return OTHERS[run.method.name][part]
 
 
 def about(run: Run) -> dict:

@@ -124,14 +124,16 @@ def seeded(name: str, settings: Settings) -> str:
     return f"{name}-seed{settings.seed}" if settings.seed else name
 
 
-def planned(settings: Settings, only: Sequence[str] = ()) -> list[Run]:
-    """All runs, first seed of all methods first; only: names of methods.
+def planned(settings: Settings, only: Sequence[str] = (), seeds: int | None = None) -> list[Run]:
+    """All runs, first seed of all methods first; only: names of methods; seeds: the first trainings of each alone.
 
     Raises:
-        ValueError: no method of that name.
+        ValueError: no method of that name, or no seed at all.
     """
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"{seeds} seeds, expected at least 1")
     methods = [method_of(name) for name in only] or list(METHODS)
-    most = max(map(seeds_of, methods))
+    most = min([max(map(seeds_of, methods)), *([seeds] if seeds else [])])
     return [Run(method, settings.seed + k, settings) for k in range(most) for method in methods if k < seeds_of(method)]
 
 

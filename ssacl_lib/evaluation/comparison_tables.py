@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from .. import paths
-from ..baselines.registry import FINDINGS, LEAVES, METHODS, PHRASES, PLUS, REPORTS, Method
+from ..baselines.registry import FINDINGS, LEAVES, METHODS, PHRASES, PLUS, REPORTS, SSACL, Method
 from ..metrics.clinical import positive_labels
 from ..metrics.intervals import percentile_interval, resampled_counts, sums_by_group, weighted_auc
 from ..metrics.lexical import bleu_counts, bleu_of_counts, score_reports
-from ..record.sources import code_behind, sha256_file
+from ..record.sources import code_behind, sha256_file, sha256_json
 from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
 from .comparison_run import PATIENTS, Run, missing, planned, results_folder
@@ -30,6 +30,7 @@ COLUMNS = ("group", "part", "detail", "method", "metric", "value", "low", "high"
 KEY = ["part", "detail", "metric"]
 
 GROUNDING = ("cnr", "miou", "pointing")
+LEXICAL = ("rouge_l", "cider")
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,20 @@ def _means(detail: str, columns: pd.DataFrame, studies, resamples: int):
         yield detail, metric, int(numbers[:, place].sum()), draws[:, place]
 
 
+def lexical_counts(generated: list[str], references: list[str]) -> pd.DataFrame:
+    """Per study the counts of `bleu_counts`, and LEXICAL; kept below runs/, for whatever profile asks, by the texts themselves.
+
+    (The longest part of notebook 05: the scores are computed word by word, for every patient of every training.)
+    """
+    key = {"texts": sha256_json([generated, references]), "code": code_behind("metrics.lexical")}
+
+    def compute() -> pd.DataFrame:
+        frame = pd.DataFrame(bleu_counts(generated, references)).rename(columns=str)
+        return frame.assign(**score_reports(generated, references, meteor=NoMeteor()).per_study[list(LEXICAL)])
+
+    return cached(paths.RUNS / "texts" / "evaluation", f"alike {key['texts'][:16]}", key, compute)
+
+
 def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
     """Lexical metrics on our tokens; micro F1 and prevalence of 13 and 14 observations in both conventions."""
     told = pd.read_parquet(results_folder(settings) / "references.parquet").set_index("study")
@@ -158,10 +173,10 @@ def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
     texts = list(frame["generated"]), list(told["reference"])
     drawn = weights(len(frame), resamples)
     detail, count = "reports", len(frame)
-    yield detail, "bleu4", count, bleu_of_counts(drawn @ bleu_counts(*texts))[:, 3]
-    per_study = score_reports(*texts, meteor=NoMeteor()).per_study
-    for metric in ("rouge_l", "cider"):
-        yield detail, metric, count, drawn @ per_study[metric].to_numpy(float) / count
+    alike = lexical_counts(*texts)
+    yield detail, "bleu4", count, bleu_of_counts(drawn @ alike.drop(columns=list(LEXICAL)).to_numpy(float))[:, 3]
+    for metric in LEXICAL:
+        yield detail, metric, count, drawn @ alike[metric].to_numpy(float) / count
     for ending, wide in (("", False), ("_uncertain_as_positive", True)):
         said = positive_labels(np.stack(frame["generated_labels"]), wide)
         true = positive_labels(np.stack(told["labels"]), wide)
@@ -219,10 +234,18 @@ def comparison_table(scores: list[Scores]) -> pd.DataFrame:
 
 
 def shown_settings(settings: Settings) -> Settings:
-    """The settings whose runs a notebook shows: its own where there are any, else those of `cpu`, which are committed."""
-    own = any((results_folder(settings) / method.slug).is_dir() for method in METHODS)
-    if own or settings.dataset != "phantom":
+    """The settings whose runs a notebook shows: its own where SS-ACL and a rival have one, else those of `cpu`, which are
+    committed. Where there are some, but not enough to be compared, it is said."""
+    if settings.dataset != "phantom" or settings.profile == "cpu":
         return settings
+    there = {run.method.name: run.method for run in scored_runs(settings)}
+    if SSACL in there and not all(method.ours or method.annotated for method in there.values()):
+        return settings
+    if there:
+        print(
+            f"runs of the profile {settings.profile} are there, of {', '.join(there)}; to be compared they need one of {SSACL} "
+            f"and one of a rival (`ssacl ablation --profile {settings.profile} --seeds 1`): the committed ones of cpu are shown"
+        )
     return load_settings("cpu", **{"evaluation.bootstrap": settings.evaluation.bootstrap})
 
 

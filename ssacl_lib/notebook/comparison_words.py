@@ -19,7 +19,7 @@ WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "
 
 def asked(table: pd.DataFrame) -> str:
     """For a caption: how many studies or phrases stand behind a table's rows, and of which patients."""
-    fewest, most = int(table["n"].min()), int(table["n"].max())
+    fewest, most = (int(table["n"].min()), int(table["n"].max())) if len(table) else (0, 0)
     return f"n {most if fewest == most else f'{fewest} to {most}'} patients or phrases of seed {PATIENTS}"
 
 
