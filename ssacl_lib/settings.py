@@ -158,7 +158,7 @@ OFF: dict[str, Any] = {
     "training.head_epochs": 12,
 }
 """Settings that were added later -> the value at which all is as it was before. At that value they stand in no key, and what
-was written without them is read as if it had it: a new setting makes nothing old."""
+was written without them is read as if it had it: a new setting makes nothing old (the code that reads it may)."""
 
 
 class Settings(_Section):

@@ -154,6 +154,8 @@ def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, mon
     table.assign(corner=1).to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and not (tmp_path / "out").exists()
     assert "no label tells the" in capsys.readouterr().err
+    assert run(films, tmp_path / "nowhere", tmp_path / "out") == 2
+    assert f"{tmp_path / 'nowhere'}: no such folder of weights" in capsys.readouterr().err
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert run(films, tiny_checkpoint, tmp_path / "out", "--device", "cuda") == 2
     assert "there is no CUDA device; use --device cpu" in capsys.readouterr().err

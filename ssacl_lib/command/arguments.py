@@ -61,6 +61,13 @@ def require_checkpoint(weights: Path | None) -> None:
         )
 
 
+def require_folder_or_name(name_or_path: str | None) -> None:
+    """Raises FileNotFoundError for what is no folder and can't be a name on the hub (NAME or OWNER/NAME) either."""
+    text = str(name_or_path or "")
+    if text and not Path(text).is_dir() and (text.startswith((".", "/", "~")) or text.count("/") > 1):
+        raise FileNotFoundError(f"{text}: no such folder of weights")
+
+
 def require_device(name: str) -> None:
     """Raises ValueError for "cuda" where there is none."""
     import torch

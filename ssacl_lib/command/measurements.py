@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from .. import paths
 from ..settings import load_settings
-from .arguments import given_settings, require_checkpoint, require_device
+from .arguments import given_settings, require_checkpoint, require_device, require_folder_or_name
 
 
 def run_recipe(arguments: argparse.Namespace) -> int:
@@ -60,6 +60,7 @@ def run_sight(arguments: argparse.Namespace) -> int:
 def run_phrases(arguments: argparse.Namespace) -> int:
     """ssacl phrases."""
     require_checkpoint(arguments.weights)
+    require_folder_or_name(arguments.weights)
     from ..evaluation.any_phrases import phrases_of
     from .finetune import write_csv
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..settings import LossWeights, Settings, load_settings
-from .arguments import given_settings, parse_override, require_device
+from .arguments import given_settings, parse_override, require_device, require_folder_or_name
 from .retype import retype
 
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
@@ -67,6 +67,7 @@ def run_finetune(arguments: argparse.Namespace) -> int:
     from .finetune_masks import finetune_masks
 
     require_device(arguments.device)
+    require_folder_or_name(arguments.weights)
     more = (arguments.weights, arguments.out, arguments.seed, arguments.device)
     if arguments.task == "masks":
         table = finetune_masks(arguments.films, *more)

@@ -15,7 +15,8 @@ class Study:
 
     image: [H, W] uint8, the frontal view, bright = dense.
     report: the report as written.
-    labels: [14] int8 in OBSERVATIONS order, read from the report by the labeler (POSITIVE, NEGATIVE, UNCERTAIN, BLANK).
+    labels: [14] int8 in OBSERVATIONS order (POSITIVE, NEGATIVE, UNCERTAIN, BLANK): read from the report by the labeler, or
+    the data set's own.
     prompt, leaf_open: where a data set brings them, the entity text for the language decoder and the leaves that it may
     see, [25] bool; else None, and both follow from the labels.
     """
