@@ -23,7 +23,8 @@ from ..images import letterbox, read_film
 from ..model.build import load_model
 from ..plots.contact import contact_sheet
 from ..record.manifest import atomic_write, read_json
-from .folder_reports import checkpoint_hash, films_below, read_ahead, stamp_of
+from .film_files import films_below
+from .folder_reports import checkpoint_hash, read_ahead, stamp_of
 from .ground import LONGEST_TITLE, phrase_notes
 from .output import hashed, output_folder, slug, write_answer
 

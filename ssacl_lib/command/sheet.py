@@ -18,7 +18,8 @@ from ..model.reporting import Report, reports_of_pixels
 from ..plots.sheet import film_data
 from ..record.manifest import atomic_write, package_versions, read_json
 from ..record.sources import sha256_file
-from .folder_reports import checkpoint_hash, films_below, path_digits
+from .film_files import films_below
+from .folder_reports import checkpoint_hash, path_digits
 from .sheet_page import LEARNT, FilmFile, index_page, index_row, study_page
 
 BATCH = 16
