@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,10 @@ from PIL import Image
 
 from ssacl_lib.anatomy import leaf_mask
 from ssacl_lib.command import cli
-from ssacl_lib.datasets import shards
+from ssacl_lib.datasets import registry, shards
 from ssacl_lib.datasets.folder import FolderSource, data_fingerprint, read_studies
 from ssacl_lib.datasets.phantom import boxes_around, phrases_of
-from ssacl_lib.datasets.registry import load_evaluation, load_training, outside_data
+from ssacl_lib.datasets.registry import DataSet, load_evaluation, load_training, outside_data
 from ssacl_lib.datasets.study import EvaluationStudy, Study
 from ssacl_lib.datasets.table_checks import check_folder
 from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
@@ -387,6 +388,15 @@ def rewritten(table: Path, **columns) -> None:
     for name, change in columns.items():
         frame[name] = [change(number, value) for number, value in enumerate(frame[name])]
     frame.to_csv(table, index=False)
+
+
+def test_a_data_set_without_validation_stops_before_it_trains(monkeypatch, tmp_path, capsys):
+    mine = DataSet(lambda settings, split: SimpleNamespace(count=3 * (split == "train")), None, lambda root: "digest")
+    monkeypatch.setitem(registry.DATASETS, "mine", mine)
+    for command in ("pretrain", "pretrain-start"):
+        assert cli.main([command, "--profile", "smoke", "--dataset", "mine", "--out", str(tmp_path / "out")]) == 2
+        assert "'mine' has no study in the split 'validation'; the splits are called" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_tables_that_fit_together_pass_and_rows_of_other_films_are_counted(film_folder, capsys):

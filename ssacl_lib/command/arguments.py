@@ -61,6 +61,18 @@ def require_checkpoint(weights: Path | None) -> None:
         )
 
 
+def require_studies(settings: Settings) -> None:
+    """Raises ValueError where a data set has nothing to train on, or nothing to validate on: before any study is made."""
+    from ..datasets.registry import source_for
+
+    for split in ("train", "validation"):
+        if not source_for(settings, split).count:
+            raise ValueError(
+                f"the data set {settings.dataset!r} has no study in the split {split!r}; the splits are called train, validation "
+                "and test"
+            )
+
+
 def require_folder_or_name(name_or_path: str | None) -> None:
     """Raises FileNotFoundError for what is no folder and can't be a name on the hub (NAME or OWNER/NAME) either."""
     text = str(name_or_path or "")

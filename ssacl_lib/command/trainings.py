@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..settings import LossWeights, Settings, load_settings
-from .arguments import given_settings, parse_override, require_device, require_folder_or_name
+from .arguments import given_settings, parse_override, require_device, require_folder_or_name, require_studies
 from .retype import retype
 
 MAE_ONLY = {f"training.loss_weights.{name}": float(name == "image_reconstruction") for name in LossWeights.model_fields}
@@ -17,6 +17,7 @@ MAE_ONLY["model.encoder_weights"] = None
 def run_pretrain(arguments: argparse.Namespace) -> int:
     """ssacl pretrain."""
     settings = given_settings(arguments, **dict(parse_override(text) for text in arguments.set))
+    require_studies(settings)
     from ..training.checkpoints import make_checkpoint
 
     result = make_checkpoint(settings, arguments.out, retype("pretrain", arguments), half=arguments.half)
@@ -45,6 +46,7 @@ def _make_start(arguments: argparse.Namespace, changes: Callable[[Settings], dic
     given = dict(parse_override(text) for text in arguments.set)
     settings = given_settings(arguments, **given)
     settings = settings.changed(**{**changes(settings), **given})
+    require_studies(settings)
     folder = make_start(settings, arguments.out, retype(arguments.name, arguments))
     print(f"encoder: {folder}; train from it with --set model.encoder_weights={folder}")
     return 0
