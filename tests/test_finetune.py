@@ -64,6 +64,7 @@ def test_a_folder_is_learnt_and_a_killed_run_goes_on_to_the_same(films, tiny_che
         assert f"none: none of the {len(films_of(whole, split))} films of the split {split} have it" in printed
     assert "corner: all of the 4 films of the split validation have it: nothing is chosen by it" in printed
     assert printed.count("have it:") == 4
+    assert "1 % of the labels: all of these 1 films have, or none has: corner; nothing is learnt" in printed
     assert len(table) == 2 * 3 * 3 and set(table["label"]) == {"mean of labels", "corner", "none"}
     predicted = pd.read_csv(whole / "predictions.csv")
     test = predicted[predicted["split"] == "test"]

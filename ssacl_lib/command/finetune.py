@@ -79,6 +79,7 @@ def finetune_labels(
     rows, predicted = [], None
     for share in SHARES:
         chosen = nested_rows(len(films["train"]), share, 0)
+        _say_constant_among(films["train"], chosen, share)
         probes = fit_probes(
             features["train"][chosen], films["train"].truth[chosen], features["validation"], films["validation"].truth
         )
@@ -105,7 +106,7 @@ def _say_constant(films: dict[str, LabelledFilms]) -> None:
     Raises:
         ValueError: in training films all labels are so.
     """
-    constant = {split: own.truth.all(0) | ~own.truth.any(0) for split, own in films.items()}
+    constant = {split: _constant(own.truth) for split, own in films.items()}
     if constant["train"].all():
         raise ValueError(
             f"no label tells the {len(films['train'])} training films apart: each is 0, or 1, on all of them; list films with "
@@ -121,6 +122,21 @@ def _say_constant(films: dict[str, LabelledFilms]) -> None:
         for name, value in zip(np.array(own.names)[names], own.truth[0, names], strict=True):
             told = "all" if value else "none"
             print(f"{name}: {told} of the {len(own)} films of the split {split} have it: {follows[split]}")
+
+
+def _constant(truth: np.ndarray) -> np.ndarray:
+    """Labels [k] that all of the films [n, k] have, or none."""
+    return truth.all(0) | ~truth.any(0)
+
+
+def _say_constant_among(films: LabelledFilms, chosen: np.ndarray, share: float) -> None:
+    """Name the labels that the films of a share don't tell apart, though all training films do."""
+    names = [films.names[k] for k in np.flatnonzero(_constant(films.truth[chosen]) & ~_constant(films.truth))]
+    if names:
+        print(
+            f"{share:g} % of the labels: all of these {len(chosen)} films have, or none has: {', '.join(names)}; nothing is "
+            "learnt of it here"
+        )
 
 
 def _write_skipped(folder: Path, listed: pd.DataFrame, films: dict[str, LabelledFilms], path: Path) -> None:
