@@ -312,6 +312,20 @@ def test_linked_folders_are_read_once_and_a_picture_beside_anyones_json_is_a_fil
     assert code == 0 and "8 reports written" in printed
     images = [Path(line["image"]) for line in folder_lines(tmp_path / "out")]
     assert many_films / "linked" / "patient_report.png" in images and len(set(images)) == 8
+    (many_films / "again.png").symlink_to(many_films / "a.png")
+    (many_films / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    code, printed, _ = run(
+        capsys,
+        "report",
+        str(many_films),
+        str(elsewhere),
+        "--weights",
+        str(tiny_checkpoint),
+        "--out",
+        str(tmp_path / "out"),
+    )
+    assert code == 0 and "0 reports written, 8 were there" in printed, "a film is one, by however many links"
+    assert "2 files can't be read" in printed and "lost.png" in printed
 
 
 def test_a_phrase_longer_than_the_model_reads_is_told_and_leaves_the_picture_its_room(

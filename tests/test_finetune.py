@@ -64,7 +64,7 @@ def test_a_folder_is_learnt_and_a_killed_run_goes_on_to_the_same(films, tiny_che
         assert f"none: none of the {len(films_of(whole, split))} films of the split {split} have it" in printed
     assert "corner: all of the 4 films of the split validation have it: nothing is chosen by it" in printed
     assert printed.count("have it:") == 4
-    assert "1 % of the labels: all of these 1 films have, or none has: corner; nothing is learnt" in printed
+    assert "1 % of the labels: all of these 1 films have, or none has: corner; they can't teach it" in printed
     assert len(table) == 2 * 3 * 3 and set(table["label"]) == {"mean of labels", "corner", "none"}
     predicted = pd.read_csv(whole / "predictions.csv")
     test = predicted[predicted["split"] == "test"]
@@ -154,7 +154,13 @@ def test_what_it_refuses_is_told_in_a_line(films, tiny_checkpoint, tmp_path, mon
         assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and message in capsys.readouterr().err
     table.assign(corner=1).to_csv(films / "labels.csv", index=False)
     assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and not (tmp_path / "out").exists()
-    assert "no label tells the" in capsys.readouterr().err
+    assert "films of the split train apart" in capsys.readouterr().err
+    split = ["test" if k > 43 else "validation" if k > 39 else "train" for k in range(48)]
+    table.assign(split=split, corner=[int(k < 20 or name == "test") for k, name in enumerate(split)]).to_csv(
+        films / "labels.csv", index=False
+    )
+    assert run(films, tiny_checkpoint, tmp_path / "out") == 2 and not (tmp_path / "out").exists()
+    assert "no label tells the 4 films of the split test apart" in capsys.readouterr().err
     assert run(films, tmp_path / "nowhere", tmp_path / "out") == 2
     assert f"{tmp_path / 'nowhere'}: no such folder of weights" in capsys.readouterr().err
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,5 +1,6 @@
 """Compared methods: what each is taught arrives, what each is asked is answered by hand, too, and the start stays as it was."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -295,6 +296,16 @@ def test_a_readers_clip_stands_beside_the_controls(capsys, tmp_path, fake_phanto
         path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")
     }
     assert cli.main([*words, str(tiny_checkpoint)]) == 0, "a checkpoint of ours is asked alike"
+    other = save_tiny("siglip", tmp_path / "elsewhere" / "my clip")
+    assert (
+        cli.main([*words, str(other)]) == 0
+        and kept.items() <= {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}.items()
+    ), "another one of the same name takes nobody's rows"
+    assert any_phrases.name_of(str(clip.parent / "elsewhere" / ".." / "my clip")) == "my clip"
+    with pytest.raises(ValueError, match="'untrained' is the name of a control"):
+        any_phrases.name_of(str(save_tiny("clip", tmp_path / "of mine" / "untrained")))
+    told = json.loads((out / "phrase_grounding.json").read_text())
+    assert told["weights"] == str(other) and told["settings"]["profile"] == "smoke"
     ViTModel(ViTConfig(**VISION)).save_pretrained(tmp_path / "vit")
     ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(tmp_path / "vit")
     capsys.readouterr()

@@ -20,7 +20,7 @@ CENTRAL, COMPARED, BUDGET, ABLATION = "central", "compared", "budget", "ablation
 GROUPS = (CENTRAL, COMPARED, BUDGET, ABLATION)
 TRAINED, BEFORE, ANOTHER = "trained", "before training", "another way"
 FINDINGS, PHRASES, LEAVES, PLUS, REPORTS = PARTS = ("findings", "phrases", "leaves", "plus", "reports")
-"""What a trained method is scored on; see evaluation/ablation.py."""
+"""What a trained method is scored on; see evaluation/comparison_scores.py."""
 
 
 @dataclass(frozen=True)

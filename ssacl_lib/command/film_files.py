@@ -31,14 +31,19 @@ def films_below(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Pa
         ValueError: no source holds a picture.
     """
     found: dict[Path, Path] = {}
-    others = 0
+    others, seen = 0, set()
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(f"{spelt(source)}: no such file or folder")
         root = source.resolve() if source.is_dir() else source.resolve().parent
         for path in sorted(_files_below(root)) if source.is_dir() else [source.resolve()]:
-            if not path.is_file() or _is_own(path, out):
-                continue
+            if (
+                not (path.is_file() or path.is_symlink())
+                or _is_own(path, out)
+                or (real := os.path.realpath(path)) in seen
+            ):
+                continue  # (a link that leads nowhere stays: it can't be read, and is listed so)
+            seen.add(real)
             if not source.is_dir() or _is_film(path):
                 found.setdefault(path, Path(root.name) / path.relative_to(root))
             else:
@@ -51,7 +56,7 @@ def films_below(sources: Sequence[Path], out: Path) -> tuple[list[tuple[Path, Pa
 
 
 def _files_below(root: Path) -> Iterator[Path]:
-    """All files below a folder, those of linked folders too, each folder once: a link may lead back above itself."""
+    """All files below a folder, those of linked folders too; a link that leads back into where it came from is not followed."""
     entered = set()
     for folder, inner, names in os.walk(root, followlinks=True):
         entered.add(os.path.realpath(folder))

@@ -49,8 +49,8 @@ def finetune_labels(
 
     Raises:
         FileNotFoundError: no such folder, table or weights.
-        ValueError: an error in the table, no label that both films with and without it could teach, or `out` holds the work
-            of another call.
+        ValueError: an error in the table, no label that films with and without it could teach or test, or `out` holds the
+            work of another call.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of films")
@@ -104,14 +104,15 @@ def _say_constant(films: dict[str, LabelledFilms]) -> None:
     """Name labels that all films of a split have, or none: nothing can be learnt of them, or measured.
 
     Raises:
-        ValueError: in training films all labels are so.
+        ValueError: in training or test films all labels are so.
     """
     constant = {split: _constant(own.truth) for split, own in films.items()}
-    if constant["train"].all():
-        raise ValueError(
-            f"no label tells the {len(films['train'])} training films apart: each is 0, or 1, on all of them; list films with "
-            "and without it, or put other films into the split train"
-        )
+    for split in ("train", "test"):
+        if constant[split].all():
+            raise ValueError(
+                f"no label tells the {len(films[split])} films of the split {split} apart: each is 0, or 1, on all of them; list "
+                "films with and without it, or name other splits in the column split"
+            )
     follows = {
         "train": "nothing is learnt of it",
         "validation": "nothing is chosen by it",
@@ -134,8 +135,8 @@ def _say_constant_among(films: LabelledFilms, chosen: np.ndarray, share: float) 
     names = [films.names[k] for k in np.flatnonzero(_constant(films.truth[chosen]) & ~_constant(films.truth))]
     if names:
         print(
-            f"{share:g} % of the labels: all of these {len(chosen)} films have, or none has: {', '.join(names)}; nothing is "
-            "learnt of it here"
+            f"{share:g} % of the labels: all of these {len(chosen)} films have, or none has: {', '.join(names)}; they can't "
+            "teach it, and its numbers at this share say nothing"
         )
 
 

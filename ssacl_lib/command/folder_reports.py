@@ -72,7 +72,9 @@ def checkpoint_hash(folder: Path) -> str:
 
 
 def stamp_of(path: Path) -> list[int]:
-    """Size and time of change: a film that was exchanged is reported again."""
+    """Size and time of change: a film that was exchanged is reported again. Of a link that leads nowhere there is none."""
+    if not path.is_file():
+        return []
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
 

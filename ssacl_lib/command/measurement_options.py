@@ -109,7 +109,9 @@ def _phrases(command) -> None:
     phrases = command("phrases", "run_phrases", "the controls of notebook 04 for a model of your own", texts.PHRASES)
     phrases.add_argument("--weights", metavar="DIR", help="a folder, or a name on the hub (default: the shipped model)")
     phrases.add_argument("--profile", default="cpu", help="whose unseen studies are read (default cpu)")
-    phrases.add_argument("--dataset", default="phantom", help="phantom (default) or folder, with phrase_boxes.csv")
+    phrases.add_argument(
+        "--dataset", default="phantom", help="phantom (default), or folder with studies.csv and phrase_boxes.csv"
+    )
     phrases.add_argument("--data-root", metavar="DIR", help="folder of the data set")
     phrases.add_argument("--seed", type=int, default=0, help="of the studies and masks (default 0)")
     phrases.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the table goes")

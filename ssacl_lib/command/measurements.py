@@ -62,13 +62,17 @@ def run_phrases(arguments: argparse.Namespace) -> int:
     require_checkpoint(arguments.weights)
     require_folder_or_name(arguments.weights)
     from ..evaluation.any_phrases import phrases_of
+    from ..record.manifest import portable_settings, write_json
     from .finetune import write_csv
 
     settings = given_settings(arguments, out_dir=str(arguments.out.resolve()))
-    table = phrases_of(settings, str(arguments.weights or paths.SHIPPED_CHECKPOINT))
+    weights = str(arguments.weights or paths.SHIPPED_CHECKPOINT)
+    table = phrases_of(settings, weights)
     path = arguments.out / "phrase_grounding.csv"
     write_csv(path, table)
-    shown = table[table["finding"].eq("overall") & table["metric"].isin(["cnr", "pointing"])].drop(columns="finding")
+    write_json(path.with_suffix(".json"), {"weights": weights, "settings": portable_settings(settings)})
+    overall = table["finding"].eq("overall") & table["metric"].str.startswith(("cnr", "pointing"))
+    shown = table[overall].drop(columns="finding")
     print(shown.round(3).to_string(index=False), f"written: {path}", sep="\n")
     return 0
 

@@ -78,7 +78,8 @@ def retrieve(
 ) -> dict:
     """Rank the films of folders (and single files) for a phrase: OUT/PHRASE_retrieve.csv, .json and .png.
 
-    A ranking of other films, or for a phrase that differs in its capitals alone, keeps its files: this one's get a hash.
+    A ranking of other films, by other weights, or for a phrase that differs in its capitals alone, keeps its files: this
+    one's get a hash.
     Returns a dict: phrase, sources, checkpoint, films (count), skipped (path: reason), notes, first (image and cosine, at most
     SHOWN), files.
 
@@ -97,7 +98,7 @@ def retrieve(
     cosine = {name: float(vector @ text) for name, vector in vectors.items()}
     ranked = sorted(cosine, key=lambda name: (-cosine[name], name))
     places = sorted({spelt(Path(source).resolve()) for source in sources})
-    stem = _free_stem(out, phrase, places)
+    stem = _free_stem(out, phrase, places, spelt(folder))
     with atomic_write(out / f"{stem}.csv") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["rank", "image", "cosine"])
@@ -122,12 +123,16 @@ def retrieve(
     return answer
 
 
-def _free_stem(out: Path, phrase: str, sources: list[str]) -> str:
-    """The name of the files: PHRASE_retrieve, unless a ranking of other films or for another phrase has it."""
+def _free_stem(out: Path, phrase: str, sources: list[str], checkpoint: str) -> str:
+    """The name of the files: PHRASE_retrieve, unless a ranking of other films, for another phrase or by other weights has it."""
     short = slug(phrase)
     there = read_json(out / f"{short}_retrieve.json")
-    ours = not there or (there.get("phrase"), there.get("sources")) == (phrase, sources)
-    return f"{short if ours else hashed(short, [phrase, *sources])}_retrieve"
+    ours = not there or [there.get(name) for name in ("phrase", "sources", "checkpoint")] == [
+        phrase,
+        sources,
+        checkpoint,
+    ]
+    return f"{short if ours else hashed(short, [phrase, checkpoint, *sources])}_retrieve"
 
 
 def film_vectors(

@@ -57,7 +57,8 @@ RETRIEVE = """\
 Ranks the films of a folder (and all below it) for a phrase by the cosine of film and text, and writes to --out the whole ranking
 (PHRASE_retrieve.csv), its first films as a contact sheet (.png) and as JSON. A cosine orders films; it is no probability, and
 there is always a first film, whether any shows the phrase or not. The films' vectors are kept in OUT/retrieve_vectors.npz:
-another phrase takes seconds, and a run that was killed goes on."""
+another phrase takes seconds, and a run that was killed goes on. Where a ranking of other films, or by other weights, has the
+name PHRASE already, a hash stands behind it; the JSON says of what a ranking is."""
 PRETRAIN = """\
 Trains a model with a profile's settings and writes it to --out (`ssacl report --weights OUT` uses it). Killed and started
 again with the same arguments, it goes on from its last checkpoint. Any setting can be changed by its dotted name:
@@ -102,7 +103,8 @@ PHRASES = """\
 Where does a model see a phrase, and would it look there anyway? Maps of every phrase of the unseen studies (masked evidence and
 similarity) against its true region, beside the controls of notebook 04: a swapped phrase, the other side, a shifted film, the
 centre of the film. The model is a checkpoint of ours, or any model of image and text of transformers (CLIP, SigLIP and the like),
-by folder or by name on the hub. Writes DIR/phrase_grounding.csv; what was scored is kept below DIR and not scored twice."""
+by folder or by name on the hub. Means of unlike n can't be compared; differences (..._minus_...) are paired, phrase by phrase.
+Writes DIR/phrase_grounding.csv and, with the settings, .json; what was scored is kept below DIR and not scored twice."""
 RANDOMISE = """\
 Fits the head of SS-ACL+ anew on the checkpoint's frozen encoder, on phantom films that are moved and disturbed: without
 disturbance, with each family (crops, contrast, noise, ...) alone, with all. Scores every head on phantom patients as they are
