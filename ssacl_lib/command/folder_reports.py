@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import paths
+from ..datasets.pictures import stamp
 from ..film import spelt
 from ..images import letterbox, read_film
 from ..model import SSACLModel
@@ -69,14 +70,6 @@ def checkpoint_hash(folder: Path) -> str:
     """SHA-256 of what decides a checkpoint's answers: weights, configuration and tokenizers."""
     files = [folder / "config.json", folder / "model.safetensors", *sorted(folder.glob("*tokenizer/*.json"))]
     return sha256_json([[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files])
-
-
-def stamp_of(path: Path) -> list[int]:
-    """Size and time of change: a film that was exchanged is reported again. Of a link that leads nowhere there is none."""
-    if not path.is_file():
-        return []
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 NEEDED = {"image": str, "file": list, "checkpoint_hash": str, "report": str, "findings": dict, "positives": list,
@@ -176,7 +169,7 @@ def report_folders(
         _lock(handle, out)
         _drop_cut_line(lines)
         done = _done(lines, checkpoint, pictures)
-        todo = [film for film in films if done.get(spelt(film[0])) != stamp_of(film[0])]
+        todo = [film for film in films if done.get(spelt(film[0])) != stamp(film[0])]
         before, written, skipped = len(films) - len(todo), 0, []
         whose = {"checkpoint": spelt(folder), "checkpoint_hash": checkpoint}
         with tqdm(
@@ -208,7 +201,7 @@ def _report_batch(model: SSACLModel, films: list[tuple], pictures: Path | None) 
     lines = []
     answers = reports_of_pixels(model, model.pixels([square for *_, (square, _) in films]), pictures is not None)
     for (path, name, (square, notes)), answer in zip(films, answers, strict=True):
-        lines.append({"image": spelt(path), **facts(answer), "notes": notes, "file": stamp_of(path)})
+        lines.append({"image": spelt(path), **facts(answer), "notes": notes, "file": stamp(path)})
         if pictures is not None:
             picture = pictures / name.with_name(f"{name.name.replace('.', '_')}_{path_digits(path)}{PICTURE}")
             picture.parent.mkdir(parents=True, exist_ok=True)

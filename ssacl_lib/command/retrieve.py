@@ -18,13 +18,14 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from .. import paths
+from ..datasets.pictures import stamp
 from ..film import spelt
 from ..images import letterbox, read_film
 from ..model.build import load_model
 from ..plots.contact import contact_sheet
 from ..record.manifest import atomic_write, read_json
 from .film_files import films_below
-from .folder_reports import checkpoint_hash, read_ahead, stamp_of
+from .folder_reports import checkpoint_hash, read_ahead
 from .ground import LONGEST_TITLE, phrase_notes
 from .output import hashed, output_folder, slug, write_answer
 
@@ -141,7 +142,7 @@ def film_vectors(
     """Name -> unit vector of the films that can be read, and why the others can't; kept in the file `path`."""
     vectors, skipped, saved = Vectors.read(path, checkpoint), [], time.monotonic()
     known = vectors.known()
-    todo = [film for film in films if known.get(spelt(film[0]), (None,))[0] != stamp_of(film[0])]
+    todo = [film for film in films if known.get(spelt(film[0]), (None,))[0] != stamp(film[0])]
     try:
         with tqdm(total=len(films), initial=len(films) - len(todo), unit="film", disable=not progress) as bar:
             for batch in read_ahead(todo, model.config.image_size):
@@ -150,7 +151,7 @@ def film_vectors(
                 if good:
                     found = model.image_embedding(model.pixels([square for _, square in good])).float()
                     vectors.names += [spelt(film) for film, _ in good]
-                    vectors.stamps += [stamp_of(film) for film, _ in good]
+                    vectors.stamps += [stamp(film) for film, _ in good]
                     vectors.rows += list(F.normalize(found, dim=-1).cpu().numpy())
                 bar.update(len(batch))
                 if time.monotonic() - saved > SAVED:
@@ -161,7 +162,7 @@ def film_vectors(
             vectors.write(path)
     known, found = vectors.known(), {}
     for film, _ in films:
-        stamp, vector = known.get(spelt(film), (None, None))
-        if stamp == stamp_of(film):
+        kept, vector = known.get(spelt(film), (None, None))
+        if kept == stamp(film):
             found[spelt(film)] = vector
     return found, skipped
