@@ -6,10 +6,8 @@
 from types import SimpleNamespace
 
 import torch
-from torch.nn import functional as F
 
-from ..model.masking import visible_patches
-from .clip_family import BATCH, ClipGrounder
+from .clip_family import ClipGrounder
 
 
 class ClipNetwork:
@@ -20,13 +18,13 @@ class ClipNetwork:
 
     def __init__(self, grounder: ClipGrounder, image_size: int):
         self.grounder, grid = grounder, grounder.grid
+        # numbers per square of the film: 14 patches along 96 px become 12 squares
         whole = max(count for count in range(1, grid + 1) if image_size % count == 0)
         self.config = SimpleNamespace(
             image_size=image_size,
             grid=grid,
             patches=grid**2,
-            patch_size=image_size
-            // whole,  # for numbers per square of the film: 14 patches along 96 px become 12 squares
+            patch_size=image_size // whole,
             evidence=grounder.evidence,
             model=grounder.model.config.to_dict(),
         )
@@ -56,11 +54,6 @@ class ClipNetwork:
 
     def image_embedding(self, pixels: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
         """Vectors [B, D] of pictures [B, 3, side, side], each with the patches beside its own keep [B, kept] painted grey."""
-        grounder, size = self.grounder, self.grounder.side // self.grounder.grid
-        seen = visible_patches(keep, self.config.patches, pixels.dtype).view(-1, 1, grounder.grid, grounder.grid)
-        seen = seen.repeat_interleave(size, 2).repeat_interleave(size, 3)
-        beyond = grounder.side - size * grounder.grid  # pixels that no patch reads
-        seen = F.pad(seen, (0, beyond, 0, beyond))
-        grey = pixels.mean((2, 3), keepdim=True)
-        painted = grey + seen * (pixels - grey)
-        return torch.cat([grounder.image_vectors(part) for part in painted.split(BATCH)])
+        _, counts = torch.unique_consecutive(pixels.flatten(1), dim=0, return_counts=True)  # one film under many masks
+        films = zip(pixels.split(counts.tolist()), keep.split(counts.tolist()), strict=True)
+        return torch.cat([self.grounder.masked_vectors(same[:1], keeps) for same, keeps in films])

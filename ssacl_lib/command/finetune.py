@@ -144,10 +144,12 @@ def _write_skipped(folder: Path, listed: pd.DataFrame, films: dict[str, Labelled
     """image, split and reason of the listed films that can't be read; no file where all can."""
     read, rows = {name for own in films.values() for name in own.ids}, []
     for name, split in listed.loc[~listed["image"].isin(read), ["image", "split"]].to_numpy():
+        reason = "left out, but it can be read by now: start anew"
         try:
             read_film(picture_path(folder, name))
         except (ValueError, OSError) as error:
-            rows.append({"image": name, "split": split, "reason": str(error)})
+            reason = str(error)
+        rows.append({"image": name, "split": split, "reason": reason})
     path.unlink(missing_ok=True)
     if rows:
         write_csv(path, pd.DataFrame(rows))
