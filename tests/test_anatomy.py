@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ssacl_lib import anatomy
 from ssacl_lib.anatomy import ANATOMIES, anatomies_for, default_graph, findings_for, leaf_mask, leaves_of
 from ssacl_lib.observations import OBSERVATIONS
 
@@ -84,6 +85,15 @@ def test_wordings_name_one_node_only_and_keep_the_side():
         side = node.split()[0]
         if side in ("right", "left"):
             assert wordings and all(wording.startswith(side) for wording in wordings)
+
+
+def test_synonyms_of_no_node_are_refused(monkeypatch):
+    data = anatomy._data()
+    monkeypatch.setattr(
+        anatomy, "_data", lambda: {**data, "synonyms": {**data["synonyms"], "SIDE lnug": ["SIDE lung field"]}}
+    )
+    with pytest.raises(ValueError, match="synonyms of 'left lnug', which is no node of its tree"):
+        anatomy.default_graph.__wrapped__()
 
 
 @pytest.mark.parametrize(

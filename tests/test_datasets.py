@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,6 +147,51 @@ def test_a_killed_build_goes_on_where_it_was(studies_folder, smoke, monkeypatch)
     third = Counting(70)
     shards.build(third, smoke, "train")
     assert third.made == []
+
+
+IMAGE, LABELS = np.zeros((4, 4), np.uint8), np.zeros(14, np.int8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": np.zeros((4, 5), np.uint8)}, r"image is uint8 \[4, 5\], expected uint8 \[4, 4\]"),
+        ({"image": np.zeros((4, 4), np.float32)}, "image is float32"),
+        ({"labels": LABELS[:13]}, ".*expected 14 values out of"),
+        ({"labels": LABELS + 7}, r"labels are \[7, .*expected 14 values out of \(1, 0, -1, -2\)"),
+        ({"report": None}, "report is NoneType, expected text"),
+        ({"prompt": "edema"}, "a prompt comes with leaf_open, or neither"),
+        ({"prompt": "edema", "leaf_open": np.ones(24, bool)}, r"leaf_open is \[24\], expected \[25\]"),
+    ],
+)
+def test_a_study_of_another_shape_stops_the_preparing(changes, message, tmp_path):
+    good = Study("good", "p", IMAGE, "Normal.", LABELS)
+    made = SimpleNamespace(image_size=4, studies=lambda numbers: [good, replace(good, study_id="odd", **changes)])
+    with pytest.raises(ValueError, match=f"study 'odd': {message}"):
+        shards.write_shard(made, tmp_path, (0, 2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_prompts_come_with_all_studies_or_with_none(tmp_path):
+    bare = Study("bare", "p", IMAGE, "Normal.", LABELS)
+    guided = replace(bare, study_id="guided", prompt="edema", leaf_open=np.ones(25, bool))
+    for rows in ([bare, guided], [guided, bare]):
+        made = SimpleNamespace(image_size=4, studies=lambda numbers, rows=rows: rows)
+        with pytest.raises(
+            ValueError, match=f"study '{rows[1].study_id}': a data set brings prompts for all of its studies"
+        ):
+            shards.write_shard(made, tmp_path, (0, 2))
+
+
+def test_a_shard_that_another_process_finished_first_is_taken(tmp_path, monkeypatch):
+    def other_was_faster(table, folder):
+        shards._shard_path(tmp_path, (0, 2)).mkdir()
+        shutil.rmtree(folder)  # it clears up whatever is left under a temporary name
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(shards.Dataset, "save_to_disk", other_was_faster)
+    shards.write_shard(Counting(2), tmp_path, (0, 2))
+    assert [path.name for path in tmp_path.iterdir()] == [shards._shard_path(tmp_path, (0, 2)).name]
 
 
 def test_worker_processes_give_the_same_studies(film_folder, studies_folder, monkeypatch):
@@ -335,6 +381,10 @@ def test_what_says_nothing_is_told(film_folder, studies_folder, capsys):
         ),
         (twelve("{name}," + REPORT).replace(REPORT, "a, b", 4).replace("a, b", REPORT, 3), "line 5: 3 cells"),
         (twelve("{name}," + REPORT) + "x.png\n", "line 14: 1 cells"),
+        (
+            twelve("{name},no\u2028effusion\x0c\x85") + "x.png\n",
+            "line 14: 1 cells",
+        ),  # what only Python takes for an end
         (twelve("{name}," + REPORT).replace(REPORT, '"open', 1), "line 2: not readable as CSV"),
         (twelve("{name},a,1,0", "image,report,Edema,edema"), "'Edema' and 'edema' are the same finding"),
         (twelve("{name},a,1,0", "image,report,Edema,Edema"), "'Edema' is there twice"),

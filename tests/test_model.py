@@ -1,15 +1,27 @@
 """The model: who sees whom, two passes, generation equal to teacher forcing, files, initial weights."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from transformers import ViTMAEConfig, ViTMAEModel
+from safetensors.torch import save_file
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    ViTConfig,
+    ViTMAEConfig,
+    ViTMAEModel,
+    ViTModel,
+)
 
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import SSACLConfig, SSACLModel, SSACLProcessor
 from ssacl_lib.model.encoder import Tokens, VisionEncoder
 from ssacl_lib.model.masking import keep_lowest
-from ssacl_lib.model.start import load_encoder, mae_encoder_state
+from ssacl_lib.model.start import load_encoder, load_network, mae_encoder_state
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.state import save_model
 
@@ -214,8 +226,57 @@ def test_encoder_starts_from_an_mae_checkpoint(tmp_path):
     torch.testing.assert_close(got.patches, want[:, 1:], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(got.cls, want[:, 0], atol=1e-4, rtol=1e-4)
     assert set(mae_encoder_state(mae.state_dict())) == set(ours.encoder.state_dict())
-    with pytest.raises(ValueError, match="does not fit"):
-        load_encoder(SSACLModel(config(stem="patch", channels=3, depth=3)), str(tmp_path))
+    for depth in (1, 3):
+        with pytest.raises(ValueError, match="does not fit this model at blocks"):
+            load_encoder(SSACLModel(config(stem="patch", channels=3, depth=depth)), str(tmp_path))
+    with pytest.raises(ValueError, match=r"has 2 attention heads, model\.heads is 4"):
+        load_encoder(SSACLModel(config(stem="patch", channels=3, heads=4)), str(tmp_path))
+
+
+def test_an_encoder_starts_from_a_vit_and_from_no_other_kind_of_model(tmp_path):
+    sizes = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8)
+    vit = ViTModel(ViTConfig(intermediate_size=96, layer_norm_eps=1e-6, **sizes), add_pooling_layer=False).eval()
+    vit.save_pretrained(tmp_path / "vit")
+    ours = SSACLModel(config(stem="patch", channels=3)).eval()
+    load_encoder(ours, str(tmp_path / "vit"))
+    pixels = torch.randn(1, 3, 32, 32)
+    want = vit(pixels).last_hidden_state
+    torch.testing.assert_close(ours.encoder(pixels).patches, want[:, 1:], atol=1e-4, rtol=1e-4)
+    CLIPVisionModel(CLIPVisionConfig(intermediate_size=96, **sizes)).save_pretrained(tmp_path / "clip")
+    Dinov2Model(Dinov2Config(**sizes)).save_pretrained(tmp_path / "dino")
+    for other in ("clip", "dino"):
+        with pytest.raises(ValueError, match=rf"{other}: a model of the type {other}.*, expected a ViT"):
+            load_encoder(ours, str(tmp_path / other))
+
+
+def test_a_start_of_ours_tells_its_heads(model, tmp_path):
+    save_file(model.encoder.state_dict(), tmp_path / "encoder.safetensors")
+    load_encoder(SSACLModel(config(heads=3)), str(tmp_path))  # without a manifest nothing tells
+    (tmp_path / "manifest.json").write_text(json.dumps({"config": json.loads(model.config.to_json_string())}))
+    load_encoder(SSACLModel(config()), str(tmp_path))
+    with pytest.raises(ValueError, match=r"has 2 attention heads, model\.heads is 3"):
+        load_encoder(SSACLModel(config(heads=3)), str(tmp_path))
+
+
+def test_a_checkpoint_of_another_anatomy_graph_is_refused(model, tmp_path):
+    save_model(model, tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["anatomy"] == list(default_graph().described) and "right lung in lungs" in saved["anatomy"]
+    right, left = (saved["anatomy"].index(f"{side} lung in lungs") for side in ("right", "left"))
+    for change, told in (
+        (
+            {right: "left lung in lungs", left: "right lung in lungs"},
+            "there 'left lung in lungs', here 'right lung in lungs'",
+        ),
+        ({len(saved["anatomy"]): "spleen in abdomen"}, "there 'spleen in abdomen', here 'nothing'"),
+    ):
+        lines = dict(enumerate(saved["anatomy"])) | change
+        (tmp_path / "config.json").write_text(json.dumps(saved | {"anatomy": list(lines.values())}))
+        with pytest.raises(ValueError, match=rf"{tmp_path.name}: trained with another anatomy graph \({told}\)"):
+            load_network(tmp_path)
+    del saved["anatomy"]  # checkpoints of earlier versions say nothing
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert load_network(tmp_path).config.anatomy == list(default_graph().described)
 
 
 def test_recursive_hierarchy_uses_leaves_only():

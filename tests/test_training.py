@@ -1,5 +1,8 @@
 """The loop: it calls the losses, resumes to the same weights, refuses other settings."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,15 @@ from ssacl_lib.model.masking import keep_lowest
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
-from ssacl_lib.training.loop import learning_rate_scale, origin_of, parameter_groups, pretrain, wanted_terms
-from ssacl_lib.training.state import read_progress
+from ssacl_lib.training.loop import (
+    learning_rate_scale,
+    origin_of,
+    parameter_groups,
+    pretrain,
+    wanted_terms,
+    weighted_sum,
+)
+from ssacl_lib.training.state import read_progress, save_model, write_tensors
 from ssacl_lib.training.untrained import untrained
 
 
@@ -84,8 +94,35 @@ def test_a_loss_that_is_not_finite_stops_the_run(studies, tmp_path, monkeypatch)
     monkeypatch.setattr(
         losses, "report_generation_loss", lambda *a, **k: torch.tensor(float("nan"), requires_grad=True)
     )
-    with pytest.raises(FloatingPointError, match="not finite near step"):
-        pretrain(load_settings("smoke", **SMALL), tmp_path, studies, studies, progress=False)
+    often = load_settings("smoke", **{**SMALL, "training.checkpoint_seconds": 1e-9})
+    with pytest.raises(FloatingPointError, match="not finite near step 1;"):
+        pretrain(often, tmp_path, studies, studies, progress=False)
+    assert not (tmp_path / "checkpoint.safetensors").exists()  # none to go on from with numbers that are none
+
+
+def test_a_weight_for_a_term_that_no_network_gives_is_named(studies, tmp_path):
+    settings = load_settings("smoke", **SMALL)
+    with pytest.raises(
+        ValueError, match=r"loss_weights\.anatomical_consistency is 1, and the network gives no such term; it"
+    ):
+        weighted_sum({"image_reconstruction": torch.ones(())}, settings)
+
+
+def test_a_patient_in_both_splits_stops_the_training(studies, tmp_path):
+    mine, other = (SimpleNamespace(patient_ids=names) for names in (["a", "b"], ["c", "b"]))
+    with pytest.raises(ValueError, match=r"1 patients are in training and in validation \(first: 'b'\)"):
+        pretrain(load_settings("smoke", **SMALL), tmp_path, mine, other, progress=False)
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_folder(studies, tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / "some.safetensors", {"a": torch.ones(2)})
+        save_model(untrained(load_settings("smoke", **SMALL), studies), tmp_path / "model")
+    finally:
+        os.umask(before)
+    written = (tmp_path / "some.safetensors", tmp_path / "model" / "model.safetensors")
+    assert [oct(path.stat().st_mode & 0o777) for path in written] == [oct(0o640)] * 2
 
 
 def test_parameter_groups_follow_the_release(studies):

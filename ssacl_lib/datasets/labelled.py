@@ -122,7 +122,10 @@ def read_label_table(path: Path, seed: int) -> pd.DataFrame:
         wrong = ~cells.isin(["0", "1"])
         if wrong.any():
             line = table.loc[wrong, "line"].iloc[0]
-            raise ValueError(f"{path}: line {line}: {name} is {table.loc[wrong, name].iloc[0]!r}, expected 0 or 1")
+            raise ValueError(
+                f"{path}: line {line}: {name} is {table.loc[wrong, name].iloc[0]!r}, expected 0 or 1; leave out a film "
+                "whose label is not known, or the column where it holds no labels"
+            )
         table[name] = cells == "1"
     patient = table["patient"].str.strip() if "patient" in table else pd.Series("", index=table.index)
     table["patient"] = patient.where(patient != "", table["image"])

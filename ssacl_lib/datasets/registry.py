@@ -100,6 +100,14 @@ def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
     return studies
 
 
+def check_splits(studies: Sequence, validation: Sequence) -> None:
+    """Raises ValueError where a patient is in training and in validation, which would then measure what is known by heart."""
+    if both := set(getattr(studies, "patient_ids", ())) & set(getattr(validation, "patient_ids", ())):
+        raise ValueError(
+            f"{len(both)} patients are in training and in validation (first: {min(both)!r}); a data set puts each into one split"
+        )
+
+
 def load_evaluation(settings: Settings, split: str = "test", limit: int | None = None) -> Sequence[EvaluationStudy]:
     """The same studies with all that is known of them: truth, region masks, phrases with boxes; at most `limit`."""
     source_for(settings, split)  # names what is wrong before any study is made

@@ -50,7 +50,8 @@ GUIDED_FEATURES = Features({**FEATURES, "prompt": Value("string"), "leaf_open": 
 class Source(Protocol):
     """A maker of studies: `count` of them, in a folder named by `fingerprint`, each by its number alone.
 
-    `studies(numbers)` returns as many rows as numbers; a row is a Study, or a str that says why there is none.
+    `studies(numbers)` returns as many rows as numbers; a row is a Study, or a str that says why there is none. Studies are
+    checked (`Study.check`) when they are prepared.
     """
 
     count: int
@@ -83,6 +84,11 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
             if isinstance(study, str):
                 skipped.append([number, study])
                 continue
+            study.check(source.image_size)
+            if (study.prompt is not None) != bool(rows["prompt"]) and rows["report"]:
+                raise ValueError(
+                    f"study {study.study_id!r}: a data set brings prompts for all of its studies, or for none"
+                )
             rows["study_id"].append(study.study_id)
             rows["patient_id"].append(study.patient_id)
             rows["image"].append(np.ascontiguousarray(study.image, dtype=np.uint8).tobytes())
@@ -95,14 +101,14 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
     final = _shard_path(folder, bounds)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    if rows["report"]:  # an empty table can't be read again
-        features = GUIDED_FEATURES if rows["prompt"] else FEATURES
-        Dataset.from_dict({name: rows[name] for name in features}, features=features).save_to_disk(temporary)
-    (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
     try:
+        temporary.mkdir()
+        if rows["report"]:  # an empty table can't be read again
+            features = GUIDED_FEATURES if rows["prompt"] else FEATURES
+            Dataset.from_dict({name: rows[name] for name in features}, features=features).save_to_disk(temporary)
+        (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
         os.replace(temporary, final)
-    except OSError:  # another process was faster with the same shard
+    except OSError:  # another process was faster with the same shard, and has cleared up
         shutil.rmtree(temporary, ignore_errors=True)
         if not final.is_dir():
             raise

@@ -260,17 +260,19 @@ class NoMeteor:
 def lexical_scores_of(group: pd.DataFrame, resamples: int, seed: int, meteor) -> dict:
     """Lexical intervals on our tokens and (without METEOR) on the release's."""
     texts = list(group["generated"]), list(group["reference"])
-    ours = lexical_intervals(*texts, resamples, seed, tokenise, score_reports(*texts, tokenise, meteor))
+    drawn = {"resamples": resamples, "seed": seed, "patients": list(group["patient"])}
+    ours = lexical_intervals(*texts, tokens=tokenise, scores=score_reports(*texts, tokenise, meteor), **drawn)
     scores = score_reports(*texts, release_tokenise, NoMeteor())
-    release = lexical_intervals(*texts, resamples, seed, release_tokenise, scores)
+    release = lexical_intervals(*texts, tokens=release_tokenise, scores=scores, **drawn)
     return {**ours, **{f"{name}_release_tokens": value for name, value in release.items()}}
 
 
 def clinical_scores_of(group: pd.DataFrame, resamples: int, seed: int) -> dict:
     """Clinical intervals under both conventions."""
     labels = np.stack(group["generated_labels"]), np.stack(group["reference_labels"])
-    strict = clinical_intervals(*labels, False, resamples, seed)
-    wide = clinical_intervals(*labels, True, resamples, seed)
+    strict, wide = (
+        clinical_intervals(*labels, wider, resamples, seed, list(group["patient"])) for wider in (False, True)
+    )
     return {**strict, **{f"{name}_uncertain_as_positive": value for name, value in wide.items()}}
 
 

@@ -52,6 +52,7 @@ class SSACLNetwork(PreTrainedModel):
 
     def __init__(self, config: SSACLConfig):
         super().__init__(config)
+        config.check_anatomy()
         self.encoder = VisionEncoder(config)
         self.decoder = VisualDecoder(config)
         self.text = TextEncoder(config)

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, ViTMAEModel
+from transformers import AutoConfig, AutoTokenizer, ViTMAEModel
 from transformers.utils import logging
 
 from .. import paths
+from ..record.manifest import read_json
 from ..record.starts import local_folder
 from ..settings import Settings
-from .config import SSACLConfig
+from .config import OtherAnatomy, SSACLConfig
 from .language import load_pretrained_language, pretrained_language_config
 from .network import SSACLNetwork
 from .processor import SSACLProcessor
@@ -112,18 +114,47 @@ def build_network(settings: Settings, tokenizer, kind: type[SSACLNetwork] = SSAC
 
 
 def load_encoder(model: SSACLNetwork, name_or_path: str) -> None:
-    """Start the visual encoder from one of our folders (its encoder.* tensors) or from a ViT-MAE (hub name or path).
+    """Start the visual encoder from one of our folders (its encoder.* tensors) or from a ViT-MAE or ViT (hub name or path).
 
     Raises:
-        ValueError: tensors that do not fit, by name.
+        ValueError: tensors that do not fit, by name; another number of attention heads; a folder of another kind of model.
     """
     own = local_folder(name_or_path)
     if own is not None and (own / "encoder.safetensors").is_file():
-        source = load_file(own / "encoder.safetensors")
+        source, heads = load_file(own / "encoder.safetensors"), _heads_of_start(own)
     else:
-        source = mae_encoder_state(ViTMAEModel.from_pretrained(own or name_or_path, use_safetensors=True).state_dict())
+        source, heads = _mae_weights(str(own or name_or_path))
+    if heads not in (None, model.config.heads):  # no tensor's shape would tell
+        raise ValueError(f"{name_or_path}: has {heads} attention heads, model.heads is {model.config.heads}; set it so")
     wanted = model.encoder.state_dict()
     model.encoder.load_state_dict(_fitting(wanted, source, name_or_path, "stem, width, depth, patch_size"))
+
+
+def _heads_of_start(folder: Path) -> int | None:
+    """Attention heads of a start of ours by its manifest; None where it has none."""
+    manifest = folder / "manifest.json"
+    return read_json(manifest).get("config", {}).get("heads") if manifest.is_file() else None
+
+
+def _mae_weights(name_or_path: str) -> tuple[dict[str, torch.Tensor], int]:
+    """Tensors under our names, and attention heads, of a ViT-MAE or a ViT.
+
+    Another kind of model is refused: transformers would fill what it lacks with random numbers, and such a start is none.
+    """
+    kind = AutoConfig.from_pretrained(name_or_path).model_type
+    if kind not in ("vit_mae", "vit"):
+        raise ValueError(
+            f"{name_or_path}: a model of the type {kind}, expected a ViT-MAE or a ViT; others can be compared "
+            "(`ssacl downstream --encoder`), not gone on from"
+        )
+    with _quiet():
+        loaded: Any = ViTMAEModel.from_pretrained(name_or_path, use_safetensors=True, output_loading_info=True)
+    mae, info = loaded
+    if info["missing_keys"]:
+        raise ValueError(
+            f"{name_or_path}: {len(info['missing_keys'])} tensors are missing (first: {min(info['missing_keys'])})"
+        )
+    return mae_encoder_state(mae.state_dict()), mae.config.num_attention_heads
 
 
 def text_side(model: SSACLNetwork) -> dict[str, torch.Tensor]:
@@ -152,12 +183,13 @@ def load_text_side(model: SSACLNetwork, name_or_path: str) -> None:
 
 
 def _fitting(wanted: dict, source: dict, name: str, sizes: str) -> dict[str, torch.Tensor]:
-    """The wanted tensors out of `source`, in their type; ValueError names those that are absent or of another shape."""
-    odd = [key for key in wanted if key not in source or source[key].shape != wanted[key].shape]
-    if odd:
+    """The wanted tensors out of `source`, in their type; ValueError names those that are absent, too many or of another shape."""
+    shapes = [{key: tuple(tensor.shape) for key, tensor in tensors.items()} for tensors in (source, wanted)]
+    if odd := sorted(key for key in shapes[0].keys() | shapes[1] if shapes[0].get(key) != shapes[1].get(key)):
+        theirs, ours = (found.get(odd[0], "nothing") for found in shapes)
         raise ValueError(
-            f"{name}: does not fit this model at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
-            f"check model.{sizes} and data.image_size"
+            f"{name}: does not fit this model at {', '.join(odd[:4])}{' …' if odd[4:] else ''} ({odd[0]}: {theirs} there, {ours} "
+            f"here); check model.{sizes} and data.image_size (an MLP is always 4 x width)"
         )
     return {key: source[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
@@ -229,7 +261,8 @@ def load_network(
 ) -> SSACLNetwork:
     """A checkpoint folder of ours (default: the shipped one) with its processor, in eval mode.
 
-    Raises FileNotFoundError (no such folder) or ValueError (a folder that is no SS-ACL checkpoint), saying how to make one.
+    Raises FileNotFoundError (no such folder) or ValueError (a folder that is no SS-ACL checkpoint, or one of another anatomy
+    graph), saying how to mend it.
     """
     folder = Path(folder) if folder else paths.SHIPPED_CHECKPOINT
     if not folder.is_dir():
@@ -240,6 +273,8 @@ def load_network(
     try:
         with _quiet():
             model, info = kind.from_pretrained(folder, output_loading_info=True)
+    except OtherAnatomy as error:
+        raise ValueError(f"{folder}: {error}") from None
     except Exception as error:  # whatever a library makes of a damaged file
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{folder}: not readable as a checkpoint ({said}); copy it again, or: {HOW_TO_MAKE}") from None

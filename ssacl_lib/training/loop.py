@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from ..datasets.registry import load_training
+from ..datasets.registry import check_splits, load_training
 from ..distributed import (
     check_processes,
     clip_gradients,
@@ -34,7 +34,7 @@ from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
-from .curve import Meter, Watch
+from .curve import Meter, Watch, check_finite
 from .state import decides_training, read_progress, resume_from, save_checkpoint, save_whole
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
@@ -71,10 +71,19 @@ def parameter_groups(model: SSACLNetwork, settings: Settings) -> list[dict]:
 
 
 def weighted_sum(terms: dict[str, torch.Tensor], settings: Settings) -> torch.Tensor:
-    """L = sum over the terms of weight * term, with the profile's weights (the paper's: 1, and 0.15 for L_cl)."""
+    """L = sum over the terms of weight * term, with the profile's weights (the paper's: 1, and 0.15 for L_cl).
+
+    Raises:
+        ValueError: a weight for a term that the network does not give.
+    """
+    weights = {name: weight for name, weight in settings.training.loss_weights.model_dump().items() if weight}
+    if unknown := weights.keys() - terms.keys():
+        raise ValueError(
+            f"training.loss_weights.{min(unknown)} is {weights[min(unknown)]:g}, and the network gives no such term; it gives "
+            f"{', '.join(terms)}"
+        )
     # L = sum over the terms of weight * term
-    weights = settings.training.loss_weights.model_dump()
-    return sum(weight * terms[name] for name, weight in weights.items() if weight)
+    return sum(weight * terms[name] for name, weight in weights.items())
 
 
 def on_cpu(settings: Settings) -> bool:
@@ -112,13 +121,15 @@ def pretrain(
     `out/checkpoint.safetensors` if there is one. studies, validation default to the profile's data set; stop_after (steps)
     ends early and leaves the checkpoint, as a kill would. kind: the class of the network, with losses of its own where a
     compared method is trained (baselines/).
-    Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work.
+    Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work, a patient in both
+    splits, or a weight of an unknown term.
     """
     accelerator = meet_processes(settings)
     t, device = settings.training, accelerator.device
     with first_alone():
         studies = load_training(settings, "train") if studies is None else studies
         validation = load_training(settings, "validation") if validation is None else validation
+        check_splits(studies, validation)
         out.mkdir(parents=True, exist_ok=True)
     origin = origin_of(settings, studies, kind)
     seen, history, sums = read_progress(out / "checkpoint.safetensors", origin)
@@ -143,16 +154,13 @@ def pretrain(
         seen += size
         if meter.count == LOG_EVERY or seen == total:
             history += meter.rows(seen, "train")
-            if not math.isfinite(history[-1]["value"]):
-                raise FloatingPointError(
-                    f"the loss is not finite near step {step + 1}; lower training.learning_rate or use "
-                    "bf16 instead of fp16; the last checkpoint is kept"
-                )
+            check_finite([history[-1]["value"]], step)
             bar.set_postfix(total=f"{history[-1]['value']:.3f}", refresh=False)
         validates = (step + 1) % every == 0 or seen == total
         if validates:
             history += validate(accelerator, wrapped, checks, settings, seen)
         if validates or ((step + 1) % t.accumulation == 0 and watch.due()):
+            check_finite(meter.state()["sums"].values(), step)  # the last checkpoint is one to go on from
             save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, meter.state(), origin)
             watch = Watch(t.checkpoint_seconds)
         bar.update()

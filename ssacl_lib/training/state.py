@@ -62,9 +62,17 @@ def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> No
     aside = path.with_name(path.name + f".{os.getpid()}.new")
     try:
         save_file(tensors, aside, metadata=metadata)
+        share(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def share(path: Path) -> None:
+    """The rights that any file made here has: safetensors gives its files to their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def decides_training(settings: Settings) -> dict:
@@ -145,6 +153,8 @@ def save_model(model: SSACLNetwork, out: Path, dtype: torch.dtype | None = None)
             },
         )
         for item in sorted(aside.iterdir()):
+            if item.suffix == ".safetensors":
+                share(item)
             target = out / item.name
             if target.is_dir():
                 shutil.rmtree(target)
