@@ -13,6 +13,7 @@ from small import SMALL
 
 from ssacl_lib import paths
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES, SSACL
+from ssacl_lib.command import cli
 from ssacl_lib.command.rebuild import rebuild
 from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
 from ssacl_lib.evaluation.comparison import gives_the_same, measure
@@ -71,6 +72,17 @@ def start(monkeypatch, settings, training: int | None = None, part: str | None =
         else:
             assert len(measure(settings, ONLY)) == len(ONLY)
     return len(steps)
+
+
+def test_processes_are_at_least_one_and_those_beside_say_nothing_of_the_whole(capsys):
+    for command in ("ablation", "downstream"):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--processes", "0"])
+        assert "--processes: 0, expected at least 1" in capsys.readouterr().err
+        assert cli.main([command, "--list"]) == 0 and capsys.readouterr().out.count("\n") > 50
+        assert cli.main([command, "--list", "--beside"]) == 0 and not capsys.readouterr().out
+    assert cli.main(["ablation", "--list", "--only", "start", "--only", "start"]) == 0
+    assert capsys.readouterr().out.count("start, seed 0") == 1
 
 
 def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settings, tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ def run_ablation(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.list:
         measure(settings, arguments.only, arguments.processes, arguments.seeds)
-    for run in planned(settings, arguments.only, arguments.seeds):
+    for run in planned(settings, arguments.only, arguments.seeds) if not arguments.beside else ():
         print(f"{run.name}: {', '.join(f'no {part}' for part in missing(run)) or 'there'}")
     return 0
 
@@ -165,8 +165,9 @@ def run_downstream(arguments: argparse.Namespace) -> int:
     from ..downstream.run import jobs_of, measure
 
     settings = given_settings(arguments, out_dir=str(arguments.out.resolve()) if arguments.out else None)
+    asked = (settings, arguments.only, arguments.encoder, arguments.alone)
     if not arguments.list:
-        measure(settings, arguments.only, arguments.processes, arguments.encoder)
-    for job in jobs_of(settings, arguments.only, arguments.encoder):
+        measure(*asked, processes=arguments.processes)
+    for job in jobs_of(*asked) if not arguments.beside else ():
         print(f"{job.title}: {'missing' if job.missing else 'there'}")
     return 0

@@ -47,16 +47,8 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1, se
 
     processes: how many work side by side, each on one thread. only, seeds: see `planned`.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "ssacl_lib",
-        "ablation",
-        "--profile",
-        settings.profile,
-        "--seed",
-        str(settings.seed),
-    ]
+    command = [sys.executable, "-m", "ssacl_lib", "ablation", "--beside", "--profile", settings.profile]
+    command += ["--seed", str(settings.seed)]
     command += [word for name in only for word in ("--only", name)]
     command += ["--seeds", str(seeds)] if seeds else []
     command += ["--out", str(settings.figures)] if settings.out_dir else []
