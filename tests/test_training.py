@@ -47,7 +47,9 @@ def test_killed_and_resumed_gives_the_same_weights(more, studies, tmp_path):
     pretrain(
         settings, tmp_path / "cut", studies, studies, progress=False, stop_after=3
     )  # dies after the checkpoint at 2
+    before = read_progress(tmp_path / "cut" / "checkpoint.safetensors", origin_of(settings, studies)).seconds
     cut = pretrain(settings, tmp_path / "cut", studies, studies, progress=False)
+    assert cut.seconds > before > 0  # of both sittings
     one, two = (SSACLModel.from_pretrained(r.folder).state_dict() for r in (whole, cut))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history.equals(cut.history)

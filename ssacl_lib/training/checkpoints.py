@@ -73,10 +73,10 @@ def make_checkpoint(
     parts = made_from(settings)
     if shared(kept.made_from(out)) == parts and shared((out / "model.safetensors").is_file()):
         return TrainingResult(out, pd.read_csv(out / "history.csv"))
-    started = time.perf_counter()
     result = pretrain(settings, out, progress=progress)
     if rank():
         return result
+    started = time.perf_counter()
     studies, validation = load_training(settings, "train"), load_training(settings, "validation")
     model = load_network(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
     of_head = {"most": settings.training.head_studies, "epochs": settings.training.head_epochs}
@@ -105,7 +105,7 @@ def make_checkpoint(
             "seed": settings.seed,
             "parameters": parameters,
             "training_studies": len(studies),
-            "seconds": round(time.perf_counter() - started),
+            "seconds": round(result.seconds + time.perf_counter() - started),
             "versions": package_versions(),
             "thresholds": np.round(model.head.thresholds.numpy().astype(float), 4).tolist(),
         },
@@ -167,7 +167,6 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
     """
     out = Path(out)
     work = out / "work"
-    started = time.perf_counter()
     result = pretrain(settings, work, progress=progress)
     if rank():
         return out
@@ -183,7 +182,7 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
             "settings": portable_settings(settings),
             "seed": settings.seed,
             "config": json.loads(model.config.to_json_string()),
-            "seconds": round(time.perf_counter() - started),
+            "seconds": round(result.seconds),
             "versions": package_versions(),
         },
     )

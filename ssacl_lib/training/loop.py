@@ -2,6 +2,7 @@
 never killed, and the run may go on with another number of processes (see batches.py and distributed.py)."""
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,17 +36,18 @@ from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
 from .curve import Meter, Watch, check_finite
-from .state import decides_training, read_progress, resume_from, save_checkpoint, save_whole
+from .state import Progress, decides_training, read_progress, resume_from, save_checkpoint, save_whole
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """folder: the trained model (from_pretrained). history: columns images, split, term, value."""
+    """folder: the trained model (from_pretrained). history: columns images, split, term, value. seconds: of all sittings."""
 
     folder: Path
     history: pd.DataFrame
+    seconds: float = 0.0
 
 
 def learning_rate_scale(images: int, warmup: int, total: int) -> float:
@@ -124,6 +126,7 @@ def pretrain(
     Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work, a patient in both
     splits, or a weight of an unknown term.
     """
+    begun = time.perf_counter()
     accelerator = meet_processes(settings)
     t, device = settings.training, accelerator.device
     with first_alone():
@@ -132,7 +135,8 @@ def pretrain(
         check_splits(studies, validation)
         out.mkdir(parents=True, exist_ok=True)
     origin = origin_of(settings, studies, kind)
-    seen, history, sums = read_progress(out / "checkpoint.safetensors", origin)
+    seen, history, sums, before = read_progress(out / "checkpoint.safetensors", origin)
+    begun -= before
     model = build_network(settings, train_tokenizer(list(studies.reports)), kind).to(device)
     size = global_size(settings, len(studies), world_size())
     left = max(0, math.ceil((t.images - seen) / size / t.accumulation)) * t.accumulation
@@ -161,16 +165,17 @@ def pretrain(
             history += validate(accelerator, wrapped, checks, settings, seen)
         if validates or ((step + 1) % t.accumulation == 0 and watch.due()):
             check_finite(meter.state()["sums"].values(), step)  # the last checkpoint is one to go on from
-            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, meter.state(), origin)
+            progress_made = Progress(seen, history, meter.state(), time.perf_counter() - begun)
+            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, progress_made, origin)
             watch = Watch(t.checkpoint_seconds)
         bar.update()
         if stop_after and step + 1 >= stop_after:
             bar.close()
-            return TrainingResult(out, pd.DataFrame(history))
+            return TrainingResult(out, pd.DataFrame(history), time.perf_counter() - begun)
     bar.close()
     frame = pd.DataFrame(history)
     save_whole(model, out, frame)
-    return TrainingResult(out, frame)
+    return TrainingResult(out, frame, time.perf_counter() - begun)
 
 
 def step_bar(done: int, total: int, shown: bool) -> tqdm:

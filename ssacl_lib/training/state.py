@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -34,10 +35,17 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """State by parameter names, gathered from all processes: a file of W processes, DDP or FSDP, is that of one."""
 
 
-def save_checkpoint(
-    path: Path, model: SSACLNetwork, optimizer, images: int, history: list, meter: dict, origin: dict
-) -> None:
-    """Weights, optimizer moments, images seen and history in one safetensors file, written aside and then moved.
+class Progress(NamedTuple):
+    """How far a run is. images: seen. history: rows of the curve. meter: sums of the point to come. seconds: of all sittings."""
+
+    images: int
+    history: list
+    meter: dict
+    seconds: float = 0.0
+
+
+def save_checkpoint(path: Path, model: SSACLNetwork, optimizer, progress: Progress, origin: dict) -> None:
+    """Weights, optimizer moments and progress in one safetensors file, written aside and then moved.
 
     origin: what decides the run (`loop.origin_of`), compared when it goes on.
     """
@@ -48,13 +56,8 @@ def save_checkpoint(
     tensors = {f"model.{name}": value.clone().contiguous() for name, value in weights.items()}
     for name, moments in state.items():
         tensors.update({f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()})
-    meta = {
-        "images": str(images),
-        "history": json.dumps(history),
-        "meter": json.dumps(meter),
-        "origin": json.dumps(origin),
-    }
-    write_tensors(path, tensors, meta)
+    told = {**progress._asdict(), "origin": origin}
+    write_tensors(path, tensors, {name: json.dumps(value) for name, value in told.items()})
 
 
 def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> None:
@@ -85,8 +88,8 @@ def decides_training(settings: Settings) -> dict:
     return told
 
 
-def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
-    """Images seen, history and the meter's sums of a checkpoint; (0, [], {}) where there is none.
+def read_progress(path: Path, origin: dict) -> Progress:
+    """How far a checkpoint is; nothing where there is none.
 
     Raises ValueError where the checkpoint was made from something else, with the names of what differs.
     """
@@ -96,7 +99,7 @@ def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
             meta = file.metadata()
     meta = shared(meta)
     if meta is None:
-        return 0, [], {}
+        return Progress(0, [], {})
     saved, now = json.loads(meta.get("origin", "{}")), json.loads(json.dumps(origin))
     changed = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
     if changed:
@@ -104,7 +107,7 @@ def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
             f"{path}: begun with other settings, studies or code ({', '.join(changed)}); take those again to go on, or "
             "remove the file to start afresh"
         )
-    return int(meta["images"]), json.loads(meta["history"]), json.loads(meta["meter"])
+    return Progress(**{name: json.loads(meta[name]) for name in Progress._fields if name in meta})
 
 
 def resume_from(path: Path, model: SSACLNetwork, optimizer) -> None:
