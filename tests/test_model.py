@@ -21,6 +21,8 @@ from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import SSACLConfig, SSACLModel, SSACLProcessor
 from ssacl_lib.model.encoder import Tokens, VisionEncoder
 from ssacl_lib.model.masking import keep_lowest
+from ssacl_lib.model.prompts import entity_prompts
+from ssacl_lib.model.reporting import generate
 from ssacl_lib.model.start import load_encoder, load_network, mae_encoder_state
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.state import save_model
@@ -173,6 +175,21 @@ def test_closed_leaves_change_nothing_and_open_ones_do(model):
 
     torch.testing.assert_close(logits(tokens, closed), logits(other, closed))
     assert not torch.allclose(logits(tokens, opened), logits(other, opened))
+
+
+def test_no_word_is_predicted_from_a_place_that_sees_the_words_to_come(model):
+    """Without patches and with all leaves closed nothing stands before the report but the empty prompt."""
+    bare = SSACLModel(config(prefix="prompts only")).eval()
+    bare.processor = SSACLProcessor(bare.config, model.processor.text_tokenizer, model.processor.language_tokenizer)
+    tokens = Tokens(torch.randn(2, 16, 24), torch.randn(2, 24), torch.randn(2, 25, 24))
+    prompt, closed = entity_prompts(bare.processor, None, 2), torch.zeros(2, 25, dtype=torch.bool)
+    report = torch.randint(5, 200, (2, 6))
+    other = torch.cat([report[:, :1], report[:, 1:].flip(0)], 1)
+    words = [bare.language(tokens, closed, *prompt, ids, torch.ones_like(ids)) for ids in (report, other)]
+    torch.testing.assert_close(words[0][:, :2], words[1][:, :2])
+    assert not torch.allclose(words[0][:, 2:], words[1][:, 2:])
+    assert len(generate(bare, torch.randn(2, 1, 32, 32), None)) == 2
+    assert entity_prompts(model.processor, None, 2)[0].shape == (2, 0)
 
 
 def test_what_a_user_calls(model):

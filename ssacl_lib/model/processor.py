@@ -72,6 +72,14 @@ class SSACLProcessor:
         """Where entity prompts are padded."""
         return "right" if self.config.language_positions == "release" else "left"
 
+    @property
+    def empty_prompt(self) -> list[int]:
+        """Ids that stand for no entity text: none, or a newline where the prefix is prompts only and all leaves may be closed.
+
+        The first word would be predicted from a place that sees nothing then, and such a place sees everything (`never_blind`).
+        """
+        return [self.newline] if self.config.prefix == "prompts only" else []
+
     def leaf_names(self) -> tuple[torch.Tensor, torch.Tensor]:
         """E_t's ids and mask [25, T] of the leaves' names, "[CLS]" in front or not by config.cls_before_names."""
         return self.text(list(default_graph().leaves), self.config.cls_before_names)

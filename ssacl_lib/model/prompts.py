@@ -16,12 +16,12 @@ def prompt_ids(processor: SSACLProcessor, findings: list) -> list[list[int]]:
 
 
 def entity_prompts(processor: SSACLProcessor, findings: list | None, count: int):
-    """Entity text and a newline as padded ids and mask [B, T]; without findings two tensors without a column.
+    """Entity text and a newline as padded ids and mask [B, T]; without findings the empty prompt, mostly without a column.
 
     findings: a list of findings' names per image, or the text itself. Padding goes to `processor.prompt_side`.
     """
     if findings is None:
-        return torch.zeros(count, 0, dtype=torch.long), torch.zeros(count, 0, dtype=torch.long)
+        return processor.pad_ids([processor.empty_prompt] * count, processor.prompt_side)
     return processor.pad_ids(prompt_ids(processor, findings), processor.prompt_side)
 
 
