@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +22,7 @@ from ssacl_lib.datasets.phantom import boxes_around, phrases_of
 from ssacl_lib.datasets.registry import DataSet, load_evaluation, load_training, outside_data
 from ssacl_lib.datasets.study import EvaluationStudy, Study
 from ssacl_lib.datasets.table_checks import check_folder
-from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ssacl_lib.observations import BLANK, FINDINGS, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.settings import load_settings
@@ -183,6 +185,18 @@ def test_prompts_come_with_all_studies_or_with_none(tmp_path):
             shards.write_shard(made, tmp_path, (0, 2))
 
 
+def test_what_a_running_process_has_begun_is_left_to_it(studies_folder, smoke, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 2)
+    monkeypatch.setattr(shards, "WORKERS", 1)
+    folder = shards.folder_of(Counting(4))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (os.getppid(), gone.pid):
+        (folder / f".studies-0000000-0000009.{process}.tmp").mkdir(parents=True)
+    shards.build(Counting(4), smoke, "train")
+    assert [path.name for path in folder.glob(".*")] == [f".studies-0000000-0000009.{os.getppid()}.tmp"]
+
+
 def test_a_shard_that_another_process_finished_first_is_taken(tmp_path, monkeypatch):
     def other_was_faster(table, folder):
         shards._shard_path(tmp_path, (0, 2)).mkdir()
@@ -266,7 +280,37 @@ def test_finding_columns_replace_the_labeler(film_folder, studies_folder):
     assert (source.labels[:, OBSERVATIONS.index("No Finding")] == BLANK).all()
     other = FolderSource(folder_settings(film_folder), "train").labels
     assert (other[:, OBSERVATIONS.index("Pneumonia")] == UNCERTAIN).all()
-    assert load_evaluation(folder_settings(film_folder), "train")[0].truth.dtype == bool
+    table = table.assign(**dict.fromkeys(FINDINGS, "0")).drop(columns="edema")
+    assert load_evaluation(folder_settings(film_folder), "train")[0].truth is None, "of the other findings nobody said"
+    table.to_csv(film_folder / "studies.csv", index=False)
+    study = load_evaluation(folder_settings(film_folder), "train")[0]
+    assert study.truth.dtype == bool and not study.truth.any()
+
+
+def test_findings_without_a_column_are_read_in_the_report(film_folder, studies_folder):
+    table = pd.read_csv(film_folder / "studies.csv").assign(Pneumonia="0", report="Large right pleural effusion.")
+    table.to_csv(film_folder / "studies.csv", index=False)
+    labels = dict(zip(OBSERVATIONS, FolderSource(folder_settings(film_folder), "train").labels[0], strict=True))
+    assert labels["Pneumonia"] == NEGATIVE and labels["Pleural Effusion"] == POSITIVE and labels["No Finding"] == BLANK
+
+
+def test_a_film_that_changed_and_kept_its_size_is_read_again(film_folder, studies_folder):
+    settings = folder_settings(film_folder)
+    path = film_folder / FolderSource(settings, "train").table["image"][0]
+    found = []
+    for level in (50, 200):
+        Image.new("L", (40, 80), level).save(path, "BMP")
+        os.utime(path, ns=(level, level))
+        found.append(load_training(settings, "train"))
+    assert found[0].folder != found[1].folder and [studies.images([0]).max() for studies in found] == [50, 200]
+
+
+def test_a_notebook_refuses_tables_that_do_not_fit_together_as_commands_do(film_folder, studies_folder):
+    table = pd.read_csv(film_folder / "studies.csv")
+    twice = table.iloc[[0]].assign(image=Path(table["image"][0]).name, patient="someone else")
+    pd.concat([table, twice]).to_csv(film_folder / "studies.csv", index=False)
+    with pytest.raises(ValueError, match="are one and the same film"):
+        load_training(folder_settings(film_folder), "train")
 
 
 def test_a_film_that_is_cut_off_is_left_out_and_listed(film_folder, studies_folder, capsys):
@@ -598,6 +642,16 @@ def test_the_release_folder_is_missed_by_name_and_fingerprinted(release_folder, 
     (release_folder / "ANA-MIMIC-val.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"ANA-MIMIC-val\.csv: no such table"):
         load_training(release_settings(release_folder), "validation")
+
+
+def test_a_patient_in_two_tables_of_the_release_is_refused(release_folder, studies_folder):
+    edit(
+        release_folder,
+        "ANA-MIMIC-test.csv",
+        lambda t: t.assign(image_path=["files/p10/p10000000/s6/9.jpg", *t["image_path"][1:]]),
+    )
+    with pytest.raises(ValueError, match=r"ANA-MIMIC-test\.csv: patient 'p10000000' is in ANA-MIMIC-train\.csv, too"):
+        load_training(release_settings(release_folder), "train")
 
 
 def test_several_pictures_under_one_id_are_studies_of_their_own(release_folder, studies_folder):

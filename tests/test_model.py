@@ -266,6 +266,15 @@ def test_an_encoder_starts_from_a_vit_and_from_no_other_kind_of_model(tmp_path):
             load_encoder(ours, str(tmp_path / other))
 
 
+def test_an_encoder_goes_on_from_a_checkpoint_of_ours(model, tmp_path):
+    save_model(model, tmp_path, torch.float16)
+    other = SSACLModel(config())
+    load_encoder(other, str(tmp_path))
+    torch.testing.assert_close(other.encoder.state_dict(), model.encoder.state_dict(), atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"has 2 attention heads, model\.heads is 3"):
+        load_encoder(SSACLModel(config(heads=3)), str(tmp_path))
+
+
 def test_a_start_of_ours_tells_its_heads(model, tmp_path):
     save_file(model.encoder.state_dict(), tmp_path / "encoder.safetensors")
     load_encoder(SSACLModel(config(heads=3)), str(tmp_path))  # without a manifest nothing tells

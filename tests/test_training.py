@@ -12,6 +12,7 @@ from ssacl_lib import losses
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.model.masking import keep_lowest
 from ssacl_lib.settings import load_settings
+from ssacl_lib.training import loop
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
 from ssacl_lib.training.loop import (
@@ -100,6 +101,28 @@ def test_a_loss_that_is_not_finite_stops_the_run(studies, tmp_path, monkeypatch)
     with pytest.raises(FloatingPointError, match="not finite near step 1;"):
         pretrain(often, tmp_path, studies, studies, progress=False)
     assert not (tmp_path / "checkpoint.safetensors").exists()  # none to go on from with numbers that are none
+
+
+def test_weights_that_are_not_finite_are_not_kept(studies, tmp_path, monkeypatch):
+    """The loss looks back at the weights before the update: an infinite gradient shows in the next step alone."""
+    honest, steps = loop.train_step, []
+
+    def step(accelerator, wrapped, update, batch, settings):
+        steps.append(len(steps))
+        terms = honest(accelerator, wrapped, update, batch, settings)
+        if len(steps) == 2:
+            with torch.no_grad():
+                wrapped.position_bias.fill_(float("inf"))
+        return terms
+
+    monkeypatch.setattr(loop, "train_step", step)
+    often = load_settings("smoke", **{**SMALL, "training.checkpoint_images": 1000, "training.checkpoint_seconds": 1e-9})
+    with pytest.raises(FloatingPointError, match=r"weights are not finite after the last update \(position_bias\)"):
+        pretrain(often, tmp_path, studies, studies, progress=False)
+    assert (
+        read_progress(tmp_path / "checkpoint.safetensors", origin_of(often, studies)).images
+        == often.training.batch_size
+    )
 
 
 def test_a_weight_for_a_term_that_no_network_gives_is_named(studies, tmp_path):

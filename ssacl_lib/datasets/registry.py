@@ -5,12 +5,13 @@ The two answers differ by type (`Study`, `EvaluationStudy`), so training code ca
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from ..record.manifest import atomic_write
 from ..settings import Settings
-from . import folder, phantom, release_csv
+from . import folder, phantom, release_csv, table_checks
 from .shards import Source, TrainingStudies, build
 from .study import EvaluationStudy
 
@@ -22,13 +23,14 @@ class DataSet:
     source(settings, split): the maker of a split's studies. evaluation(settings, split, prepared, limit): the same studies
     with all that is known of them; prepared() gives the training view, made where that was not done yet. outside(data_root):
     hex digest of what the user brings, None where that is nothing. published: are its pictures and texts made by this
-    repository, so that they may be committed?
+    repository, so that they may be committed? check(root): what is wrong with the tables as a whole (table_checks.py).
     """
 
     source: Callable[[Settings, str], Source]
     evaluation: Callable[..., Sequence[EvaluationStudy]]
     outside: Callable[[str | None], str | None]
     published: bool = False
+    check: Callable[[Path], None] = lambda root: None
 
 
 DATASETS = {
@@ -44,11 +46,13 @@ DATASETS = {
             settings, split, [number for number, _ in prepared().skipped], limit
         ),
         folder.data_fingerprint,
+        check=table_checks.check_folder,
     ),
     "release-csv": DataSet(
         release_csv.ReleaseSource,
         lambda settings, split, prepared, limit: release_csv.ReleaseEvaluation(prepared(), limit),
         release_csv.data_fingerprint,
+        check=table_checks.check_release,
     ),
 }
 """Every data set by its name in the settings. Another one is a module of its own and an entry here."""
@@ -66,6 +70,8 @@ def source_for(settings: Settings, split: str) -> Source:
         raise ValueError(f"no data set {settings.dataset!r}; there are {', '.join(DATASETS)}")
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    if settings.data_root is not None:
+        DATASETS[settings.dataset].check(Path(settings.data_root))
     return DATASETS[settings.dataset].source(settings, split)
 
 

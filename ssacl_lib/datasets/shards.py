@@ -134,8 +134,22 @@ def build(source: Source, settings: Settings, split: str) -> Path:
             for bounds in missing:
                 write_shard(source, folder, bounds, bar.update)
     for leftover in folder.glob(".studies-*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if not _is_running(int(leftover.name.split(".")[-2])):
+            shutil.rmtree(leftover, ignore_errors=True)
     return folder
+
+
+def _is_running(process: int) -> bool:
+    """Is there another process of this number?"""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def _build_in_processes(

@@ -46,6 +46,8 @@ class SSACLProcessor:
             raise ValueError(f"expected a grey image [H, W], found shape {array.shape}; convert colours to grey first")
         if array.dtype == np.uint8:
             return array
+        if array.dtype.kind in "iub" and array.dtype != np.bool_:
+            raise ValueError(f"an image of {array.dtype}, expected uint8 or floats in 0..1; window and scale it first")
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise ValueError("a float image must lie in 0..1 without NaN; divide by its maximum first")
         return (array * 255).round().astype(np.uint8)

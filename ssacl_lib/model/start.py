@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoTokenizer, ViTMAEModel
+from transformers import AutoTokenizer, ViTMAEModel
 from transformers.utils import logging
 
 from .. import paths
@@ -17,6 +16,7 @@ from ..settings import Settings
 from .config import OtherAnatomy, SSACLConfig
 from .language import load_pretrained_language, pretrained_language_config
 from .network import SSACLNetwork
+from .pretrained import load_whole, require_type
 from .processor import SSACLProcessor
 from .text import load_pretrained_text, pretrained_text_config
 
@@ -114,7 +114,7 @@ def build_network(settings: Settings, tokenizer, kind: type[SSACLNetwork] = SSAC
 
 
 def load_encoder(model: SSACLNetwork, name_or_path: str) -> None:
-    """Start the visual encoder from one of our folders (its encoder.* tensors) or from a ViT-MAE or ViT (hub name or path).
+    """Start the visual encoder from a start or a checkpoint of ours, or from a ViT-MAE or ViT (hub name or path).
 
     Raises:
         ValueError: tensors that do not fit, by name; another number of attention heads; a folder of another kind of model.
@@ -122,12 +122,23 @@ def load_encoder(model: SSACLNetwork, name_or_path: str) -> None:
     own = local_folder(name_or_path)
     if own is not None and (own / "encoder.safetensors").is_file():
         source, heads = load_file(own / "encoder.safetensors"), _heads_of_start(own)
+    elif own is not None and (checkpoint := own / "model.safetensors").is_file() and _is_ours(own):
+        tensors = load_file(checkpoint)
+        source = {
+            name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")
+        }
+        heads = read_json(own / "config.json").get("heads")
     else:
         source, heads = _mae_weights(str(own or name_or_path))
     if heads not in (None, model.config.heads):  # no tensor's shape would tell
         raise ValueError(f"{name_or_path}: has {heads} attention heads, model.heads is {model.config.heads}; set it so")
     wanted = model.encoder.state_dict()
     model.encoder.load_state_dict(_fitting(wanted, source, name_or_path, "stem, width, depth, patch_size"))
+
+
+def _is_ours(folder: Path) -> bool:
+    """Is it a checkpoint of ours?"""
+    return read_json(folder / "config.json").get("model_type") == SSACLConfig.model_type
 
 
 def _heads_of_start(folder: Path) -> int | None:
@@ -137,23 +148,11 @@ def _heads_of_start(folder: Path) -> int | None:
 
 
 def _mae_weights(name_or_path: str) -> tuple[dict[str, torch.Tensor], int]:
-    """Tensors under our names, and attention heads, of a ViT-MAE or a ViT.
-
-    Another kind of model is refused: transformers would fill what it lacks with random numbers, and such a start is none.
-    """
-    kind = AutoConfig.from_pretrained(name_or_path).model_type
-    if kind not in ("vit_mae", "vit"):
-        raise ValueError(
-            f"{name_or_path}: a model of the type {kind}, expected a ViT-MAE or a ViT; others can be compared "
-            "(`ssacl downstream --encoder`), not gone on from"
-        )
+    """Tensors under our names, and attention heads, of a ViT-MAE or a ViT."""
+    others = "a ViT-MAE or a ViT; others can be compared (`ssacl downstream --encoder`), not gone on from"
+    require_type(name_or_path, ("vit_mae", "vit"), others)
     with _quiet():
-        loaded: Any = ViTMAEModel.from_pretrained(name_or_path, use_safetensors=True, output_loading_info=True)
-    mae, info = loaded
-    if info["missing_keys"]:
-        raise ValueError(
-            f"{name_or_path}: {len(info['missing_keys'])} tensors are missing (first: {min(info['missing_keys'])})"
-        )
+        mae = load_whole(ViTMAEModel, name_or_path)
     return mae_encoder_state(mae.state_dict()), mae.config.num_attention_heads
 
 

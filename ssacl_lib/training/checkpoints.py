@@ -6,6 +6,7 @@ on, and the text side that it learnt with; `ensure_start` makes the start that a
 """
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -159,14 +160,16 @@ def ensure_start(settings: Settings, progress: bool = True) -> None:
 
 
 def make_start(settings: Settings, out: Path, command: str = "", progress: bool = True) -> Path:
-    """Pretrain by the settings and keep `out/encoder.safetensors` (float16, written last) and its manifest.
+    """Pretrain by the settings and keep `out/encoder.safetensors` (float16) and its manifest; a finished one is returned.
 
     Where L_cl was a term, also what it taught beside the encoder: `text.safetensors` (text encoder, projection of the
     patches) and tokenizer/. A training that starts from the folder takes the encoder only; the text side lets the start
     itself be measured on phrases.
     """
     out = Path(out)
-    work = out / "work"
+    work, parts = out / "work", made_from(settings)
+    if shared(kept.made_from(out)) == parts and shared((out / "encoder.safetensors").is_file()):
+        return out
     result = pretrain(settings, work, progress=progress)
     if rank():
         return out
@@ -187,6 +190,8 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
         },
     )
     write_tensors(out / "encoder.safetensors", _halves(model.encoder.state_dict()))
+    shutil.rmtree(work)
+    kept.finish(out, parts)
     return out
 
 

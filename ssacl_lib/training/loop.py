@@ -163,6 +163,7 @@ def pretrain(
         validates = (step + 1) % every == 0 or seen == total
         if validates:
             history += validate(accelerator, wrapped, checks, settings, seen)
+            check_finite([history[-1]["value"]], step)
         if validates or ((step + 1) % t.accumulation == 0 and watch.due()):
             check_finite(meter.state()["sums"].values(), step)  # the last checkpoint is one to go on from
             progress_made = Progress(seen, history, meter.state(), time.perf_counter() - begun)
@@ -197,11 +198,14 @@ def origin_of(settings: Settings, studies, kind: type[SSACLNetwork] = SSACLNetwo
 
 
 def start_fingerprint(settings: Settings) -> str | None:
-    """Hash of the weights that training starts from; None for random ones, for those of a hub, which have a name, and for
-    a start that is not made yet."""
-    name = settings.model.encoder_weights
-    folder = local_folder(name) if name and not to_be_made(name) else None
-    return folder_fingerprint(folder) if folder else None
+    """Hash of the weights that training starts from: encoder, text and language model where they are folders.
+
+    None for random ones, for those of a hub, which have a name, and for a start that is not made yet.
+    """
+    m = settings.model
+    named = [name for name in (m.encoder_weights, m.text_weights, m.language_weights) if name and not to_be_made(name)]
+    found = [folder_fingerprint(folder) for folder in map(local_folder, named) if folder]
+    return sha256_json(found) if len(found) > 1 else found[0] if found else None
 
 
 def meet_processes(settings: Settings) -> Accelerator:

@@ -48,16 +48,27 @@ def save_checkpoint(path: Path, model: SSACLNetwork, optimizer, progress: Progre
     """Weights, optimizer moments and progress in one safetensors file, written aside and then moved.
 
     origin: what decides the run (`loop.origin_of`), compared when it goes on.
+    Raises FloatingPointError, and leaves the file as it was, where a weight is not finite.
     """
     weights = get_model_state_dict(model, options=WHOLE)
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
     if rank():
         return
+    check_weights(weights)
     tensors = {f"model.{name}": value.clone().contiguous() for name, value in weights.items()}
     for name, moments in state.items():
         tensors.update({f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()})
     told = {**progress._asdict(), "origin": origin}
     write_tensors(path, tensors, {name: json.dumps(value) for name, value in told.items()})
+
+
+def check_weights(weights: dict[str, torch.Tensor]) -> None:
+    """Raises FloatingPointError where a weight is NaN or infinite: the loss looks back, at the weights before the last update."""
+    if odd := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+        raise FloatingPointError(
+            f"weights are not finite after the last update ({odd[0]}); lower training.learning_rate or use bf16 instead of fp16; "
+            "the last checkpoint is kept"
+        )
 
 
 def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> None:
@@ -136,6 +147,7 @@ def save_whole(model: SSACLNetwork, out: Path, history: pd.DataFrame) -> None:
     weights = get_model_state_dict(model, options=WHOLE)
     with first_alone():
         if not rank():
+            check_weights(weights)
             whole = type(model)(model.config)
             whole.load_state_dict(weights)
             whole.processor = model.processor
