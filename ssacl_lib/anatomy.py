@@ -139,6 +139,13 @@ def default_graph() -> AnatomyGraph:
         raise ValueError(
             f"anatomy.yaml: synonyms of {min(lost)!r}, which is no node of its tree; name it as the tree does"
         )
+    owners: dict[str, str] = {}
+    for node, words in wordings.items():
+        for word in (node, *words):
+            if (other := owners.setdefault(word, node)) != node:
+                raise ValueError(
+                    f"anatomy.yaml: {word!r} is a name of {other!r} and of {node!r}; a wording names one node"
+                )
     return AnatomyGraph(tuple(nodes), tuple(edges), {node: wordings.get(node, ()) for node in nodes})
 
 

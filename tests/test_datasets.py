@@ -161,7 +161,8 @@ IMAGE, LABELS = np.zeros((4, 4), np.uint8), np.zeros(14, np.int8)
         ({"image": np.zeros((4, 4), np.float32)}, "image is float32"),
         ({"labels": LABELS[:13]}, ".*expected 14 values out of"),
         ({"labels": LABELS + 7}, r"labels are \[7, .*expected 14 values out of \(1, 0, -1, -2\)"),
-        ({"report": None}, "report is NoneType, expected text"),
+        ({"report": " "}, "report is ' ', expected text"),
+        ({"prompt": ["edema"], "leaf_open": np.ones(25, bool)}, r"prompt is \['edema'\], expected text"),
         ({"prompt": "edema"}, "a prompt comes with leaf_open, or neither"),
         ({"prompt": "edema", "leaf_open": np.ones(24, bool)}, r"leaf_open is \[24\], expected \[25\]"),
     ],
@@ -172,6 +173,36 @@ def test_a_study_of_another_shape_stops_the_preparing(changes, message, tmp_path
     with pytest.raises(ValueError, match=f"study 'odd': {message}"):
         shards.write_shard(made, tmp_path, (0, 2))
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_are_no_studies_are_named(tmp_path):
+    for rows, message in (
+        ([None], "study 0 of the data set is NoneType, expected a Study"),
+        ([], "returned 0 rows, expected 1"),
+    ):
+        made = SimpleNamespace(image_size=4, studies=lambda numbers, rows=rows: rows)
+        with pytest.raises(ValueError, match=message):
+            shards.write_shard(made, tmp_path, (0, 1))
+
+
+def test_what_only_the_whole_shows_is_refused_when_it_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 1)
+    bare = Study("bare", "p", IMAGE, "Normal.", LABELS)
+    guided = replace(bare, study_id="guided", prompt="edema", leaf_open=np.ones(25, bool))
+    for place, (rows, message) in enumerate((
+        ([bare, guided], "prompts for all of its studies, or for none"),
+        ([bare, bare], r"1 names stand for several studies \(first: 'bare'\)"),
+    )):  # fmt: skip
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        for number, row in enumerate(rows):
+            shards.write_shard(
+                SimpleNamespace(image_size=4, studies=lambda numbers, row=row: [row]), folder, (number, number + 1)
+            )
+        with pytest.raises(ValueError, match=message):
+            shards.TrainingStudies(folder, 2, 4)
+    with pytest.raises(ValueError, match="prompts in one of the splits alone"):
+        registry.check_splits(SimpleNamespace(prompts=["a"]), SimpleNamespace(prompts=None))
 
 
 def test_prompts_come_with_all_studies_or_with_none(tmp_path):
@@ -501,6 +532,14 @@ def test_tables_that_fit_together_pass_and_rows_of_other_films_are_counted(film_
     check_folder(film_folder)
     err = capsys.readouterr().err
     assert "2 rows of" in err and "line 12, 'elsewhere.png'" in err and "phrase" not in err
+    rewritten(film_folder / "phrase_boxes.csv", h=lambda number, height: "4000" if number == 3 else height)
+    check_folder(film_folder)
+    err = capsys.readouterr().err
+    assert (
+        "1 boxes of" in err and "phrase_boxes.csv run beyond their film and are cut at its edge (first: line 5)" in err
+    )
+    check_folder(film_folder)
+    assert not capsys.readouterr().err, "said once"
 
 
 @pytest.mark.parametrize(

@@ -259,11 +259,28 @@ def test_an_encoder_starts_from_a_vit_and_from_no_other_kind_of_model(tmp_path):
     pixels = torch.randn(1, 3, 32, 32)
     want = vit(pixels).last_hidden_state
     torch.testing.assert_close(ours.encoder(pixels).patches, want[:, 1:], atol=1e-4, rtol=1e-4)
+    for name, other in (
+        ("relu", {"hidden_act": "relu"}),
+        ("eps", {"layer_norm_eps": 1e-3}),
+        ("bias", {"qkv_bias": False}),
+    ):
+        ViTModel(ViTConfig(intermediate_size=96, **{"layer_norm_eps": 1e-6, **sizes, **other})).save_pretrained(
+            tmp_path / name
+        )
+        with pytest.raises(ValueError, match=rf"{name}: hidden_act .*; expected gelu"):
+            load_encoder(ours, str(tmp_path / name))
     CLIPVisionModel(CLIPVisionConfig(intermediate_size=96, **sizes)).save_pretrained(tmp_path / "clip")
     Dinov2Model(Dinov2Config(**sizes)).save_pretrained(tmp_path / "dino")
     for other in ("clip", "dino"):
         with pytest.raises(ValueError, match=rf"{other}: a model of the type {other}.*, expected a ViT"):
             load_encoder(ours, str(tmp_path / other))
+    weights = tmp_path / "vit" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"vit: its weights can't be read .*; copy them again"):
+        load_encoder(ours, str(tmp_path / "vit"))
+    (tmp_path / "vit" / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"vit: no config\.json in this folder"):
+        load_encoder(ours, str(tmp_path / "vit"))
 
 
 def test_an_encoder_goes_on_from_a_checkpoint_of_ours(model, tmp_path):

@@ -51,6 +51,7 @@ def test_source_is_the_library_s_own_with_a_short_docstring():
 def test_intervals_say_of_what_they_hold_the_trainings(table):
     assert show.intervals(table.assign(runs=1)) == "95 % intervals over studies (n = 9)"
     assert show.count(table.assign(n=[9, 1200, 30])) == "n = 9 to 1,200"
+    assert show.count(table[:0]) == "n = 0" and "over studies (n = 0)" in show.intervals(table.assign(runs=1)[:0])
     several = show.intervals(table.assign(runs=[5, 5, 1]))
     assert several == "95 % intervals over studies (n = 9), those of “this run” over studies and 5 trainings"
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from small import SMALL, View
 
 from ssacl_lib import losses
@@ -137,6 +138,16 @@ def test_a_patient_in_both_splits_stops_the_training(studies, tmp_path):
     mine, other = (SimpleNamespace(patient_ids=names) for names in (["a", "b"], ["c", "b"]))
     with pytest.raises(ValueError, match=r"1 patients are in training and in validation \(first: 'b'\)"):
         pretrain(load_settings("smoke", **SMALL), tmp_path, mine, other, progress=False)
+
+
+def test_a_full_disk_is_one_line_with_the_path(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("ssacl_lib.training.state.save_file", full)
+    with pytest.raises(OSError, match=r"some\.safetensors: can't be written \(I/O error: No space left .*; make room"):
+        write_tensors(tmp_path / "some.safetensors", {"a": torch.ones(2)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_may_be_read_by_whoever_may_read_the_folder(studies, tmp_path):

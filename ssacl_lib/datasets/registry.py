@@ -12,7 +12,7 @@ import pandas as pd
 from ..record.manifest import atomic_write
 from ..settings import Settings
 from . import folder, phantom, release_csv, table_checks
-from .shards import Source, TrainingStudies, build
+from .shards import ALL_OR_NONE, Source, TrainingStudies, build
 from .study import EvaluationStudy
 
 
@@ -112,6 +112,8 @@ def check_splits(studies: Sequence, validation: Sequence) -> None:
         raise ValueError(
             f"{len(both)} patients are in training and in validation (first: {min(both)!r}); a data set puts each into one split"
         )
+    if len({getattr(part, "prompts", None) is None for part in (studies, validation)}) > 1:
+        raise ValueError(f"prompts in one of the splits alone: {ALL_OR_NONE}")
 
 
 def load_evaluation(settings: Settings, split: str = "test", limit: int | None = None) -> Sequence[EvaluationStudy]:

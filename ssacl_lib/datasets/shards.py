@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
@@ -47,6 +48,9 @@ GUIDED_FEATURES = Features({**FEATURES, "prompt": Value("string"), "leaf_open": 
 """The same with what some data sets bring beside the report: the prompt and the open leaves."""
 
 
+ALL_OR_NONE = "a data set brings prompts for all of its studies, or for none"
+
+
 class Source(Protocol):
     """A maker of studies: `count` of them, in a folder named by `fingerprint`, each by its number alone.
 
@@ -80,10 +84,17 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
     skipped = []
     for start in range(*bounds, BATCH):
         numbers = range(start, min(start + BATCH, bounds[1]))
-        for number, study in zip(numbers, source.studies(numbers), strict=True):
+        made = source.studies(numbers)
+        if len(made) != len(numbers):
+            raise ValueError(f"studies({numbers}) of the data set returned {len(made)} rows, expected {len(numbers)}")
+        for number, study in zip(numbers, made, strict=True):
             if isinstance(study, str):
                 skipped.append([number, study])
                 continue
+            if not isinstance(study, Study):
+                raise ValueError(
+                    f"study {number} of the data set is {type(study).__name__}, expected a Study or why there is none"
+                )
             study.check(source.image_size)
             if (study.prompt is not None) != bool(rows["prompt"]) and rows["report"]:
                 raise ValueError(
@@ -222,8 +233,14 @@ class TrainingStudies(Sequence[Study]):
         self.reports = rest.column("report").to_pylist()
         codes = b"".join(rest.column("labels").to_pylist())
         self.labels = np.frombuffer(codes, dtype=np.int8).reshape(-1, len(OBSERVATIONS))
+        if double := [name for name, count in Counter(self.study_ids).items() if count > 1]:
+            raise ValueError(
+                f"{len(double)} studies have the same study_id as another (first: {double[0]!r}); each needs its own"
+            )
         self.prompts, self.leaf_open = None, None
         if "prompt" in rest.column_names:
+            if rest.column("prompt").null_count:
+                raise ValueError(ALL_OR_NONE)
             self.prompts = rest.column("prompt").to_pylist()
             opened = b"".join(rest.column("leaf_open").to_pylist())
             self.leaf_open = np.frombuffer(opened, dtype=bool).reshape(len(self.prompts), -1)

@@ -43,8 +43,10 @@ class Study:
             return f"image is {image.dtype} {list(image.shape)}, expected uint8 [{size}, {size}]"
         if labels.shape != (len(OBSERVATIONS),) or not np.isin(labels, CODES).all():
             return f"labels are {labels.tolist()}, expected {len(OBSERVATIONS)} values out of {CODES}"
-        if not isinstance(self.report, str):
-            return f"report is {type(self.report).__name__}, expected text"
+        if not isinstance(self.report, str) or not self.report.strip():
+            return f"report is {self.report!r}, expected text"
+        if not isinstance(self.prompt, str | None):
+            return f"prompt is {self.prompt!r}, expected text"
         if (self.prompt is None) != (self.leaf_open is None):
             return "a prompt comes with leaf_open, or neither"
         if self.leaf_open is not None and np.shape(self.leaf_open) != (leaves,):

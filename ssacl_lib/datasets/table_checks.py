@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..images import stored_shape
 from .boxes import PHRASE_BOXES, REGION_BOXES, image_path
 from .csv_table import read_csv
 from .folder import TABLE
@@ -20,6 +21,10 @@ from .release_csv import TABLES, read_rows
 
 NAMELESS = ("na", "n/a", "nan", "none", "null", "unknown", "-", "?")
 """What tables write for a patient whom nobody knows."""
+
+
+EDGE = 2
+"""Pixels that a box may run beyond its film before a line tells of it."""
 
 
 def check_folder(root: Path) -> None:
@@ -43,7 +48,9 @@ def _checked_folder(root: Path, *stamps: tuple[int, ...]) -> None:
     check_patients(root / TABLE, table)
     for name in (REGION_BOXES, PHRASE_BOXES):
         if (root / name).is_file():
-            _check_boxes(root / name, read_csv(root / name, ("image",))["image"], root, listed)
+            table = read_csv(root / name, ("image", "x", "y", "w", "h"))
+            _check_boxes(root / name, table["image"], root, listed)
+            _tell_of_large_boxes(root / name, table, root)
 
 
 def check_release(root: Path) -> None:
@@ -101,5 +108,21 @@ def _check_boxes(path: Path, images: pd.Series, root: Path, listed: dict[str, st
         print(
             f"ssacl: {len(others)} rows of {path} are of films that {TABLE} does not list and are left out (first: line "
             f"{others.index[0]}, {others.iloc[0]!r})",
+            file=sys.stderr,
+        )
+
+
+def _tell_of_large_boxes(path: Path, table: pd.DataFrame, root: Path) -> None:
+    """Boxes that run beyond their film are cut at its edge; so would be corners in place of width and height."""
+    numbers = table[["x", "y", "w", "h"]].apply(pd.to_numeric, errors="coerce")
+    beyond = []
+    for image, rows in numbers.groupby(table["image"]):
+        if (shape := stored_shape(image_path(root, image))) is not None:
+            over = (rows["x"] + rows["w"] > shape[1] + EDGE) | (rows["y"] + rows["h"] > shape[0] + EDGE)
+            beyond += rows.index[over].tolist()
+    if beyond:
+        print(
+            f"ssacl: {len(beyond)} boxes of {path} run beyond their film and are cut at its edge (first: line "
+            f"{min(beyond)}); w and h are width and height, in pixels of the file",
             file=sys.stderr,
         )

@@ -5,20 +5,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from transformers import AutoTokenizer, ViTMAEModel
 from transformers.utils import logging
 
 from .. import paths
+from ..anatomy import default_graph
 from ..record.manifest import read_json
 from ..record.starts import local_folder
 from ..settings import Settings
 from .config import OtherAnatomy, SSACLConfig
 from .language import load_pretrained_language, pretrained_language_config
 from .network import SSACLNetwork
-from .pretrained import load_whole, require_type
+from .pretrained import load_whole, read_tensors, require_type
 from .processor import SSACLProcessor
 from .text import load_pretrained_text, pretrained_text_config
+
+MOST_EPS = 1e-5
+"""Of the layer norms of a ViT that is gone on from; the encoder's own is 1e-6, those of published ones are 1e-12 and 1e-6."""
 
 
 def config_from_settings(settings: Settings, vocabulary: int) -> SSACLConfig:
@@ -121,9 +124,9 @@ def load_encoder(model: SSACLNetwork, name_or_path: str) -> None:
     """
     own = local_folder(name_or_path)
     if own is not None and (own / "encoder.safetensors").is_file():
-        source, heads = load_file(own / "encoder.safetensors"), _heads_of_start(own)
+        source, heads = read_tensors(own / "encoder.safetensors"), _heads_of_start(own)
     elif own is not None and (checkpoint := own / "model.safetensors").is_file() and _is_ours(own):
-        tensors = load_file(checkpoint)
+        tensors = read_tensors(checkpoint)
         source = {
             name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")
         }
@@ -153,7 +156,13 @@ def _mae_weights(name_or_path: str) -> tuple[dict[str, torch.Tensor], int]:
     require_type(name_or_path, ("vit_mae", "vit"), others)
     with _quiet():
         mae = load_whole(ViTMAEModel, name_or_path)
-    return mae_encoder_state(mae.state_dict()), mae.config.num_attention_heads
+    known = mae.config
+    if known.hidden_act not in ("gelu", "gelu_pytorch_tanh") or known.layer_norm_eps > MOST_EPS or not known.qkv_bias:
+        raise ValueError(
+            f"{name_or_path}: hidden_act {known.hidden_act}, layer_norm_eps {known.layer_norm_eps:g}, qkv_bias {known.qkv_bias}; "
+            f"expected gelu, at most {MOST_EPS:g}, and True, as the encoder here has them"
+        )
+    return mae_encoder_state(mae.state_dict()), known.num_attention_heads
 
 
 def text_side(model: SSACLNetwork) -> dict[str, torch.Tensor]:
@@ -176,7 +185,7 @@ def load_text_side(model: SSACLNetwork, name_or_path: str) -> None:
     folder = local_folder(name_or_path)
     if folder is None:
         raise ValueError(f"{name_or_path}: no folder of a start")
-    source = load_file(folder / "text.safetensors")
+    source = read_tensors(folder / "text.safetensors")
     fitting = _fitting(text_side(model), source, name_or_path, "text_width, text_depth, width")
     model.load_state_dict(fitting, strict=False)
 
@@ -235,7 +244,7 @@ def _first(state, prefix: str, names: tuple[str, ...], kind: str) -> torch.Tenso
     for name in names:
         if f"{prefix}{name}.{kind}" in state:
             return state[f"{prefix}{name}.{kind}"]
-    raise ValueError(f"no tensor {prefix}{names[0]}.{kind} in the MAE checkpoint")
+    raise ValueError(f"no tensor {prefix}{names[0]}.{kind} in the checkpoint")
 
 
 @contextmanager
@@ -266,6 +275,7 @@ def load_network(
     folder = Path(folder) if folder else paths.SHIPPED_CHECKPOINT
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such checkpoint folder; {HOW_TO_MAKE}")
+    default_graph()  # a mistake in anatomy.yaml is none of the folder's
     missing = [name for name in ("config.json", "model.safetensors", "tokenizer") if not (folder / name).exists()]
     if missing:
         raise ValueError(f"{folder}: no SS-ACL checkpoint ({', '.join(missing)} missing); {HOW_TO_MAKE}")

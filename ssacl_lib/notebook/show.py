@@ -95,6 +95,8 @@ def intervals(table: pd.DataFrame) -> str:
 
 def count(table: pd.DataFrame) -> str:
     """How many values stand behind the rows of a table: "n = 600", or "n = 30 to 558"."""
+    if table.empty:
+        return "n = 0"
     fewest, most = int(table["n"].min()), int(table["n"].max())
     return f"n = {fewest:,}" if fewest == most else f"n = {fewest:,} to {most:,}"
 

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -75,11 +77,21 @@ def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> No
     """safetensors through a temporary name, so that a kill or a full disk leaves the old file whole."""
     aside = path.with_name(path.name + f".{os.getpid()}.new")
     try:
-        save_file(tensors, aside, metadata=metadata)
+        with writing(path):
+            save_file(tensors, aside, metadata=metadata)
         share(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises OSError with the path where safetensors can't write, such as on a full disk."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{path}: can't be written ({error}); make room, or name another folder") from None
 
 
 def share(path: Path) -> None:
@@ -161,12 +173,9 @@ def save_model(model: SSACLNetwork, out: Path, dtype: torch.dtype | None = None)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        model.save_pretrained(
-            aside,
-            state_dict={
-                n: v.to(dtype) if dtype and v.is_floating_point() else v for n, v in model.state_dict().items()
-            },
-        )
+        tensors = {n: v.to(dtype) if dtype and v.is_floating_point() else v for n, v in model.state_dict().items()}
+        with writing(out):
+            model.save_pretrained(aside, state_dict=tensors)
         for item in sorted(aside.iterdir()):
             if item.suffix == ".safetensors":
                 share(item)
