@@ -191,7 +191,7 @@ def test_what_only_the_whole_shows_is_refused_when_it_is_opened(tmp_path, monkey
     guided = replace(bare, study_id="guided", prompt="edema", leaf_open=np.ones(25, bool))
     for place, (rows, message) in enumerate((
         ([bare, guided], "prompts for all of its studies, or for none"),
-        ([bare, bare], r"1 names stand for several studies \(first: 'bare'\)"),
+        ([bare, bare], r"1 studies have the same study_id as another \(first: 'bare'\)"),
     )):  # fmt: skip
         folder = tmp_path / str(place)
         folder.mkdir()
