@@ -19,6 +19,7 @@ from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
 from ssacl_lib.evaluation.comparison import gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
 from ssacl_lib.record.claims import claimed
+from ssacl_lib.record.manifest import read_json, write_json
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training import loop
 
@@ -114,8 +115,10 @@ def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settin
     assert "give the committed losses" in gives_the_same(cut)
     curve = first.folder / "history.parquet"
     pd.read_parquet(curve).assign(value=lambda rows: rows["value"] * 1.01).to_parquet(curve)
-    with pytest.raises(ValueError, match="today's code trains otherwise"):
+    with pytest.raises(ValueError, match=r"SS-ACL, seed 0: today's code trains otherwise on \w+ .*; remove "):
         gives_the_same(cut)
+    write_json(first.folder / "run.json", {**read_json(first.folder / "run.json"), "kernels": "ELSE, some machine"})
+    assert gives_the_same(cut).startswith("contrast only"), "one that was made on such a processor is asked first"
 
 
 def test_committed_results_fit_into_20_mb():
