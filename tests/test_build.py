@@ -22,7 +22,7 @@ from ssacl_lib.model.build import build_model, load_model
 from ssacl_lib.model.prompts import prompt_ids
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training.loop import start_fingerprint
+from ssacl_lib.training.origin import start_fingerprint
 from ssacl_lib.training.state import save_model
 
 SIZES = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=120)

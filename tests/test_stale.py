@@ -20,7 +20,7 @@ from ssacl_lib.record import kept, sources
 from ssacl_lib.settings import CHANGES_NOTHING, Settings, flat, load_settings
 from ssacl_lib.text.labeler import label_array
 from ssacl_lib.training import checkpoints
-from ssacl_lib.training.loop import origin_of
+from ssacl_lib.training.origin import origin_of
 from ssacl_lib.training.state import AFTER_TRAINING, read_progress, write_tensors
 
 SMOKE = load_settings("smoke")

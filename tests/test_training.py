@@ -18,12 +18,12 @@ from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
 from ssacl_lib.training.loop import (
     learning_rate_scale,
-    origin_of,
     parameter_groups,
     pretrain,
     wanted_terms,
     weighted_sum,
 )
+from ssacl_lib.training.origin import origin_of
 from ssacl_lib.training.state import read_progress, save_model, write_tensors
 from ssacl_lib.training.untrained import untrained
 

@@ -28,7 +28,8 @@ from ..text.labeler import label_array
 from ..text.tokenizer import train_tokenizer
 from ..training.head import fit_head
 from ..training.look import fit_look
-from ..training.loop import pretrain, start_fingerprint
+from ..training.loop import pretrain
+from ..training.origin import start_fingerprint
 from ..training.state import save_model, write_tensors
 from ..training.untrained import untrained
 from ..training.words_atlas import WordsAtlas

@@ -151,9 +151,7 @@ class SSACLNetwork(PreTrainedModel):
         Raises ValueError where the model has no such head.
         """
         if self.look is None:
-            raise ValueError(
-                "this checkpoint has no head that looks (SS-ACL+); the shipped one has, and `ssacl plus` adds one to yours"
-            )
+            raise ValueError("this checkpoint has no head that looks (SS-ACL+); `ssacl plus` adds one")
         return self.look(self.encoder(pixels).patches)
 
     # ---- training

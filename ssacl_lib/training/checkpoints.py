@@ -25,7 +25,8 @@ from ..record.sources import code_behind, sha256_json
 from ..record.starts import to_be_made
 from ..settings import LossWeights, Settings
 from .head import fit_head
-from .loop import TrainingResult, on_cpu, pretrain, start_fingerprint
+from .loop import TrainingResult, on_cpu, pretrain
+from .origin import start_fingerprint
 from .state import decides_training, save_model, write_tensors
 
 CARD = """# SS-ACL companion checkpoint

@@ -29,14 +29,13 @@ from ..model.network import SSACLNetwork
 from ..model.precision import has_fast_bfloat16
 from ..model.processes import Processes
 from ..model.start import build_network
-from ..record.sources import code_behind, folder_fingerprint, sha256_json
-from ..record.starts import local_folder, to_be_made
 from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
 from .curve import Meter, Watch, check_finite
-from .state import Progress, decides_training, read_progress, resume_from, save_checkpoint, save_whole
+from .origin import origin_of
+from .state import Progress, read_progress, resume_from, save_checkpoint, save_whole
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 
@@ -183,29 +182,6 @@ def step_bar(done: int, total: int, shown: bool) -> tqdm:
     """The bar of the first process, over steps."""
     hidden = not shown or rank() > 0
     return tqdm(total=total, initial=done, unit="step", desc="pretraining", disable=hidden, mininterval=2)
-
-
-def origin_of(settings: Settings, studies, kind: type[SSACLNetwork] = SSACLNetwork) -> dict:
-    """What decides a run: its settings by name, its studies, the weights that it starts from, and the code."""
-    told = decides_training(settings)
-    texts = [list(studies.reports), np.asarray(studies.labels).tolist()]
-    folder = getattr(studies, "folder", None)  # its name says what prepared studies are made of
-    told["the studies"] = sha256_json([texts, folder.name if folder else None])
-    told["the start"] = start_fingerprint(settings)
-    told["the network"] = f"{kind.__name__} {code_behind(kind.__module__)}"
-    told["the code"] = code_behind(__name__)
-    return told
-
-
-def start_fingerprint(settings: Settings) -> str | None:
-    """Hash of the weights that training starts from: encoder, text and language model where they are folders.
-
-    None for random ones, for those of a hub, which have a name, and for a start that is not made yet.
-    """
-    m = settings.model
-    named = [name for name in (m.encoder_weights, m.text_weights, m.language_weights) if name and not to_be_made(name)]
-    found = [folder_fingerprint(folder) for folder in map(local_folder, named) if folder]
-    return sha256_json(found) if len(found) > 1 else found[0] if found else None
 
 
 def meet_processes(settings: Settings) -> Accelerator:

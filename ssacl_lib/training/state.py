@@ -49,7 +49,7 @@ class Progress(NamedTuple):
 def save_checkpoint(path: Path, model: SSACLNetwork, optimizer, progress: Progress, origin: dict) -> None:
     """Weights, optimizer moments and progress in one safetensors file, written aside and then moved.
 
-    origin: what decides the run (`loop.origin_of`), compared when it goes on.
+    origin: what decides the run (`origin.origin_of`), compared when it goes on.
     Raises FloatingPointError, and leaves the file as it was, where a weight is not finite.
     """
     weights = get_model_state_dict(model, options=WHOLE)
