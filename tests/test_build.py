@@ -112,7 +112,7 @@ def test_a_language_model_of_few_positions_is_refused_and_long_prompts_are_cut(f
     words.save_pretrained(tmp_path)
     settings = load_settings("smoke", **SMALL, **{"model.language_weights": str(tmp_path)})
     with pytest.raises(
-        ValueError, match="this GPT-2 has 128 positions; a prefix of 42, a prompt and a report of 100 tokens"
+        ValueError, match="this GPT-2 has 128 positions; a prefix of 42 and a report of 100 tokens leave none"
     ):
         build_model(settings, words)
     model = build_model(load_settings("smoke", **SMALL), words)

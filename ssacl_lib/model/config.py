@@ -6,6 +6,7 @@ from transformers import PretrainedConfig
 
 from ..anatomy import default_graph
 
+LEAVES = 25
 PIXEL_STATISTICS = (0.4978, 0.2449)  # mean and standard deviation of the release (grey levels of films, 0 to 1)
 
 
@@ -173,6 +174,18 @@ class SSACLConfig(PretrainedConfig):
                 f"trained with another anatomy graph (there {differs[0] or 'nothing'!r}, here {differs[1] or 'nothing'!r}); put "
                 "anatomy.yaml back as it was, or train anew"
             )
+
+    @property
+    def prefix_length(self) -> int:
+        """Places of the language decoder's prefix: 25 leaves, CLS, and the patches where they are in it."""
+        return LEAVES + 1 + (self.patches if self.prefix == "prompts and patches" else 0)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Most tokens of a prompt: as many as of a report, or what the language model's positions leave."""
+        positions = self.language.get("n_positions")
+        left = self.report_tokens if positions is None else positions - self.prefix_length - self.report_tokens
+        return min(self.report_tokens, left)
 
     @property
     def grid(self) -> int:

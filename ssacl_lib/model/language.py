@@ -28,8 +28,6 @@ from .config import SSACLConfig
 from .encoder import Tokens
 from .pretrained import load_whole, require_type
 
-LEAVES = 25
-
 
 class LanguageDecoder(nn.Module):
     """GPT-2 and the linear map of visual tokens to its width."""
@@ -37,13 +35,12 @@ class LanguageDecoder(nn.Module):
     def __init__(self, config: SSACLConfig):
         super().__init__()
         self.config = config
-        self.prefix_length = LEAVES + 1 + (config.patches if config.prefix == "prompts and patches" else 0)
+        self.prefix_length = config.prefix_length
         language = {"n_positions": max(256, self.prefix_length + 2 * config.report_tokens + 8), **config.language}
-        needed = self.prefix_length + 2 * config.report_tokens + 8
-        if language["n_positions"] < needed:
+        if config.prompt_tokens < 1:
             raise ValueError(
-                f"this GPT-2 has {language['n_positions']} positions; a prefix of {self.prefix_length}, a prompt and a report of "
-                f"{config.report_tokens} tokens each need {needed}: take one with more, larger patches, or fewer language_tokens"
+                f"this GPT-2 has {language['n_positions']} positions; a prefix of {self.prefix_length} and a report of "
+                f"{config.report_tokens} tokens leave none for a prompt; larger patches or fewer language_tokens need fewer"
             )
         if language.setdefault("activation_function", "gelu_new") == "gelu_new":
             language["activation_function"] = (

@@ -11,11 +11,11 @@ from .processor import SSACLProcessor
 def prompt_ids(processor: SSACLProcessor, findings: list) -> list[list[int]]:
     """Token ids of the entity texts, each ended by a newline; an item is a list of findings' names, or the text itself.
 
-    Cut to `report_tokens`, as reports are: the decoder has places for that many.
+    Cut to the places that the decoder has for them (`prompt_tokens`).
     """
     texts = [names if isinstance(names, str) else entity_text(names) for names in findings]
     encoded = processor.language_tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    return [row[: processor.config.report_tokens - 1] + [processor.newline] for row in encoded]
+    return [row[: processor.config.prompt_tokens - 1] + [processor.newline] for row in encoded]
 
 
 def entity_prompts(processor: SSACLProcessor, findings: list | None, count: int):
