@@ -229,8 +229,7 @@ def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
         raise ValueError(f"{path.name}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected sections with settings, found {type(values).__name__}")
-    changed = any(value is not None for value in overrides.values())
-    return validate_settings(_override(values, overrides), where=f"{path.name}, changed" if changed else path.name)
+    return validate_settings(_override(values, overrides), where=path.name)
 
 
 def settings_of(told: dict) -> Settings:
