@@ -44,6 +44,11 @@ class AnatomyGraph:
         return tuple(node for node in self.nodes if self._children[node])
 
     @cached_property
+    def described(self) -> tuple[str, ...]:
+        """One line per node, in the order of `nodes`: "chest", "lungs in chest", ...; what a checkpoint knows of its graph."""
+        return tuple(f"{node} in {self._parent[node]}" if node in self._parent else node for node in self.nodes)
+
+    @cached_property
     def _children(self) -> dict[str, tuple[str, ...]]:
         return {node: tuple(child for parent, child in self.edges if parent == node) for node in self.nodes}
 
@@ -130,6 +135,17 @@ def default_graph() -> AnatomyGraph:
     for name, words in _data()["synonyms"].items():
         for side in ("right", "left") if "SIDE" in name else ("",):
             wordings[name.replace("SIDE", side)] = tuple(word.replace("SIDE", side) for word in words)
+    if lost := wordings.keys() - set(nodes):
+        raise ValueError(
+            f"anatomy.yaml: synonyms of {min(lost)!r}, which is no node of its tree; name it as the tree does"
+        )
+    owners: dict[str, str] = {}
+    for node, words in wordings.items():
+        for word in (node, *words):
+            if (other := owners.setdefault(word, node)) != node:
+                raise ValueError(
+                    f"anatomy.yaml: {word!r} is a name of {other!r} and of {node!r}; a wording names one node"
+                )
     return AnatomyGraph(tuple(nodes), tuple(edges), {node: wordings.get(node, ()) for node in nodes})
 
 

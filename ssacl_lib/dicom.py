@@ -211,6 +211,10 @@ def _windowed(values: np.ndarray, dataset) -> tuple[np.ndarray | None, list[str]
     if not _values(dataset, "WindowCenter") and not _values(dataset, "WindowWidth"):
         return None, []
     centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
+    if centre is not None and width is not None and not values.min() - width / 2 < centre < values.max() + width / 2:
+        return None, [
+            f"its window (centre {centre}, width {width}) shows none of its values: grey levels by percentiles"
+        ]
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
     unusable = f"its window (centre {centre}, width {width}, {function}) can't be used: grey levels by percentiles"
     if centre is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):

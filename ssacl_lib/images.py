@@ -17,7 +17,7 @@ MAGIC = {
 BARE_DICOM = (b"\x08\0", b"\x02\0", b"\0\x08", b"\0\x02")
 """How a DICOM file without its preamble begins: group 0008 or 0002, either byte first."""
 
-ORIENTATION = 274
+ORIENTATION, BITS, PHOTOMETRIC = 274, 258, 262
 TURNS = {2: (False, True, False), 3: (False, True, True), 4: (False, False, True), 5: (True, False, False),
          6: (True, True, False), 7: (True, True, True), 8: (True, False, True)}  # fmt: skip
 """EXIF orientation -> transpose, mirror, upend: what makes the picture upright."""
@@ -62,13 +62,22 @@ def _read_picture(path: Path, kind: str) -> Film:
 def grey_of_picture(picture: Image.Image) -> np.ndarray:
     """Upright grey levels [H, W] uint8 of a picture that somebody has opened; it stays as it is.
 
+    One whose pixels nobody has read yet is read from its file: Pillow keeps 8 bits of colours, and turns TIFF wrongly.
+
     Raises ValueError for pixels that are no numbers.
     """
+    file = getattr(picture, "filename", "")
+    if file and getattr(picture, "tile", None) and Path(file).is_file():
+        return read_image(file)
     return _grey(Path(getattr(picture, "filename", "") or "picture"), picture.copy())[0]
 
 
 def _grey(path: Path, picture: Image.Image) -> tuple[np.ndarray, np.ndarray, int]:
     """Upright grey levels [H, W] uint8, the matrix of `Film` and the EXIF orientation."""
+    tags = getattr(picture, "tag_v2", {})
+    if len(picture.getbands()) > 1 and np.max(tags.get(BITS, 8)) > 8:  # Pillow keeps the high bytes, often black
+        raise ValueError(f"{spelt(path)}: a TIFF of more than 8 bits per colour; save it as a grey picture")
+    white_is_zero = tags.get(PHOTOMETRIC) == 0  # which Pillow minds at 8 bits alone
     deep = _deep_colours(path, picture)  # before getexif, which loads a PNG
     turn = _orientation(picture)
     picture.load()
@@ -76,7 +85,7 @@ def _grey(path: Path, picture: Image.Image) -> tuple[np.ndarray, np.ndarray, int
         deep = np.asarray(picture)
     if deep is not None:
         check_numbers(path, deep)
-        pixels = stretch(deep)
+        pixels = 255 - stretch(deep) if white_is_zero else stretch(deep)
     elif picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"}:  # a channel of transparency: black shows through
         rgba = picture.convert("RGBA")
         black = Image.new("RGBA", rgba.size, (0, 0, 0, 255))

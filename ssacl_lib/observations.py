@@ -23,3 +23,5 @@ FINDINGS = OBSERVATIONS[1:]
 
 POSITIVE, NEGATIVE, UNCERTAIN, BLANK = 1, 0, -1, -2
 """Codes of an observation in arrays; the first three are those of CheXpert's tables."""
+
+CODES = (POSITIVE, NEGATIVE, UNCERTAIN, BLANK)

@@ -229,7 +229,8 @@ def load_settings(profile: str = "smoke", **overrides: Any) -> Settings:
         raise ValueError(f"{path.name}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path.name}: expected sections with settings, found {type(values).__name__}")
-    return validate_settings(_override(values, overrides), where=path.name)
+    changed = any(value is not None for value in overrides.values())
+    return validate_settings(_override(values, overrides), where=f"{path.name}, changed" if changed else path.name)
 
 
 def settings_of(told: dict) -> Settings:

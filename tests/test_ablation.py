@@ -13,11 +13,13 @@ from small import SMALL
 
 from ssacl_lib import paths
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES, SSACL
+from ssacl_lib.command import cli
 from ssacl_lib.command.rebuild import rebuild
 from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
 from ssacl_lib.evaluation.comparison import gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
 from ssacl_lib.record.claims import claimed
+from ssacl_lib.record.manifest import read_json, write_json
 from ssacl_lib.settings import load_settings
 from ssacl_lib.training import loop
 
@@ -73,6 +75,17 @@ def start(monkeypatch, settings, training: int | None = None, part: str | None =
     return len(steps)
 
 
+def test_processes_are_at_least_one_and_those_beside_say_nothing_of_the_whole(capsys):
+    for command in ("ablation", "downstream"):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--processes", "0"])
+        assert "--processes: 0, expected at least 1" in capsys.readouterr().err
+        assert cli.main([command, "--list"]) == 0 and capsys.readouterr().out.count("\n") > 50
+        assert cli.main([command, "--list", "--beside"]) == 0 and not capsys.readouterr().out
+    assert cli.main(["ablation", "--list", "--only", "start", "--only", "start"]) == 0
+    assert capsys.readouterr().out.count("start, seed 0") == 1
+
+
 def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settings, tmp_path, monkeypatch):
     whole, cut = settings(tmp_path / "whole"), settings(tmp_path / "cut")
     assert start(monkeypatch, whole) == 9  # three trainings of 12 images, 4 a step
@@ -102,8 +115,10 @@ def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settin
     assert "give the committed losses" in gives_the_same(cut)
     curve = first.folder / "history.parquet"
     pd.read_parquet(curve).assign(value=lambda rows: rows["value"] * 1.01).to_parquet(curve)
-    with pytest.raises(ValueError, match="today's code trains otherwise"):
+    with pytest.raises(ValueError, match=r"SS-ACL, seed 0: today's code trains otherwise on \w+ .*; remove "):
         gives_the_same(cut)
+    write_json(first.folder / "run.json", {**read_json(first.folder / "run.json"), "kernels": "ELSE, some machine"})
+    assert gives_the_same(cut).startswith("contrast only"), "one that was made on such a processor is asked first"
 
 
 def test_committed_results_fit_into_20_mb():

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from ssacl_lib import anatomy
 from ssacl_lib.anatomy import ANATOMIES, anatomies_for, default_graph, findings_for, leaf_mask, leaves_of
+from ssacl_lib.model.start import load_network
 from ssacl_lib.observations import OBSERVATIONS
 
 GRAPH = default_graph()
@@ -84,6 +86,21 @@ def test_wordings_name_one_node_only_and_keep_the_side():
         side = node.split()[0]
         if side in ("right", "left"):
             assert wordings and all(wording.startswith(side) for wording in wordings)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"SIDE lnug": ["SIDE lung field"]}, "synonyms of 'left lnug', which is no node of its tree"),
+        ({"trachea": ["windpipe", "svc"]}, "'svc' is a name of 'trachea' and of 'superior vena cava'"),
+    ],
+)
+def test_synonyms_of_no_node_or_of_two_are_refused_and_no_checkpoint_is_blamed(monkeypatch, more, message):
+    data = anatomy._data()
+    monkeypatch.setattr(anatomy, "_data", lambda: {**data, "synonyms": {**more, **data["synonyms"], **more}})
+    monkeypatch.setattr("ssacl_lib.model.start.default_graph", anatomy.default_graph.__wrapped__)
+    with pytest.raises(ValueError, match=rf"^anatomy\.yaml: {message}"):
+        load_network()
 
 
 @pytest.mark.parametrize(

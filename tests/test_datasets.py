@@ -3,6 +3,9 @@
 import dataclasses
 import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +22,7 @@ from ssacl_lib.datasets.phantom import boxes_around, phrases_of
 from ssacl_lib.datasets.registry import DataSet, load_evaluation, load_training, outside_data
 from ssacl_lib.datasets.study import EvaluationStudy, Study
 from ssacl_lib.datasets.table_checks import check_folder
-from ssacl_lib.observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ssacl_lib.observations import BLANK, FINDINGS, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ssacl_lib.phantom.reports import PhantomReport
 from ssacl_lib.phantom.truth import Sign
 from ssacl_lib.settings import load_settings
@@ -148,6 +151,94 @@ def test_a_killed_build_goes_on_where_it_was(studies_folder, smoke, monkeypatch)
     assert third.made == []
 
 
+IMAGE, LABELS = np.zeros((4, 4), np.uint8), np.zeros(14, np.int8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": np.zeros((4, 5), np.uint8)}, r"image is uint8 \[4, 5\], expected uint8 \[4, 4\]"),
+        ({"image": np.zeros((4, 4), np.float32)}, "image is float32"),
+        ({"labels": LABELS[:13]}, ".*expected 14 values out of"),
+        ({"labels": LABELS + 7}, r"labels are \[7, .*expected 14 values out of \(1, 0, -1, -2\)"),
+        ({"report": " "}, "report is ' ', expected text"),
+        ({"prompt": ["edema"], "leaf_open": np.ones(25, bool)}, r"prompt is \['edema'\], expected text"),
+        ({"prompt": "edema"}, "a prompt comes with leaf_open, or neither"),
+        ({"prompt": "edema", "leaf_open": np.ones(24, bool)}, r"leaf_open is \[24\], expected \[25\]"),
+    ],
+)
+def test_a_study_of_another_shape_stops_the_preparing(changes, message, tmp_path):
+    good = Study("good", "p", IMAGE, "Normal.", LABELS)
+    made = SimpleNamespace(image_size=4, studies=lambda numbers: [good, replace(good, study_id="odd", **changes)])
+    with pytest.raises(ValueError, match=f"study 'odd': {message}"):
+        shards.write_shard(made, tmp_path, (0, 2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_are_no_studies_are_named(tmp_path):
+    for rows, message in (
+        ([None], "study 0 of the data set is NoneType, expected a Study"),
+        ([], "returned 0 rows, expected 1"),
+    ):
+        made = SimpleNamespace(image_size=4, studies=lambda numbers, rows=rows: rows)
+        with pytest.raises(ValueError, match=message):
+            shards.write_shard(made, tmp_path, (0, 1))
+
+
+def test_what_only_the_whole_shows_is_refused_when_it_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 1)
+    bare = Study("bare", "p", IMAGE, "Normal.", LABELS)
+    guided = replace(bare, study_id="guided", prompt="edema", leaf_open=np.ones(25, bool))
+    for place, (rows, message) in enumerate((
+        ([bare, guided], "prompts for all of its studies, or for none"),
+        ([bare, bare], r"1 studies have the same study_id as another \(first: 'bare'\)"),
+    )):  # fmt: skip
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        for number, row in enumerate(rows):
+            shards.write_shard(
+                SimpleNamespace(image_size=4, studies=lambda numbers, row=row: [row]), folder, (number, number + 1)
+            )
+        with pytest.raises(ValueError, match=message):
+            shards.TrainingStudies(folder, 2, 4)
+    with pytest.raises(ValueError, match="prompts in one of the splits alone"):
+        registry.check_splits(SimpleNamespace(prompts=["a"]), SimpleNamespace(prompts=None))
+
+
+def test_prompts_come_with_all_studies_or_with_none(tmp_path):
+    bare = Study("bare", "p", IMAGE, "Normal.", LABELS)
+    guided = replace(bare, study_id="guided", prompt="edema", leaf_open=np.ones(25, bool))
+    for rows in ([bare, guided], [guided, bare]):
+        made = SimpleNamespace(image_size=4, studies=lambda numbers, rows=rows: rows)
+        with pytest.raises(
+            ValueError, match=f"study '{rows[1].study_id}': a data set brings prompts for all of its studies"
+        ):
+            shards.write_shard(made, tmp_path, (0, 2))
+
+
+def test_what_a_running_process_has_begun_is_left_to_it(studies_folder, smoke, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD", 2)
+    monkeypatch.setattr(shards, "WORKERS", 1)
+    folder = shards.folder_of(Counting(4))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for process in (os.getppid(), gone.pid):
+        (folder / f".studies-0000000-0000009.{process}.tmp").mkdir(parents=True)
+    shards.build(Counting(4), smoke, "train")
+    assert [path.name for path in folder.glob(".*")] == [f".studies-0000000-0000009.{os.getppid()}.tmp"]
+
+
+def test_a_shard_that_another_process_finished_first_is_taken(tmp_path, monkeypatch):
+    def other_was_faster(table, folder):
+        shards._shard_path(tmp_path, (0, 2)).mkdir()
+        shutil.rmtree(folder)  # it clears up whatever is left under a temporary name
+        raise FileNotFoundError(folder)
+
+    monkeypatch.setattr(shards.Dataset, "save_to_disk", other_was_faster)
+    shards.write_shard(Counting(2), tmp_path, (0, 2))
+    assert [path.name for path in tmp_path.iterdir()] == [shards._shard_path(tmp_path, (0, 2)).name]
+
+
 def test_worker_processes_give_the_same_studies(film_folder, studies_folder, monkeypatch):
     monkeypatch.setattr(shards, "WORKERS", 1)
     settings = folder_settings(film_folder)
@@ -220,7 +311,37 @@ def test_finding_columns_replace_the_labeler(film_folder, studies_folder):
     assert (source.labels[:, OBSERVATIONS.index("No Finding")] == BLANK).all()
     other = FolderSource(folder_settings(film_folder), "train").labels
     assert (other[:, OBSERVATIONS.index("Pneumonia")] == UNCERTAIN).all()
-    assert load_evaluation(folder_settings(film_folder), "train")[0].truth.dtype == bool
+    table = table.assign(**dict.fromkeys(FINDINGS, "0")).drop(columns="edema")
+    assert load_evaluation(folder_settings(film_folder), "train")[0].truth is None, "of the other findings nobody said"
+    table.to_csv(film_folder / "studies.csv", index=False)
+    study = load_evaluation(folder_settings(film_folder), "train")[0]
+    assert study.truth.dtype == bool and not study.truth.any()
+
+
+def test_findings_without_a_column_are_read_in_the_report(film_folder, studies_folder):
+    table = pd.read_csv(film_folder / "studies.csv").assign(Pneumonia="0", report="Large right pleural effusion.")
+    table.to_csv(film_folder / "studies.csv", index=False)
+    labels = dict(zip(OBSERVATIONS, FolderSource(folder_settings(film_folder), "train").labels[0], strict=True))
+    assert labels["Pneumonia"] == NEGATIVE and labels["Pleural Effusion"] == POSITIVE and labels["No Finding"] == BLANK
+
+
+def test_a_film_that_changed_and_kept_its_size_is_read_again(film_folder, studies_folder):
+    settings = folder_settings(film_folder)
+    path = film_folder / FolderSource(settings, "train").table["image"][0]
+    found = []
+    for level in (50, 200):
+        Image.new("L", (40, 80), level).save(path, "BMP")
+        os.utime(path, ns=(level, level))
+        found.append(load_training(settings, "train"))
+    assert found[0].folder != found[1].folder and [studies.images([0]).max() for studies in found] == [50, 200]
+
+
+def test_a_notebook_refuses_tables_that_do_not_fit_together_as_commands_do(film_folder, studies_folder):
+    table = pd.read_csv(film_folder / "studies.csv")
+    twice = table.iloc[[0]].assign(image=Path(table["image"][0]).name, patient="someone else")
+    pd.concat([table, twice]).to_csv(film_folder / "studies.csv", index=False)
+    with pytest.raises(ValueError, match="are one and the same film"):
+        load_training(folder_settings(film_folder), "train")
 
 
 def test_a_film_that_is_cut_off_is_left_out_and_listed(film_folder, studies_folder, capsys):
@@ -335,6 +456,10 @@ def test_what_says_nothing_is_told(film_folder, studies_folder, capsys):
         ),
         (twelve("{name}," + REPORT).replace(REPORT, "a, b", 4).replace("a, b", REPORT, 3), "line 5: 3 cells"),
         (twelve("{name}," + REPORT) + "x.png\n", "line 14: 1 cells"),
+        (
+            twelve("{name},no\u2028effusion\x0c\x85") + "x.png\n",
+            "line 14: 1 cells",
+        ),  # what only Python takes for an end
         (twelve("{name}," + REPORT).replace(REPORT, '"open', 1), "line 2: not readable as CSV"),
         (twelve("{name},a,1,0", "image,report,Edema,edema"), "'Edema' and 'edema' are the same finding"),
         (twelve("{name},a,1,0", "image,report,Edema,Edema"), "'Edema' is there twice"),
@@ -407,6 +532,14 @@ def test_tables_that_fit_together_pass_and_rows_of_other_films_are_counted(film_
     check_folder(film_folder)
     err = capsys.readouterr().err
     assert "2 rows of" in err and "line 12, 'elsewhere.png'" in err and "phrase" not in err
+    rewritten(film_folder / "phrase_boxes.csv", h=lambda number, height: "4000" if number == 3 else height)
+    check_folder(film_folder)
+    err = capsys.readouterr().err
+    assert (
+        "1 boxes of" in err and "phrase_boxes.csv run beyond their film and are cut at its edge (first: line 5)" in err
+    )
+    check_folder(film_folder)
+    assert not capsys.readouterr().err, "said once"
 
 
 @pytest.mark.parametrize(
@@ -548,6 +681,16 @@ def test_the_release_folder_is_missed_by_name_and_fingerprinted(release_folder, 
     (release_folder / "ANA-MIMIC-val.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"ANA-MIMIC-val\.csv: no such table"):
         load_training(release_settings(release_folder), "validation")
+
+
+def test_a_patient_in_two_tables_of_the_release_is_refused(release_folder, studies_folder):
+    edit(
+        release_folder,
+        "ANA-MIMIC-test.csv",
+        lambda t: t.assign(image_path=["files/p10/p10000000/s6/9.jpg", *t["image_path"][1:]]),
+    )
+    with pytest.raises(ValueError, match=r"ANA-MIMIC-test\.csv: patient 'p10000000' is in ANA-MIMIC-train\.csv, too"):
+        load_training(release_settings(release_folder), "train")
 
 
 def test_several_pictures_under_one_id_are_studies_of_their_own(release_folder, studies_folder):

@@ -117,6 +117,10 @@ def test_a_model_from_outside_is_known_by_its_content_wherever_a_process_works(
         return job
 
     job = asked(tmp_path, "models/own")
+    (one,) = running.jobs_of(settings, ["zero_shot"], ["models/own"], alone=True)
+    assert one.path == job.path
+    with pytest.raises(ValueError, match="name one with --encoder"):
+        running.jobs_of(settings, alone=True)
     assert asked(elsewhere, "../models/own").recipe == job.recipe == asked(elsewhere, str(folder)).recipe
     told = running.about(job)
     assert told["path"] == "own" and str(tmp_path) not in str({**told, "settings": None})

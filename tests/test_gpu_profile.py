@@ -17,7 +17,7 @@ from ssacl_lib.record import starts
 from ssacl_lib.record.manifest import read_json
 from ssacl_lib.settings import flat, load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training import checkpoints, loop
+from ssacl_lib.training import checkpoints, loop, origin
 from ssacl_lib.training.batches import TrainingBatches
 from ssacl_lib.training.look import fit_look
 from ssacl_lib.training.words_atlas import WordsAtlas
@@ -77,7 +77,7 @@ def few(tmp_path, monkeypatch):
 
 def test_a_start_below_runs_is_made_first_goes_on_when_killed_and_stays(few, monkeypatch, tmp_path):
     folder, key = paths.RUNS / "start-small", stages.stage_key(stages.select_stages(["02"])[0], few)
-    assert starts.to_be_made("runs/start-small") == folder and loop.start_fingerprint(few) is None
+    assert starts.to_be_made("runs/start-small") == folder and origin.start_fingerprint(few) is None
     asked = []
 
     def killed(settings, out, **more):
@@ -94,7 +94,7 @@ def test_a_start_below_runs_is_made_first_goes_on_when_killed_and_stays(few, mon
     assert starts.to_be_made("runs/start-small") == folder, "begun is not made"
     models.pretrained(run)
     assert asked == [(24, 0, 1.0), (24, 0, 1.0), (24, 1, 0.0)], "the start, the start again, this run"
-    assert starts.to_be_made("runs/start-small") is None and loop.start_fingerprint(run.settings)
+    assert starts.to_be_made("runs/start-small") is None and origin.start_fingerprint(run.settings)
     assert stages.stage_key(stages.select_stages(["02"])[0], few) == key, "what a stage makes is no input of it"
     plain = few.changed(**checkpoints.start_changes(few))
     monkeypatch.setattr(checkpoints, "pretrain", loop.pretrain)

@@ -82,6 +82,11 @@ def test_a_window_is_followed_where_it_can_be(tmp_path):
     write_dicom(tmp_path / "a.dcm", grey, WindowCenter=1000, WindowWidth=0)
     one = read_film(tmp_path / "a.dcm")
     assert "percentiles" in one.notes[0] and np.abs(one.pixels.astype(int) - gradient()).max() <= 6
+    write_dicom(
+        tmp_path / "a.dcm", grey + 1000, WindowCenter=128, WindowWidth=256
+    )  # of 8 bits, kept when they became 12
+    other = read_film(tmp_path / "a.dcm")
+    assert "shows none of its values" in other.notes[0] and (other.pixels == one.pixels).all()
 
 
 DEEP = {
@@ -360,6 +365,28 @@ def test_an_opened_picture_is_read_as_its_file(tmp_path, film):
     exif[274] = 6
     Image.fromarray(film).save(tmp_path / "a.jpg", exif=exif)
     Image.fromarray(deep(film, 16)).save(tmp_path / "b.png")
-    for name in ("a.jpg", "b.png"):
+    Image.fromarray(film).save(tmp_path / "c.tif", exif=exif)
+    for name in ("a.jpg", "b.png", "c.tif"):
         with Image.open(tmp_path / name) as picture:
             np.testing.assert_array_equal(SSACLProcessor.grey(picture), read_image(tmp_path / name))
+
+
+def test_white_may_be_zero_in_a_tiff_of_16_bits(tmp_path, film):
+    Image.fromarray(65535 - deep(film, 16)).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    assert close(read_image(tmp_path / "a.tif"), film)
+
+
+def test_colours_of_16_bits_in_a_tiff_are_refused(tmp_path):
+    """Written by hand, for Pillow writes none: one strip of 4 x 4 pixels of 12-bit levels, little-endian."""
+    pixels = np.full((4, 4, 3), 4000, "<u2").tobytes()
+    entries = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 140),
+               (277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 1, len(pixels)), (284, 3, 1, 1)]  # fmt: skip
+    body = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    (tmp_path / "a.tif").write_bytes(body + struct.pack("<I", 0) + struct.pack("<3H", 16, 16, 16) + pixels)
+    with pytest.raises(ValueError, match=r"a\.tif: a TIFF of more than 8 bits per colour; save it as a grey picture"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_arrays_of_other_whole_numbers_are_named():
+    with pytest.raises(ValueError, match="an image of uint16, expected uint8 or floats in 0..1"):
+        SSACLProcessor.grey(np.full((4, 4), 4000, np.uint16))

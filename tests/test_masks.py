@@ -98,6 +98,24 @@ def test_mistakes_of_a_siim_folder_are_named(siim_folder, tmp_path):
         siim.read_lists(siim_folder)
 
 
+def test_two_pictures_of_a_name_are_refused_for_one_could_be_the_mask_of_the_other(siim_folder):
+    other = siim_folder / "png_masks"
+    other.mkdir()
+    Image.new("L", (64, 64)).save(other / "elsewhere.png")
+    assert len(siim.load_siim(siim_folder, "test", 32).names) == 3
+    Image.new("L", (64, 64)).save(other / "f9.png")
+    with pytest.raises(ValueError, match=r"dicom/f9\.dcm and png_masks/f9\.png have the same name"):
+        siim.load_siim(siim_folder, "test", 32)
+
+
+def test_a_folder_of_masks_without_a_png_is_refused(siim_folder):
+    (siim_folder / "siim.csv").unlink()
+    (siim_folder / "masks").mkdir()
+    Image.new("L", (64, 64), 255).save(siim_folder / "masks" / "f9.jpg")
+    with pytest.raises(ValueError, match=r"masks: no NAME\.png in it, so no film would have a pneumothorax"):
+        siim.load_siim(siim_folder, "test", 32)
+
+
 def test_a_mask_of_another_size_than_its_film_is_refused(tmp_path):
     for name, shape in (("film", (40, 60)), ("mask", (40, 50))):
         Image.fromarray(np.full(shape, 200, np.uint8)).save(tmp_path / f"{name}.png")
@@ -113,6 +131,13 @@ def test_a_mask_of_class_numbers_is_refused_and_not_read_as_nothing(tmp_path):
     assert not empty.masks.any()
     with pytest.raises(ValueError, match="classes.png: its brightest pixel is 1 of 255; save what is inside as white"):
         read_masked([("film", tmp_path / "film.png", [tmp_path / "classes.png"])], ["fluid"], 32)
+    Image.fromarray(np.repeat(np.arange(4, dtype=np.uint16), 600).reshape(40, 60)).save(tmp_path / "instances.png")
+    with pytest.raises(
+        ValueError, match=r"instances\.png: numbers of 3 classes or instances; save what is inside as white"
+    ):
+        read_masked([("film", tmp_path / "film.png", [tmp_path / "instances.png"])], ["fluid"], 32)
+    Image.fromarray(np.repeat(np.array([0, 65535], np.uint16), 1200).reshape(40, 60)).save(tmp_path / "deep.png")
+    assert read_masked([("film", tmp_path / "film.png", [tmp_path / "deep.png"])], ["fluid"], 32).masks.any()
 
 
 # ---- CheXpert 5x200

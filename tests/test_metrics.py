@@ -208,6 +208,27 @@ def test_clinical_wants_pairs_of_14():
 # --- intervals ---
 
 
+def test_a_patient_with_several_reports_is_drawn_with_all_of_them(no_java):
+    """Twice the films of the same patients tell no more: the intervals stay, where those over reports would shrink."""
+    generator = np.random.default_rng(0)
+    labels = generator.choice([POSITIVE, NEGATIVE, UNCERTAIN, BLANK], size=(2, 40, 14))
+    patients = np.repeat(np.arange(40), 2)
+    once, twice = (
+        clinical.clinical_intervals(*labels),
+        clinical.clinical_intervals(*labels.repeat(2, 1), patients=patients),
+    )
+    assert {name: tuple(interval) for name, interval in twice.items()} == {
+        name: pytest.approx(tuple(interval)) for name, interval in once.items()
+    }
+    alone = clinical.clinical_intervals(*labels.repeat(2, 1))["micro_f1_14"]
+    assert alone.high - alone.low < 0.8 * (once["micro_f1_14"].high - once["micro_f1_14"].low)
+    texts = [[text for text in texts for _ in range(2)] for texts in (GENERATED, REFERENCES)]
+    once = lexical.lexical_intervals(GENERATED, REFERENCES)
+    twice = lexical.lexical_intervals(*texts, patients=np.repeat(np.arange(len(GENERATED)), 2))
+    for name in ("bleu1", "bleu4", "rouge_l"):
+        assert tuple(twice[name]) == pytest.approx(tuple(once[name]))
+
+
 def mean_interval(values: np.ndarray, groups=None, **options) -> np.ndarray:
     return intervals.mean_intervals(values, range(len(values)) if groups is None else groups, **options)[0]
 

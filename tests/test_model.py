@@ -1,15 +1,29 @@
 """The model: who sees whom, two passes, generation equal to teacher forcing, files, initial weights."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from transformers import ViTMAEConfig, ViTMAEModel
+from safetensors.torch import save_file
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    ViTConfig,
+    ViTMAEConfig,
+    ViTMAEModel,
+    ViTModel,
+)
 
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.model import SSACLConfig, SSACLModel, SSACLProcessor
 from ssacl_lib.model.encoder import Tokens, VisionEncoder
 from ssacl_lib.model.masking import keep_lowest
-from ssacl_lib.model.start import load_encoder, mae_encoder_state
+from ssacl_lib.model.prompts import entity_prompts
+from ssacl_lib.model.reporting import generate
+from ssacl_lib.model.start import load_encoder, load_network, mae_encoder_state
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.state import save_model
 
@@ -163,6 +177,21 @@ def test_closed_leaves_change_nothing_and_open_ones_do(model):
     assert not torch.allclose(logits(tokens, opened), logits(other, opened))
 
 
+def test_no_word_is_predicted_from_a_place_that_sees_the_words_to_come(model):
+    """Without patches and with all leaves closed nothing stands before the report but the empty prompt."""
+    bare = SSACLModel(config(prefix="prompts only")).eval()
+    bare.processor = SSACLProcessor(bare.config, model.processor.text_tokenizer, model.processor.language_tokenizer)
+    tokens = Tokens(torch.randn(2, 16, 24), torch.randn(2, 24), torch.randn(2, 25, 24))
+    prompt, closed = entity_prompts(bare.processor, None, 2), torch.zeros(2, 25, dtype=torch.bool)
+    report = torch.randint(5, 200, (2, 6))
+    other = torch.cat([report[:, :1], report[:, 1:].flip(0)], 1)
+    words = [bare.language(tokens, closed, *prompt, ids, torch.ones_like(ids)) for ids in (report, other)]
+    torch.testing.assert_close(words[0][:, :2], words[1][:, :2])
+    assert not torch.allclose(words[0][:, 2:], words[1][:, 2:])
+    assert len(generate(bare, torch.randn(2, 1, 32, 32), None)) == 2
+    assert entity_prompts(model.processor, None, 2)[0].shape == (2, 0)
+
+
 def test_what_a_user_calls(model):
     images = [np.random.default_rng(i).integers(0, 255, (40, 32), dtype=np.uint8) for i in range(2)]
     for evidence in ("masked", "similarity"):
@@ -214,8 +243,83 @@ def test_encoder_starts_from_an_mae_checkpoint(tmp_path):
     torch.testing.assert_close(got.patches, want[:, 1:], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(got.cls, want[:, 0], atol=1e-4, rtol=1e-4)
     assert set(mae_encoder_state(mae.state_dict())) == set(ours.encoder.state_dict())
-    with pytest.raises(ValueError, match="does not fit"):
-        load_encoder(SSACLModel(config(stem="patch", channels=3, depth=3)), str(tmp_path))
+    for depth in (1, 3):
+        with pytest.raises(ValueError, match="does not fit this model at blocks"):
+            load_encoder(SSACLModel(config(stem="patch", channels=3, depth=depth)), str(tmp_path))
+    with pytest.raises(ValueError, match=r"has 2 attention heads, model\.heads is 4"):
+        load_encoder(SSACLModel(config(stem="patch", channels=3, heads=4)), str(tmp_path))
+
+
+def test_an_encoder_starts_from_a_vit_and_from_no_other_kind_of_model(tmp_path):
+    sizes = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8)
+    vit = ViTModel(ViTConfig(intermediate_size=96, layer_norm_eps=1e-6, **sizes), add_pooling_layer=False).eval()
+    vit.save_pretrained(tmp_path / "vit")
+    ours = SSACLModel(config(stem="patch", channels=3)).eval()
+    load_encoder(ours, str(tmp_path / "vit"))
+    pixels = torch.randn(1, 3, 32, 32)
+    want = vit(pixels).last_hidden_state
+    torch.testing.assert_close(ours.encoder(pixels).patches, want[:, 1:], atol=1e-4, rtol=1e-4)
+    for name, other in (
+        ("relu", {"hidden_act": "relu"}),
+        ("eps", {"layer_norm_eps": 1e-3}),
+        ("bias", {"qkv_bias": False}),
+    ):
+        ViTModel(ViTConfig(intermediate_size=96, **{"layer_norm_eps": 1e-6, **sizes, **other})).save_pretrained(
+            tmp_path / name
+        )
+        with pytest.raises(ValueError, match=rf"{name}: hidden_act .*; expected gelu"):
+            load_encoder(ours, str(tmp_path / name))
+    CLIPVisionModel(CLIPVisionConfig(intermediate_size=96, **sizes)).save_pretrained(tmp_path / "clip")
+    Dinov2Model(Dinov2Config(**sizes)).save_pretrained(tmp_path / "dino")
+    for other in ("clip", "dino"):
+        with pytest.raises(ValueError, match=rf"{other}: a model of the type {other}.*, expected a ViT"):
+            load_encoder(ours, str(tmp_path / other))
+    weights = tmp_path / "vit" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"vit: its weights can't be read .*; copy them again"):
+        load_encoder(ours, str(tmp_path / "vit"))
+    (tmp_path / "vit" / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"vit: no config\.json in this folder"):
+        load_encoder(ours, str(tmp_path / "vit"))
+
+
+def test_an_encoder_goes_on_from_a_checkpoint_of_ours(model, tmp_path):
+    save_model(model, tmp_path, torch.float16)
+    other = SSACLModel(config())
+    load_encoder(other, str(tmp_path))
+    torch.testing.assert_close(other.encoder.state_dict(), model.encoder.state_dict(), atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match=r"has 2 attention heads, model\.heads is 3"):
+        load_encoder(SSACLModel(config(heads=3)), str(tmp_path))
+
+
+def test_a_start_of_ours_tells_its_heads(model, tmp_path):
+    save_file(model.encoder.state_dict(), tmp_path / "encoder.safetensors")
+    load_encoder(SSACLModel(config(heads=3)), str(tmp_path))  # without a manifest nothing tells
+    (tmp_path / "manifest.json").write_text(json.dumps({"config": json.loads(model.config.to_json_string())}))
+    load_encoder(SSACLModel(config()), str(tmp_path))
+    with pytest.raises(ValueError, match=r"has 2 attention heads, model\.heads is 3"):
+        load_encoder(SSACLModel(config(heads=3)), str(tmp_path))
+
+
+def test_a_checkpoint_of_another_anatomy_graph_is_refused(model, tmp_path):
+    save_model(model, tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["anatomy"] == list(default_graph().described) and "right lung in lungs" in saved["anatomy"]
+    right, left = (saved["anatomy"].index(f"{side} lung in lungs") for side in ("right", "left"))
+    for change, told in (
+        (
+            {right: "left lung in lungs", left: "right lung in lungs"},
+            "there 'left lung in lungs', here 'right lung in lungs'",
+        ),
+        ({len(saved["anatomy"]): "spleen in abdomen"}, "there 'spleen in abdomen', here 'nothing'"),
+    ):
+        lines = dict(enumerate(saved["anatomy"])) | change
+        (tmp_path / "config.json").write_text(json.dumps(saved | {"anatomy": list(lines.values())}))
+        with pytest.raises(ValueError, match=rf"{tmp_path.name}: trained with another anatomy graph \({told}\)"):
+            load_network(tmp_path)
+    del saved["anatomy"]  # checkpoints of earlier versions say nothing
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert load_network(tmp_path).config.anatomy == list(default_graph().described)
 
 
 def test_recursive_hierarchy_uses_leaves_only():

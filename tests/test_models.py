@@ -40,7 +40,8 @@ def a_run(tmp_path, start) -> SimpleNamespace:
 
 
 def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alone(tmp_path, start):
-    trained = SSACLModel.from_pretrained(start / "work").eval()
+    same = checkpoints.pretrain(load_settings("smoke", **SMALL, **CONTRAST), tmp_path / "same", progress=False)
+    trained = SSACLModel.from_pretrained(same.folder).eval()
     run = a_run(tmp_path, start)
     model = models.start_model(run, WORDS, CPU)
     pixels = model.processor.normalise(STUDIES.images([0, 1]))
@@ -51,6 +52,12 @@ def test_the_start_is_what_its_training_left_and_this_run_takes_its_encoder_alon
     begun = build_model(run.settings, train_tokenizer(REPORTS))
     torch.testing.assert_close(begun.encoder.state_dict(), model.encoder.state_dict())
     assert not torch.equal(begun.image_to_text.weight, model.image_to_text.weight)
+
+
+def test_a_finished_start_is_not_made_again_and_leaves_no_scratch(start, monkeypatch):
+    assert not (start / "work").exists()
+    monkeypatch.setattr(checkpoints, "pretrain", None)
+    assert checkpoints.make_start(load_settings("smoke", **SMALL, **CONTRAST), start, progress=False) == start
 
 
 def test_a_start_without_text_side_is_left_out_of_phrases_only(tmp_path, start, capsys):

@@ -20,7 +20,7 @@ from ssacl_lib.record import kept, sources
 from ssacl_lib.settings import CHANGES_NOTHING, Settings, flat, load_settings
 from ssacl_lib.text.labeler import label_array
 from ssacl_lib.training import checkpoints
-from ssacl_lib.training.loop import origin_of
+from ssacl_lib.training.origin import origin_of
 from ssacl_lib.training.state import AFTER_TRAINING, read_progress, write_tensors
 
 SMOKE = load_settings("smoke")
@@ -64,9 +64,9 @@ def test_every_setting_stands_in_the_keys_and_is_compared_on_resume(name, tmp_pa
     path = tmp_path / "checkpoint.safetensors"
     meta = {"images": "8", "history": "[]", "meter": "{}", "origin": json.dumps(origin_of(SMOKE, studies))}
     write_tensors(path, {"x": torch.zeros(1)}, meta)
-    assert read_progress(path, origin_of(SMOKE, studies)) == (8, [], {})
+    assert read_progress(path, origin_of(SMOKE, studies)) == (8, [], {}, 0.0)
     if name in NO_NUMBER | NO_TRAINING:
-        assert read_progress(path, origin_of(changed, studies)) == (8, [], {})
+        assert read_progress(path, origin_of(changed, studies)) == (8, [], {}, 0.0)
     else:
         with pytest.raises(ValueError, match=rf"begun with other settings, studies or code \({name}\)"):
             read_progress(path, origin_of(changed, studies))

@@ -49,9 +49,11 @@ def test_source_is_the_library_s_own_with_a_short_docstring():
 
 
 def test_intervals_say_of_what_they_hold_the_trainings(table):
-    assert show.intervals(table.assign(runs=1)) == "95 % intervals over studies"
+    assert show.intervals(table.assign(runs=1)) == "95 % intervals over studies (n = 9)"
+    assert show.count(table.assign(n=[9, 1200, 30])) == "n = 9 to 1,200"
+    assert show.count(table[:0]) == "n = 0" and "over studies (n = 0)" in show.intervals(table.assign(runs=1)[:0])
     several = show.intervals(table.assign(runs=[5, 5, 1]))
-    assert several == "95 % intervals over studies, those of “this run” over studies and 5 trainings"
+    assert several == "95 % intervals over studies (n = 9), those of “this run” over studies and 5 trainings"
 
 
 def test_tables_turn_metrics_into_columns(table):
@@ -103,12 +105,13 @@ def test_places_of_the_detector_are_means_of_its_committed_phrases():
 
 
 def test_likeness_counts_where_the_mean_film_lies_in_the_band():
-    real = {"source": "real films", "low": [0, 0, 0, 0], "high": [1, 1, 1, 1]}
+    real = {"source": "real films", "low": [0, 0, 0, 0], "high": [1, 1, 1, 1], "n": 208}
     grey = [pd.DataFrame({"grey": range(4), "share": s, **more}) for s, more in
-            (([0.5, 0.5, 0.5, 2], {"source": "phantom", "low": 0, "high": 9}), ([0.5] * 4, real))]  # fmt: skip
+            (([0.5, 0.5, 0.5, 2], {"source": "phantom", "low": 0, "high": 9, "n": 30}), ([0.5] * 4, real))]  # fmt: skip
     spectrum = [frame.rename(columns={"grey": "frequency", "share": "power"}) for frame in grey]
     spectrum[0]["power"] = 2
     told = tour.likeness_message((pd.concat(grey), pd.concat(spectrum)))
+    assert "The mean of 30 films of the phantom lies within the middle 90 % of 208 real films at" in told
     assert "75 % of the grey levels and at 0 % of the spatial frequencies" in told
     assert "No statistics" in tour.likeness_message(None)
 

@@ -1,18 +1,30 @@
 """The loop: it calls the losses, resumes to the same weights, refuses other settings."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from small import SMALL, View
 
 from ssacl_lib import losses
 from ssacl_lib.model import SSACLModel
 from ssacl_lib.model.masking import keep_lowest
 from ssacl_lib.settings import load_settings
+from ssacl_lib.training import loop
 from ssacl_lib.training.batches import TrainingBatches, augment
 from ssacl_lib.training.head import best_thresholds, fit_head
-from ssacl_lib.training.loop import learning_rate_scale, origin_of, parameter_groups, pretrain, wanted_terms
-from ssacl_lib.training.state import read_progress
+from ssacl_lib.training.loop import (
+    learning_rate_scale,
+    parameter_groups,
+    pretrain,
+    wanted_terms,
+    weighted_sum,
+)
+from ssacl_lib.training.origin import origin_of
+from ssacl_lib.training.state import read_progress, save_model, write_tensors
 from ssacl_lib.training.untrained import untrained
 
 
@@ -37,7 +49,9 @@ def test_killed_and_resumed_gives_the_same_weights(more, studies, tmp_path):
     pretrain(
         settings, tmp_path / "cut", studies, studies, progress=False, stop_after=3
     )  # dies after the checkpoint at 2
+    before = read_progress(tmp_path / "cut" / "checkpoint.safetensors", origin_of(settings, studies)).seconds
     cut = pretrain(settings, tmp_path / "cut", studies, studies, progress=False)
+    assert cut.seconds > before > 0  # of both sittings
     one, two = (SSACLModel.from_pretrained(r.folder).state_dict() for r in (whole, cut))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert whole.history.equals(cut.history)
@@ -84,8 +98,67 @@ def test_a_loss_that_is_not_finite_stops_the_run(studies, tmp_path, monkeypatch)
     monkeypatch.setattr(
         losses, "report_generation_loss", lambda *a, **k: torch.tensor(float("nan"), requires_grad=True)
     )
-    with pytest.raises(FloatingPointError, match="not finite near step"):
-        pretrain(load_settings("smoke", **SMALL), tmp_path, studies, studies, progress=False)
+    often = load_settings("smoke", **{**SMALL, "training.checkpoint_seconds": 1e-9})
+    with pytest.raises(FloatingPointError, match="not finite near step 1;"):
+        pretrain(often, tmp_path, studies, studies, progress=False)
+    assert not (tmp_path / "checkpoint.safetensors").exists()  # none to go on from with numbers that are none
+
+
+def test_weights_that_are_not_finite_are_not_kept(studies, tmp_path, monkeypatch):
+    """The loss looks back at the weights before the update: an infinite gradient shows in the next step alone."""
+    honest, steps = loop.train_step, []
+
+    def step(accelerator, wrapped, update, batch, settings):
+        steps.append(len(steps))
+        terms = honest(accelerator, wrapped, update, batch, settings)
+        if len(steps) == 2:
+            with torch.no_grad():
+                wrapped.position_bias.fill_(float("inf"))
+        return terms
+
+    monkeypatch.setattr(loop, "train_step", step)
+    often = load_settings("smoke", **{**SMALL, "training.checkpoint_images": 1000, "training.checkpoint_seconds": 1e-9})
+    with pytest.raises(FloatingPointError, match=r"weights are not finite after the last update \(position_bias\)"):
+        pretrain(often, tmp_path, studies, studies, progress=False)
+    assert (
+        read_progress(tmp_path / "checkpoint.safetensors", origin_of(often, studies)).images
+        == often.training.batch_size
+    )
+
+
+def test_a_weight_for_a_term_that_no_network_gives_is_named(studies, tmp_path):
+    settings = load_settings("smoke", **SMALL)
+    with pytest.raises(
+        ValueError, match=r"loss_weights\.anatomical_consistency is 1, and the network gives no such term; it"
+    ):
+        weighted_sum({"image_reconstruction": torch.ones(())}, settings)
+
+
+def test_a_patient_in_both_splits_stops_the_training(studies, tmp_path):
+    mine, other = (SimpleNamespace(patient_ids=names) for names in (["a", "b"], ["c", "b"]))
+    with pytest.raises(ValueError, match=r"1 patients are in training and in validation \(first: 'b'\)"):
+        pretrain(load_settings("smoke", **SMALL), tmp_path, mine, other, progress=False)
+
+
+def test_a_full_disk_is_one_line_with_the_path(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("ssacl_lib.training.state.save_file", full)
+    with pytest.raises(OSError, match=r"some\.safetensors: can't be written \(I/O error: No space left .*; make room"):
+        write_tensors(tmp_path / "some.safetensors", {"a": torch.ones(2)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_may_be_read_by_whoever_may_read_the_folder(studies, tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_tensors(tmp_path / "some.safetensors", {"a": torch.ones(2)})
+        save_model(untrained(load_settings("smoke", **SMALL), studies), tmp_path / "model")
+    finally:
+        os.umask(before)
+    written = (tmp_path / "some.safetensors", tmp_path / "model" / "model.safetensors")
+    assert [oct(path.stat().st_mode & 0o777) for path in written] == [oct(0o640)] * 2
 
 
 def test_parameter_groups_follow_the_release(studies):

@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..anatomy import graph_index
-from ..model.config import SSACLConfig
+from ..model.config import LEAVES, SSACLConfig
 from ..model.encoder import Tokens
-from ..model.language import LEAVES, LanguageDecoder
+from ..model.language import LanguageDecoder
 from ..model.ssacl import SSACLModel
 
 

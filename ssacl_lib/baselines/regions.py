@@ -19,8 +19,8 @@ from tqdm import tqdm
 from ..anatomy import default_graph
 from ..datasets.study import EvaluationStudy
 from ..model.chunks import BATCH, chunks
+from ..model.config import LEAVES
 from ..model.encoder import Tokens
-from ..model.language import LEAVES
 from ..model.network import SSACLNetwork
 from ..model.precision import autocast
 from ..settings import Settings

@@ -1,5 +1,6 @@
 """Options and help of the commands that measure at length (`measurements.py`); those of the others are in `parser.py`."""
 
+import argparse
 from pathlib import Path
 
 from . import texts
@@ -49,6 +50,20 @@ def _recipe_and_size(command) -> None:
     size.add_argument("--out", type=Path, metavar="CSV", help="where the rows go (default data/results/size.csv)")
 
 
+def _side_by_side(command) -> None:
+    """How many processes work; those that the first one starts say nothing of the whole at the end."""
+    command.add_argument(
+        "--processes", type=_count, default=1, help="so many side by side, one thread each (default 1)"
+    )
+    command.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number}, expected at least 1")
+    return number
+
+
 def _ablation_and_spread(command) -> None:
     """`ssacl ablation` and `ssacl spread`."""
     ablation = command(
@@ -62,7 +77,7 @@ def _ablation_and_spread(command) -> None:
     ablation.add_argument(
         "--seeds", type=int, metavar="N", help="the first N trainings of each method alone (default: all)"
     )
-    ablation.add_argument("--processes", type=int, default=1, help="so many side by side, one thread each (default 1)")
+    _side_by_side(ablation)
     ablation.add_argument("--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)")
     ablation.add_argument(
         "--check", action="store_true", help="only train the first steps of the first run again: still the same losses?"
@@ -162,9 +177,8 @@ def _downstream(command) -> None:
         metavar="PATH",
         help="this encoder, too: a folder, or a name on the hub",
     )
-    downstream.add_argument(
-        "--processes", type=int, default=1, help="so many side by side, one thread each (default 1)"
-    )
+    downstream.add_argument("--alone", action="store_true", help="ask the encoders of --encoder, and no other")
+    _side_by_side(downstream)
     downstream.add_argument(
         "--out", type=Path, metavar="DIR", help="where results and weights go (default data/results)"
     )

@@ -1,6 +1,7 @@
 """Commands that measure something at length: each calls the library and prints where the rows lie."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 
 from .. import paths
@@ -30,7 +31,7 @@ def run_ablation(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.list:
         measure(settings, arguments.only, arguments.processes, arguments.seeds)
-    for run in planned(settings, arguments.only, arguments.seeds):
+    for run in planned(settings, arguments.only, arguments.seeds) if not arguments.beside else ():
         print(f"{run.name}: {', '.join(f'no {part}' for part in missing(run)) or 'there'}")
     return 0
 
@@ -162,11 +163,20 @@ def run_bench(arguments: argparse.Namespace) -> int:
 
 def run_downstream(arguments: argparse.Namespace) -> int:
     """ssacl downstream."""
-    from ..downstream.run import jobs_of, measure
+    from ..downstream.run import jobs_of, measure, results_folder
 
     settings = given_settings(arguments, out_dir=str(arguments.out.resolve()) if arguments.out else None)
+    for name in arguments.encoder:
+        require_folder_or_name(name)
+    asked = (settings, arguments.only, arguments.encoder, arguments.alone)
     if not arguments.list:
-        measure(settings, arguments.only, arguments.processes, arguments.encoder)
-    for job in jobs_of(settings, arguments.only, arguments.encoder):
+        measure(*asked, processes=arguments.processes)
+    for job in jobs_of(*asked) if not arguments.beside else ():
         print(f"{job.title}: {'missing' if job.missing else 'there'}")
+    if not arguments.beside:
+        data = ["--dataset", settings.dataset, "--data-root", settings.data_root] if settings.data_root else []
+        place = ["--out", str(settings.figures)] if settings.out_dir else []
+        seed = ["--seed", str(settings.seed)] if settings.seed else []
+        words = ["ssacl", "rebuild", "--only", "06", "--profile", settings.profile, *seed, *data, *place]
+        print(f"rows: {results_folder(settings)}; tables and figures of them: {shlex.join(words)}")
     return 0

@@ -140,7 +140,7 @@ Asks the paper's downstream tasks of every encoder of the comparison: zero-shot 
 retrieval, robustness. Weights are those of `ssacl ablation`, which trains what is missing. Leaves what every study scored in
 data/results/downstream/PROFILE, from which notebook 06 makes its tables. Stopped and started again it goes on. On the user's own
 copies of public sets: --dataset nih, rsna, siim or chexpert-5x200 with --data-root DIR (data/README.md says what DIR holds);
---encoder adds a vision model of transformers, or a checkpoint of ours."""
+--encoder adds a vision model of transformers, or a checkpoint of ours; with --alone it is asked without the others."""
 FINETUNE = """\
 Fine-tunes an encoder for a task of your own, on a folder of films. --task labels.csv is a table with a column image (below
 FOLDER) and a column of 0 and 1 per label; patient and split (train, validation, test) are optional. Learns linear probes, then

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..anatomy import default_graph
 from ..images import box_mask, film_rectangle, letterbox_box, stored_shape
-from ..observations import OBSERVATIONS
+from ..observations import FINDINGS
 from .csv_table import read_csv
 
 REGION_BOXES = "region_boxes.csv"
@@ -28,7 +28,7 @@ def read_boxes(root: Path, images: Sequence[str]) -> dict[str, tuple[pd.DataFram
     boxes = {}
     for name, columns, group, known in (
         (REGION_BOXES, ("region",), "region", default_graph().nodes),
-        (PHRASE_BOXES, ("phrase", "finding"), "key", OBSERVATIONS),
+        (PHRASE_BOXES, ("phrase", "finding"), "key", FINDINGS),
     ):
         table = _boxes(root / name, columns)
         _check_names(root / name, table, columns[-1], known)

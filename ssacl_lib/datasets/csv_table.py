@@ -1,6 +1,7 @@
 """A table that people write by hand or export: every cell as text, and an error that names file, line and mend."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def _delimiter(text: str, needed: Sequence[str]) -> str:
 def _rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     """(line where it begins, cells) of all rows that hold any text."""
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows, line = [], 1
     try:
         for cells in reader:

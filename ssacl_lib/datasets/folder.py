@@ -5,7 +5,7 @@
     DATA/region_boxes.csv    optional: image, region, x, y, w, h (pixels of the file; region = node of the anatomy graph)
     DATA/phrase_boxes.csv    optional: image, phrase, finding, x, y, w, h
 
-Without finding columns the labels are what the labeler reads in the report. Without a `split` column the patients are
+Of a finding without a column the labels are what the labeler reads in the report. Without a `split` column the patients are
 put in order by a hash of their name and the seed: the first 70 % train, the next 10 % validate, the rest test.
 """
 
@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 
 from ..images import box_mask, film_rectangle, letterbox, letterbox_box, read_film, read_image
-from ..observations import BLANK, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
+from ..observations import BLANK, FINDINGS, NEGATIVE, OBSERVATIONS, POSITIVE, UNCERTAIN
 from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
 from .boxes import PHRASE_BOXES, REGION_BOXES, image_path, read_boxes
 from .csv_table import read_csv
+from .pictures import stamp
 from .study import EvaluationStudy, Phrase, Study
 
 TABLE = "studies.csv"
@@ -111,7 +112,7 @@ def _drawn_split(patients: pd.Series, seed: int) -> pd.Series:
 
 
 def labels_of(table: pd.DataFrame) -> np.ndarray:
-    """Labels [n, 14] int8: from the finding columns where there are any, else read from the reports.
+    """Labels [n, 14] int8: of the finding columns that the table has, the others as the labeler reads them in the reports.
 
     "No Finding" without a column of its own is positive where no other observation is positive or uncertain.
 
@@ -119,28 +120,30 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
         ValueError: a value that is not 1, 0, -1 or blank.
     """
     given = [name for name in OBSERVATIONS if name in table]
-    if not given:
-        return label_array(table["report"].tolist())
+    labels = (
+        np.full((len(table), len(OBSERVATIONS)), BLANK, dtype=np.int8)
+        if set(FINDINGS) <= set(given)
+        else label_array(table["report"].tolist())
+    )
     codes = {"1": POSITIVE, "0": NEGATIVE, "-1": UNCERTAIN, "": BLANK}
-    labels = np.full((len(table), len(OBSERVATIONS)), BLANK, dtype=np.int8)
     for name in given:
         values = table[name].str.strip().str.removesuffix(".0").replace("nan", "")
         if wrong := sorted(set(values) - set(codes)):
             raise ValueError(f"column {name!r}: {wrong[0]!r} is not 1, 0, -1 or blank")
         labels[:, OBSERVATIONS.index(name)] = values.map(codes)
-    if "No Finding" not in given:
+    if given and "No Finding" not in given:
         some = np.isin(labels[:, 1:], (POSITIVE, UNCERTAIN)).any(axis=1)
         labels[:, 0] = np.where(some, BLANK, POSITIVE)
     return labels
 
 
 def data_fingerprint(root: Path | str | None, boxes: bool = True) -> str:
-    """Hex digest of the tables' contents and of the pictures' names and sizes; boxes=False: of what training reads alone."""
+    """Hex digest of the tables' contents and the pictures' names, sizes and times; boxes=False: of what training reads alone."""
     root = Path(root or "")
     names = (TABLE, REGION_BOXES, PHRASE_BOXES) if boxes else (TABLE,)
     tables = [[name, sha256_file(root / name)] for name in names if (root / name).is_file()]
-    pictures = [image_path(root, name) for name in read_csv(root / TABLE, ("image", "report"))["image"]]
-    return sha256_json([tables, [[p.name, p.stat().st_size if p.is_file() else -1] for p in pictures]])
+    pictures = read_csv(root / TABLE, ("image", "report"))["image"]
+    return sha256_json([tables, [[name, *stamp(image_path(root, name))] for name in pictures]])
 
 
 def _root(settings: Settings) -> Path:
@@ -234,7 +237,7 @@ class FolderEvaluation(Sequence[EvaluationStudy]):
             mask = np.any([box_mask(box, size) for box in boxes], axis=0)
             phrases.append(Phrase(rows["phrase"].iloc[0], rows["finding"].iloc[0], mask, np.array(boxes)))
         labels = source.labels[number]
-        given = any(name in source.table for name in OBSERVATIONS)
+        given = all(name in source.table for name in FINDINGS)
         return EvaluationStudy(
             study_id=row["image"], patient_id=row["patient"], image=letterbox(picture, size), report=row["report"],
             labels=labels, truth=labels[1:] == POSITIVE if given else None, regions=regions, phrases=tuple(phrases),

@@ -109,8 +109,8 @@ def read_label_table(path: Path, seed: int) -> pd.DataFrame:
         FileNotFoundError: no such table.
         ValueError: no column of labels, a cell that is not 0 or 1, an image twice, an unknown split, a patient in two splits.
     """
-    table = read_csv(path, ("image",)).reset_index(names="line")
-    labels = [name for name in table if name not in ("line", "image", "patient", "split", "")]
+    table = read_csv(path, ("image",))
+    labels = [name for name in table if name not in ("image", "patient", "split", "")]
     if table.empty or not labels:
         raise ValueError(
             f"{path}: no {'rows' if labels else 'column of labels'}; it needs image and a column of 0 and 1 per label"
@@ -121,8 +121,10 @@ def read_label_table(path: Path, seed: int) -> pd.DataFrame:
         cells = table[name].str.strip().str.removesuffix(".0")
         wrong = ~cells.isin(["0", "1"])
         if wrong.any():
-            line = table.loc[wrong, "line"].iloc[0]
-            raise ValueError(f"{path}: line {line}: {name} is {table.loc[wrong, name].iloc[0]!r}, expected 0 or 1")
+            raise ValueError(
+                f"{path}: line {wrong.idxmax()}: {name} is {table.loc[wrong, name].iloc[0]!r}, expected 0 or 1; leave out a film "
+                "whose label is not known, or the column where it holds no labels"
+            )
         table[name] = cells == "1"
     patient = table["patient"].str.strip() if "patient" in table else pd.Series("", index=table.index)
     table["patient"] = patient.where(patient != "", table["image"])
@@ -131,7 +133,7 @@ def read_label_table(path: Path, seed: int) -> pd.DataFrame:
         raise ValueError(
             f"{path}: no film in the split {absent[0]!r}; at least one patient of each of {', '.join(SPLITS)} is needed"
         )
-    return table[["image", "patient", "split", *labels]]
+    return table[["image", "patient", "split", *labels]].reset_index(drop=True)
 
 
 def films_of_list(settings: Settings, split: str) -> LabelledFilms:

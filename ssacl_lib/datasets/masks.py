@@ -13,7 +13,7 @@ from PIL import Image
 
 from .. import paths
 from ..film import Film, spelt
-from ..images import letterbox, letterbox_geometry, read_film, read_image, stored_shape
+from ..images import kind_of, letterbox, letterbox_geometry, read_film, read_image, stored_shape
 from ..record.manifest import atomic_write
 from ..record.sources import sha256_json
 
@@ -112,6 +112,10 @@ def read_mask(path: Path, film: Path) -> np.ndarray:
         ValueError: not readable, of another size than the film's file, or with numbers of classes in place of black and white.
     """
     grey, shape = read_image(path), stored_shape(film)
+    if classes := _classes(path):
+        raise ValueError(
+            f"{spelt(path)}: numbers of {classes} classes or instances; save what is inside as white and all else as black"
+        )
     mask = grey >= INSIDE
     if grey.any() and not mask.any():
         raise ValueError(
@@ -125,6 +129,17 @@ def read_mask(path: Path, film: Path) -> np.ndarray:
             else f"{spelt(film)}: its size can't be read; copy it again from its source"
         )
     return mask
+
+
+def _classes(path: Path) -> int:
+    """How many values a mask of more than 8 bits holds beside 0, if more than one; else 0: reading would stretch them."""
+    if kind_of(path) not in ("PNG", "TIFF"):
+        return 0
+    with Image.open(path) as picture:
+        deep = picture.mode.startswith("I")
+        values = np.unique(np.asarray(picture)) if deep else np.zeros(0)
+    count = len(values[values != 0])
+    return count if count > 1 else 0
 
 
 def on_film(mask: np.ndarray, film: Film) -> np.ndarray:

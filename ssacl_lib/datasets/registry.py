@@ -5,13 +5,14 @@ The two answers differ by type (`Study`, `EvaluationStudy`), so training code ca
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from ..record.manifest import atomic_write
 from ..settings import Settings
-from . import folder, phantom, release_csv
-from .shards import Source, TrainingStudies, build
+from . import folder, phantom, release_csv, table_checks
+from .shards import ALL_OR_NONE, Source, TrainingStudies, build
 from .study import EvaluationStudy
 
 
@@ -22,13 +23,14 @@ class DataSet:
     source(settings, split): the maker of a split's studies. evaluation(settings, split, prepared, limit): the same studies
     with all that is known of them; prepared() gives the training view, made where that was not done yet. outside(data_root):
     hex digest of what the user brings, None where that is nothing. published: are its pictures and texts made by this
-    repository, so that they may be committed?
+    repository, so that they may be committed? check(root): what is wrong with the tables as a whole (table_checks.py).
     """
 
     source: Callable[[Settings, str], Source]
     evaluation: Callable[..., Sequence[EvaluationStudy]]
     outside: Callable[[str | None], str | None]
     published: bool = False
+    check: Callable[[Path], None] = lambda root: None
 
 
 DATASETS = {
@@ -44,11 +46,13 @@ DATASETS = {
             settings, split, [number for number, _ in prepared().skipped], limit
         ),
         folder.data_fingerprint,
+        check=table_checks.check_folder,
     ),
     "release-csv": DataSet(
         release_csv.ReleaseSource,
         lambda settings, split, prepared, limit: release_csv.ReleaseEvaluation(prepared(), limit),
         release_csv.data_fingerprint,
+        check=table_checks.check_release,
     ),
 }
 """Every data set by its name in the settings. Another one is a module of its own and an entry here."""
@@ -66,6 +70,8 @@ def source_for(settings: Settings, split: str) -> Source:
         raise ValueError(f"no data set {settings.dataset!r}; there are {', '.join(DATASETS)}")
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; there are {', '.join(SPLITS)}")
+    if settings.data_root is not None:
+        DATASETS[settings.dataset].check(Path(settings.data_root))
     return DATASETS[settings.dataset].source(settings, split)
 
 
@@ -98,6 +104,16 @@ def load_training(settings: Settings, split: str = "train") -> TrainingStudies:
             f"{len(reasons)} of {source.count} pictures ({split}) can't be read; listed in {prepared / 'skipped.csv'}"
         )
     return studies
+
+
+def check_splits(studies: Sequence, validation: Sequence) -> None:
+    """Raises ValueError where a patient is in training and in validation, which would then measure what is known by heart."""
+    if both := set(getattr(studies, "patient_ids", ())) & set(getattr(validation, "patient_ids", ())):
+        raise ValueError(
+            f"{len(both)} patients are in training and in validation (first: {min(both)!r}); a data set puts each into one split"
+        )
+    if len({getattr(part, "prompts", None) is None for part in (studies, validation)}) > 1:
+        raise ValueError(f"prompts in one of the splits alone: {ALL_OR_NONE}")
 
 
 def load_evaluation(settings: Settings, split: str = "test", limit: int | None = None) -> Sequence[EvaluationStudy]:

@@ -27,6 +27,7 @@ from ..record.sources import code_behind, sha256_file, sha256_json
 from ..settings import Settings
 from ..text.labeler import label_array
 from .csv_table import read_csv
+from .pictures import stamp
 from .shards import TrainingStudies
 from .study import EvaluationStudy, Study
 
@@ -91,13 +92,13 @@ def read_rows(root: Path | str, split: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def _pictures_hash(images: Path, table: Path, table_hash: str) -> str:
-    """Of the names and sizes of a table's pictures; looked at once per process, for there may be hundred thousands."""
-    pictures = [images / name for name in read_csv(table, COLUMNS)["image_path"]]
-    return sha256_json([table_hash, [[p.name, p.stat().st_size if p.is_file() else -1] for p in pictures]])
+    """Of names, sizes and times of a table's pictures; looked at once per process, for there may be hundred thousands."""
+    pictures = read_csv(table, COLUMNS)["image_path"]
+    return sha256_json([table_hash, [[name, *stamp(images / name)] for name in pictures]])
 
 
 def data_fingerprint(root: Path | str | None, splits: Sequence[str] = tuple(TABLES)) -> str:
-    """Hex digest of the tables' contents and of the pictures' names and sizes."""
+    """Hex digest of the tables' contents and of the pictures' names, sizes and times."""
     root = Path(root or "")
     tables = [root / TABLES[split] for split in splits]
     present = [

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
@@ -47,10 +48,14 @@ GUIDED_FEATURES = Features({**FEATURES, "prompt": Value("string"), "leaf_open": 
 """The same with what some data sets bring beside the report: the prompt and the open leaves."""
 
 
+ALL_OR_NONE = "a data set brings prompts for all of its studies, or for none"
+
+
 class Source(Protocol):
     """A maker of studies: `count` of them, in a folder named by `fingerprint`, each by its number alone.
 
-    `studies(numbers)` returns as many rows as numbers; a row is a Study, or a str that says why there is none.
+    `studies(numbers)` returns as many rows as numbers; a row is a Study, or a str that says why there is none. Studies are
+    checked (`Study.check`) when they are prepared.
     """
 
     count: int
@@ -79,10 +84,22 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
     skipped = []
     for start in range(*bounds, BATCH):
         numbers = range(start, min(start + BATCH, bounds[1]))
-        for number, study in zip(numbers, source.studies(numbers), strict=True):
+        made = source.studies(numbers)
+        if len(made) != len(numbers):
+            raise ValueError(f"studies({numbers}) of the data set returned {len(made)} rows, expected {len(numbers)}")
+        for number, study in zip(numbers, made, strict=True):
             if isinstance(study, str):
                 skipped.append([number, study])
                 continue
+            if not isinstance(study, Study):
+                raise ValueError(
+                    f"study {number} of the data set is {type(study).__name__}, expected a Study or why there is none"
+                )
+            study.check(source.image_size)
+            if (study.prompt is not None) != bool(rows["prompt"]) and rows["report"]:
+                raise ValueError(
+                    f"study {study.study_id!r}: a data set brings prompts for all of its studies, or for none"
+                )
             rows["study_id"].append(study.study_id)
             rows["patient_id"].append(study.patient_id)
             rows["image"].append(np.ascontiguousarray(study.image, dtype=np.uint8).tobytes())
@@ -95,14 +112,14 @@ def write_shard(source: Source, folder: Path, bounds: tuple[int, int], step=lamb
     final = _shard_path(folder, bounds)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    if rows["report"]:  # an empty table can't be read again
-        features = GUIDED_FEATURES if rows["prompt"] else FEATURES
-        Dataset.from_dict({name: rows[name] for name in features}, features=features).save_to_disk(temporary)
-    (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
     try:
+        temporary.mkdir()
+        if rows["report"]:  # an empty table can't be read again
+            features = GUIDED_FEATURES if rows["prompt"] else FEATURES
+            Dataset.from_dict({name: rows[name] for name in features}, features=features).save_to_disk(temporary)
+        (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
         os.replace(temporary, final)
-    except OSError:  # another process was faster with the same shard
+    except OSError:  # another process was faster with the same shard, and has cleared up
         shutil.rmtree(temporary, ignore_errors=True)
         if not final.is_dir():
             raise
@@ -128,8 +145,22 @@ def build(source: Source, settings: Settings, split: str) -> Path:
             for bounds in missing:
                 write_shard(source, folder, bounds, bar.update)
     for leftover in folder.glob(".studies-*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if not _is_running(int(leftover.name.split(".")[-2])):
+            shutil.rmtree(leftover, ignore_errors=True)
     return folder
+
+
+def _is_running(process: int) -> bool:
+    """Is there another process of this number?"""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def _build_in_processes(
@@ -202,8 +233,14 @@ class TrainingStudies(Sequence[Study]):
         self.reports = rest.column("report").to_pylist()
         codes = b"".join(rest.column("labels").to_pylist())
         self.labels = np.frombuffer(codes, dtype=np.int8).reshape(-1, len(OBSERVATIONS))
+        if double := [name for name, count in Counter(self.study_ids).items() if count > 1]:
+            raise ValueError(
+                f"{len(double)} studies have the same study_id as another (first: {double[0]!r}); each needs its own"
+            )
         self.prompts, self.leaf_open = None, None
         if "prompt" in rest.column_names:
+            if rest.column("prompt").null_count:
+                raise ValueError(ALL_OR_NONE)
             self.prompts = rest.column("prompt").to_pylist()
             opened = b"".join(rest.column("leaf_open").to_pylist())
             self.leaf_open = np.frombuffer(opened, dtype=bool).reshape(len(self.prompts), -1)

@@ -10,6 +10,7 @@ The released lists overlap (478 names are in train and validation, 494 in train 
 tuned on them has seen test films. Here a name that is in the test list is in no other, and one that validates does not train.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def load_siim(root: Path | str, split: str, size: int) -> MaskedFilms:
     root, lists = Path(root), read_lists(root)
     if split not in lists:
         raise ValueError(f"{spelt(root)}: no split {split!r}; there are {', '.join(lists)}")
-    files = _pictures_below(root)
+    files = _pictures_below(root, set(lists[split]))
     brought = [*files.values(), *((root / name) for name in TABLES), *sorted((root / "masks").glob("*.png"))]
     stamps = [[path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in brought if path.is_file()]
     parts = [lists[split], size, SIDE, stamps, code_behind(__name__)]
@@ -105,6 +106,8 @@ def load_siim(root: Path | str, split: str, size: int) -> MaskedFilms:
 
 def _read(root: Path, names: list[str], files: dict[str, Path], size: int) -> MaskedFilms:
     runs = runs_of(root)
+    if runs is None and next((root / "masks").glob("*.png"), None) is None:
+        raise ValueError(f"{spelt(root / 'masks')}: no NAME.png in it, so no film would have a pneumothorax")
     rows: list = []
     for name in names:
         path = files.get(name, root / "images" / f"{name}.dcm")
@@ -119,8 +122,17 @@ def _read(root: Path, names: list[str], files: dict[str, Path], size: int) -> Ma
     return read_masked(rows, (FINDING,), size)
 
 
-def _pictures_below(root: Path) -> dict[str, Path]:
-    """Name without ending -> file, of all pictures below the root but the masks."""
+def _pictures_below(root: Path, names: Collection[str]) -> dict[str, Path]:
+    """Name -> file, of the listed pictures below the root (without ending) but the masks.
+
+    Raises:
+        ValueError: two pictures have the name: one could be the other's mask.
+    """
     masks = root / "masks"
-    paths = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in PICTURES and masks not in path.parents)
-    return {path.stem: path for path in paths}
+    listed = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in PICTURES and path.stem in names]
+    found: dict[str, Path] = {}
+    for path in listed:
+        if masks not in path.parents and found.setdefault(path.stem, path) != path:
+            same = " and ".join(spelt(one.relative_to(root)) for one in (found[path.stem], path))
+            raise ValueError(f"{spelt(root)}: {same} have the same name; leave one, and masks in a folder masks/")
+    return found

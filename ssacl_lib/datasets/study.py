@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..anatomy import default_graph
+from ..observations import CODES, OBSERVATIONS
+
 
 @dataclass(frozen=True)
 class Study:
@@ -28,6 +31,27 @@ class Study:
     labels: np.ndarray
     prompt: str | None = None
     leaf_open: np.ndarray | None = None
+
+    def check(self, size: int) -> None:
+        """Raises ValueError, naming the study, where a field is not what stands above or the image no square of `size`."""
+        if problem := self._problem(size):
+            raise ValueError(f"study {self.study_id!r}: {problem}")
+
+    def _problem(self, size: int) -> str | None:
+        image, labels, leaves = np.asarray(self.image), np.asarray(self.labels), len(default_graph().leaves)
+        if image.dtype != np.uint8 or image.shape != (size, size):
+            return f"image is {image.dtype} {list(image.shape)}, expected uint8 [{size}, {size}]"
+        if labels.shape != (len(OBSERVATIONS),) or not np.isin(labels, CODES).all():
+            return f"labels are {labels.tolist()}, expected {len(OBSERVATIONS)} values out of {CODES}"
+        if not isinstance(self.report, str) or not self.report.strip():
+            return f"report is {self.report!r}, expected text"
+        if not isinstance(self.prompt, str | None):
+            return f"prompt is {self.prompt!r}, expected text"
+        if (self.prompt is None) != (self.leaf_open is None):
+            return "a prompt comes with leaf_open, or neither"
+        if self.leaf_open is not None and np.shape(self.leaf_open) != (leaves,):
+            return f"leaf_open is {list(np.shape(self.leaf_open))}, expected [{leaves}]"
+        return None
 
 
 @dataclass(frozen=True)

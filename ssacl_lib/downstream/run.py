@@ -79,16 +79,26 @@ def results_folder(settings: Settings) -> Path:
     )
 
 
-def jobs_of(settings: Settings, only: Sequence[str] = (), outside: Sequence[str] = ()) -> list[Job]:
-    """All jobs, encoder by encoder, then variants. only: names of tasks; outside: encoders by path."""
+def jobs_of(
+    settings: Settings, only: Sequence[str] = (), outside: Sequence[str] = (), alone: bool = False
+) -> list[Job]:
+    """All jobs, encoder by encoder, then variants. only: names of tasks; outside: encoders by path; alone: these and no other.
+
+    Raises:
+        ValueError: alone, and no outside encoder.
+    """
+    if alone and not outside:
+        raise ValueError("alone asks outside encoders and no other; name one with --encoder")
     tasks, encoders = tasks_of(settings, only), planned(settings, outside)
+    encoders = [encoder for encoder in encoders if encoder.path or not alone]
     jobs = [
         Job(name, task, encoder, settings)
         for encoder in encoders
         for name, task in tasks.items()
         if task.suits(encoder)
     ]
-    return jobs + variant_jobs(settings, {name: task for name, task in tasks.items() if task.variants})
+    varied = {} if alone else {name: task for name, task in tasks.items() if task.variants}
+    return jobs + variant_jobs(settings, varied)
 
 
 def variant_jobs(settings: Settings, tasks: dict[str, Task]) -> list[Job]:
@@ -97,17 +107,33 @@ def variant_jobs(settings: Settings, tasks: dict[str, Task]) -> list[Job]:
     return [job for job in jobs if not job.missing or job.encoder.is_trained]
 
 
-def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1, outside: Sequence[str] = ()) -> list[Job]:
+def measure(
+    settings: Settings,
+    only: Sequence[str] = (),
+    outside: Sequence[str] = (),
+    alone: bool = False,
+    processes: int = 1,
+) -> list[Job]:
     """Ask what is missing; returns the jobs that are there at the end.
 
-    only: names of tasks. processes: how many work side by side, each on one thread. outside: further encoders by path.
+    only, outside, alone: see `jobs_of`. processes: how many work side by side, each on one thread.
     """
-    command = ["downstream", "--profile", settings.profile, "--seed", str(settings.seed), "--dataset", settings.dataset]
+    command = [
+        "downstream",
+        "--beside",
+        "--profile",
+        settings.profile,
+        "--seed",
+        str(settings.seed),
+        "--dataset",
+        settings.dataset,
+    ]
     command += ["--data-root", settings.data_root] if settings.data_root else []
     command += [word for name in only for word in ("--only", name)]
     command += [word for path in outside for word in ("--encoder", path)]
+    command += ["--alone"] if alone else []
     command += ["--out", str(settings.figures)] if settings.out_dir else []
-    jobs = jobs_of(settings, only, outside)
+    jobs = jobs_of(settings, only, outside, alone)
     others = [subprocess.Popen([sys.executable, "-m", "ssacl_lib", *command]) for _ in range(processes - 1)]
     before = torch.get_num_threads()
     try:

@@ -47,16 +47,8 @@ def measure(settings: Settings, only: Sequence[str] = (), processes: int = 1, se
 
     processes: how many work side by side, each on one thread. only, seeds: see `planned`.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "ssacl_lib",
-        "ablation",
-        "--profile",
-        settings.profile,
-        "--seed",
-        str(settings.seed),
-    ]
+    command = [sys.executable, "-m", "ssacl_lib", "ablation", "--beside", "--profile", settings.profile]
+    command += ["--seed", str(settings.seed)]
     command += [word for name in only for word in ("--only", name)]
     command += ["--seeds", str(seeds)] if seeds else []
     command += ["--out", str(settings.figures)] if settings.out_dir else []
@@ -132,16 +124,19 @@ def about(run: Run) -> dict:
 
 
 def gives_the_same(settings: Settings) -> str:
-    """Would today's code train the first run as it was trained? Its first steps again, against its committed loss curve.
+    """Would today's code train a run as it was trained? Its first steps again, against its committed loss curve.
 
-    Results are not made again whenever code changes, for most changes change no number; this is how one knows. Returns a line.
+    Results are not made again whenever code changes, for most changes change no number; this is how one knows. Asked is the first
+    run that was made on a processor of this kind, where there is one: float32 gives others than bfloat16. Returns a line.
 
     Raises:
-        ValueError: no run is there, or the curve differs by more than kernels of another processor explain.
+        ValueError: no run is there, or the curve differs by more than other kernels of the same precision explain.
     """
-    run = next((run for run in planned(settings) if (run.folder / "history.parquet").is_file()), None)
-    if run is None:
+    there = [run for run in planned(settings) if (run.folder / "history.parquet").is_file()]
+    if not there:
         raise ValueError(f"no run of the profile {settings.profile} is there: `ssacl ablation` makes them")
+    here = torch.backends.cpu.get_cpu_capability()
+    run = next((run for run in there if run.kernels == here), there[0])
     studies, validation = load_training(settings, "train"), load_training(settings, "validation")
     with tempfile.TemporaryDirectory() as folder:
         again = pretrain(run.training, Path(folder), studies, validation, False, LOG_EVERY, run.method.kind).history
@@ -152,9 +147,12 @@ def gives_the_same(settings: Settings) -> str:
         f"{row.term} {row.value:.6g} for {row.value_kept:.6g}" for row in (far if len(far) else both).itertuples()
     )
     if len(far) or not len(both):
-        raise ValueError(
-            f"{run.name}: today's code trains otherwise ({told or 'no common step'}); remove {run.folder.parent.parent}"
+        mend = (
+            f"remove {run.folder.parent.parent}"
+            if run.kernels == here
+            else f"ask on {run.kernels}, where it was trained"
         )
+        raise ValueError(f"{run.name}: today's code trains otherwise on {here} ({told or 'no common step'}); {mend}")
     return f"{run.name}: the first {LOG_EVERY} steps give the committed losses ({told})"
 
 

@@ -132,8 +132,9 @@ def planned(settings: Settings, only: Sequence[str] = (), seeds: int | None = No
     """
     if seeds is not None and seeds < 1:
         raise ValueError(f"{seeds} seeds, expected at least 1")
-    methods = [method_of(name) for name in only] or list(METHODS)
-    most = min([max(map(seeds_of, methods)), *([seeds] if seeds else [])])
+    methods = [method_of(name) for name in dict.fromkeys(only)] or list(METHODS)
+    most = max(map(seeds_of, methods))
+    most = most if seeds is None else min(most, seeds)
     return [Run(method, settings.seed + k, settings) for k in range(most) for method in methods if k < seeds_of(method)]
 
 

@@ -28,7 +28,8 @@ from ..text.labeler import label_array
 from ..text.tokenizer import train_tokenizer
 from ..training.head import fit_head
 from ..training.look import fit_look
-from ..training.loop import pretrain, start_fingerprint
+from ..training.loop import pretrain
+from ..training.origin import start_fingerprint
 from ..training.state import save_model, write_tensors
 from ..training.untrained import untrained
 from ..training.words_atlas import WordsAtlas
@@ -63,12 +64,12 @@ def trained(run: Run):
         begun = time.perf_counter()
         if run.method.made == TRAINED:
             pairs = run.method.pairs or (lambda own, seed: own)
-            pretrain(
-                settings, out, pairs(studies, 2 * run.seed), pairs(validation, 2 * run.seed + 1), kind=run.method.kind
-            )
+            both = pairs(studies, 2 * run.seed), pairs(validation, 2 * run.seed + 1)
+            seconds = pretrain(settings, out, *both, kind=run.method.kind).seconds
         else:
             save_model(before_training(run, studies), out)
-        write_json(out / "manifest.json", {"seconds": round(time.perf_counter() - begun)})
+            seconds = time.perf_counter() - begun
+        write_json(out / "manifest.json", {"seconds": round(seconds)})
         model = load_network(out, str(device), run.method.answers)
         save_model(fit_head(model, studies, validation, run.seed).cpu(), out)
         (out / "checkpoint.safetensors").unlink(missing_ok=True)

@@ -14,6 +14,7 @@ The controls are written for the first `evaluation.prompt_studies` studies; the 
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -78,14 +79,9 @@ def evaluate_reports(run, models: dict, studies: Sequence | None = None) -> pd.D
     constant = constant_rows(studies, load_training(settings, "train"), load_training(settings, "validation"))
     frames = [constant.assign(patient=[study.patient_id for study in studies])]
     for method, model in writers(models).items():
-        frames.append(
-            cached(
-                run.runs / "evaluation",
-                f"reports {method}",
-                {**key, "weights": weights_hash(model)},
-                lambda m=model, name=method: write_all(name, m, studies, settings),
-            )
-        )
+        own = {**key, "weights": weights_hash(model)}
+        write = partial(write_all, method, model, studies, settings)
+        frames.append(cached(run.runs / "evaluation", f"reports {method}", own, write))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -175,11 +171,10 @@ def constant_rows(studies: Sequence, train, validation) -> pd.DataFrame:
 def report_table(per_study: pd.DataFrame, settings) -> pd.DataFrame:
     """The table report_generation: variant, method, metric, value, low, high, n (studies), seed; cached.
 
-    Lexical metrics (bleu1..4, rouge_l, cider, meteor) on our tokens, with suffix "_release_tokens" on the release's;
-    clinical ones (metrics.clinical.METRICS) with only positive as positive, and with suffix "_uncertain_as_positive".
-    The controls of the prompts are scored by findings only. Paired differences of micro F1 on the same studies:
-    micro_f1_13_minus_constant, _minus_head_labels, and from other variants by RIVALS (micro_f1_13_minus_with_prompts ...).
-    METEOR has no rows where there is no java.
+    Lexical metrics (bleu1..4, rouge_l, cider; meteor where there is java) on our tokens, with suffix "_release_tokens" on the
+    release's; clinical ones (metrics.clinical.METRICS) with only positive as positive, and with "_uncertain_as_positive".
+    Controls of the prompts are scored by findings only. Paired differences of micro F1 on the same studies:
+    micro_f1_13_minus_constant, _minus_head_labels, and from other variants by RIVALS.
     """
     if not len(per_study):
         return long_table([], ["variant"])
@@ -260,17 +255,19 @@ class NoMeteor:
 def lexical_scores_of(group: pd.DataFrame, resamples: int, seed: int, meteor) -> dict:
     """Lexical intervals on our tokens and (without METEOR) on the release's."""
     texts = list(group["generated"]), list(group["reference"])
-    ours = lexical_intervals(*texts, resamples, seed, tokenise, score_reports(*texts, tokenise, meteor))
+    drawn = {"resamples": resamples, "seed": seed, "patients": list(group["patient"])}
+    ours = lexical_intervals(*texts, tokens=tokenise, scores=score_reports(*texts, tokenise, meteor), **drawn)
     scores = score_reports(*texts, release_tokenise, NoMeteor())
-    release = lexical_intervals(*texts, resamples, seed, release_tokenise, scores)
+    release = lexical_intervals(*texts, tokens=release_tokenise, scores=scores, **drawn)
     return {**ours, **{f"{name}_release_tokens": value for name, value in release.items()}}
 
 
 def clinical_scores_of(group: pd.DataFrame, resamples: int, seed: int) -> dict:
     """Clinical intervals under both conventions."""
     labels = np.stack(group["generated_labels"]), np.stack(group["reference_labels"])
-    strict = clinical_intervals(*labels, False, resamples, seed)
-    wide = clinical_intervals(*labels, True, resamples, seed)
+    strict, wide = (
+        clinical_intervals(*labels, wider, resamples, seed, list(group["patient"])) for wider in (False, True)
+    )
     return {**strict, **{f"{name}_uncertain_as_positive": value for name, value in wide.items()}}
 
 

@@ -94,7 +94,7 @@ def gallery(settings: Settings) -> list[tuple[np.ndarray, np.ndarray, str]] | No
 
 
 def likeness(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Grey levels and power spectra of test studies and of real films, with a column source; None where none are stored.
+    """Grey levels and power spectra of test studies and of real films, with columns source and n; None where none are stored.
 
     See `phantom.film_statistics` for the columns.
     """
@@ -102,11 +102,11 @@ def likeness(settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     if real is None:
         return None
     studies = test_studies(settings)
-    here = statistics(np.stack([studies[i].image for i in range(min(FILMS, len(studies)))]))
+    films = np.stack([studies[i].image for i in range(min(FILMS, len(studies)))])
     name = "phantom" if settings.dataset == "phantom" else "this data set"
     frames = [
-        pd.concat([mine.assign(source=name), theirs.assign(source="real films")])
-        for mine, theirs in zip(here, real, strict=True)
+        pd.concat([mine.assign(source=name, n=len(films)), theirs.assign(source="real films")])
+        for mine, theirs in zip(statistics(films), real, strict=True)
     ]
     return frames[0], frames[1]
 
@@ -120,8 +120,10 @@ def likeness_message(measured: tuple[pd.DataFrame, pd.DataFrame] | None) -> str:
         real = frame[frame["source"] == "real films"].set_index(x)
         here = frame[frame["source"] != "real films"].set_index(x)[y]
         inside.append(100 * here.between(real["low"], real["high"]).mean())
-    name = next(source for source in measured[0]["source"] if source != "real films")
+    films = measured[0].groupby("source")["n"].first()
+    name = next(source for source in films.index if source != "real films")
     return (
-        f"The mean film of {'the phantom' if name == 'phantom' else name} lies within the middle 90 % of real films at "
-        f"{inside[0]:.0f} % of the grey levels and at {inside[1]:.0f} % of the spatial frequencies."
+        f"The mean of {films[name]} films of {'the phantom' if name == 'phantom' else name} lies within the middle 90 % of "
+        f"{films['real films']} real films at {inside[0]:.0f} % of the grey levels and at {inside[1]:.0f} % of the spatial "
+        "frequencies."
     )

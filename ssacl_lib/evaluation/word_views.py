@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..model.language import LEAVES
+from ..model.config import LEAVES
 from ..model.precision import autocast
 from ..model.prompts import entity_prompts, open_leaves
 from ..model.reporting import leaf_tokens

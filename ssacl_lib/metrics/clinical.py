@@ -5,10 +5,12 @@ release's code, our default), or uncertain counts too (`uncertain_as_positive`; 
 Where there is nothing to divide by (an observation that neither side ever names) a score is 0, as in scikit-learn.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..observations import OBSERVATIONS, POSITIVE, UNCERTAIN
-from .intervals import Interval, bootstrap_sums
+from .intervals import Interval, bootstrap_sums, sums_by_group
 
 FIVE = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
 """The five observations of CheXpert's competition."""
@@ -70,9 +72,11 @@ def clinical_intervals(
     uncertain_as_positive: bool = False,
     resamples: int = 1000,
     seed: int = 0,
+    patients: Sequence | None = None,
 ) -> dict[str, Interval]:
-    """`clinical_scores` with 95 % intervals over studies."""
+    """`clinical_scores` with 95 % intervals over `patients` [n], each drawn with all studies; None: a study is a patient."""
     sums = _per_study(generated_labels, reference_labels, uncertain_as_positive)
+    sums = sums if patients is None else sums_by_group(sums, patients)[0]
     bounds = bootstrap_sums(sums, _scores, resamples, seed)
     return {name: Interval(*map(float, row)) for name, row in zip(METRICS, bounds, strict=True)}
 

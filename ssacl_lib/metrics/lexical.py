@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .intervals import Interval, bootstrap_sums, mean_intervals, percentile_interval
+from .intervals import Interval, bootstrap_sums, mean_intervals, percentile_interval, sums_by_group
 
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider", "meteor")
 _ORDERS = 4  # longest n-gram of BLEU
@@ -113,23 +113,27 @@ def lexical_intervals(
     seed: int = 0,
     tokens: Callable[[str], str] = tokenise,
     scores: LexicalScores | None = None,
+    patients: Sequence | None = None,
 ) -> dict[str, Interval]:
-    """Corpus metrics with 95 % intervals over studies.
+    """Corpus metrics with 95 % intervals over patients.
 
     BLEU is pooled anew in every resample; ROUGE-L and CIDEr are means over studies; METEOR's bounds are those of the
     mean over studies, moved to the corpus value.
 
     Args:
         scores: what `score_reports` gave for the same texts, to save the time; None computes it.
+        patients: [n], each is drawn with all reports; None: a report is a patient.
     """
     per_study, corpus = scores or score_reports(generated, references, tokens)
-    bounds = bootstrap_sums(bleu_counts(generated, references, tokens), bleu_of_counts, resamples, seed)
+    patients = range(len(per_study)) if patients is None else patients
+    counts = sums_by_group(bleu_counts(generated, references, tokens), patients)[0]
+    bounds = bootstrap_sums(counts, bleu_of_counts, resamples, seed)
     intervals = {f"bleu{order + 1}": Interval(*map(float, row)) for order, row in enumerate(bounds)}
     for name in ("rouge_l", "cider", "meteor"):
         if np.isnan(corpus[name]):
             intervals[name] = percentile_interval(np.nan, np.array([]))
             continue
-        mean, low, high = mean_intervals(per_study[name].to_numpy(), range(len(per_study)), resamples, seed)[0]
+        mean, low, high = mean_intervals(per_study[name].to_numpy(), patients, resamples, seed)[0]
         moved = corpus[name] - mean
         intervals[name] = Interval(corpus[name], float(low + moved), float(high + moved))
     return intervals

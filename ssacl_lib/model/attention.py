@@ -22,7 +22,8 @@ def ready_mask(visible: torch.Tensor, implementation: str, dtype: torch.dtype) -
 def never_blind(visible: torch.Tensor) -> torch.Tensor:
     """`visible` [..., keys] bool, where a place that sees nothing sees everything: a fused kernel may make NaN of it.
 
-    Such a place (a closed leaf at the head of a prefix) is seen by no other and enters no loss, so what it holds is free.
+    Such a place (a closed leaf at the head of a prefix) is seen by no other and enters no loss, so what it holds is free: the
+    processor's `empty_prompt` sees to it that no word is predicted from one.
     """
     return visible | ~visible.any(-1, keepdim=True)
 

@@ -1,7 +1,12 @@
 """Sizes and switches of the model, saved as config.json beside the weights."""
 
+from itertools import zip_longest
+
 from transformers import PretrainedConfig
 
+from ..anatomy import default_graph
+
+LEAVES = 25
 PIXEL_STATISTICS = (0.4978, 0.2449)  # mean and standard deviation of the release (grey levels of films, 0 to 1)
 
 
@@ -57,6 +62,10 @@ DIFFERENCES = {
 """Switch -> (its value in the release, what each value means)."""
 
 
+class OtherAnatomy(ValueError):
+    """Weights of another anatomy graph: every map and every sentence would belong to another region than its name says."""
+
+
 class SSACLConfig(PretrainedConfig):
     """Configuration of `SSACLModel`.
 
@@ -65,6 +74,8 @@ class SSACLConfig(PretrainedConfig):
     stem: "patch" (one linear map per patch, the paper), "convolutional" or "deep" (ours, for small budgets; model/stems.py).
     text, language: keyword arguments of transformers' BertConfig and GPT2Config.
     plus: the model has a head that looks (SS-ACL+, ours; model/look.py). Without it, nothing of it is in the model.
+    anatomy: the graph of the weights, one line per node (`AnatomyGraph.described`): the queries follow its order. Default:
+    today's graph; a checkpoint that says nothing has the paper's.
 
     Where the paper's figure and the authors' release differ, one switch each (`DIFFERENCES` says what the values mean):
     attention, text_pooling, hierarchy, consistency_gradient, prefix, language_positions, cls_before_names. The last two
@@ -100,6 +111,7 @@ class SSACLConfig(PretrainedConfig):
         generation: dict | None = None,
         evidence: dict | None = None,
         plus: bool = False,
+        anatomy: list[str] | None = None,
         **kwargs,
     ):
         release = attention == "release"
@@ -134,6 +146,7 @@ class SSACLConfig(PretrainedConfig):
         self.report_tokens = report_tokens
         self.generation = generation or {}
         self.plus = plus
+        self.anatomy = list(anatomy or default_graph().described)
         self.evidence = {
             "masks": 200, "mask_ratio": 0.5, "smoothing_patches": 1.5, "evidence_smoothing_patches": 1.0, **(evidence or {}),
         }  # fmt: skip
@@ -152,6 +165,27 @@ class SSACLConfig(PretrainedConfig):
             "length_penalty": 2.0,
         }
         return cls(**{**switches, "generation": generation, **sizes})
+
+    def check_anatomy(self) -> None:
+        """Raises OtherAnatomy where the weights know another graph than today's."""
+        pairs = zip_longest(self.anatomy, default_graph().described)
+        if differs := next(((theirs, ours) for theirs, ours in pairs if theirs != ours), None):
+            raise OtherAnatomy(
+                f"trained with another anatomy graph (there {differs[0] or 'nothing'!r}, here {differs[1] or 'nothing'!r}); put "
+                "anatomy.yaml back as it was, or train anew"
+            )
+
+    @property
+    def prefix_length(self) -> int:
+        """Places of the language decoder's prefix: 25 leaves, CLS, and the patches where they are in it."""
+        return LEAVES + 1 + (self.patches if self.prefix == "prompts and patches" else 0)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Most tokens of a prompt: as many as of a report, or what the language model's positions leave."""
+        positions = self.language.get("n_positions")
+        left = self.report_tokens if positions is None else positions - self.prefix_length - self.report_tokens
+        return min(self.report_tokens, left)
 
     @property
     def grid(self) -> int:

@@ -14,7 +14,6 @@ from typing import cast
 import torch
 from torch import nn
 from transformers import (
-    AutoModelForCausalLM,
     DynamicCache,
     GPT2Config,
     GPT2LMHeadModel,
@@ -27,8 +26,7 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from .attention import fastest_attention, ready_mask, scaled_attention
 from .config import SSACLConfig
 from .encoder import Tokens
-
-LEAVES = 25
+from .pretrained import load_whole, require_type
 
 
 class LanguageDecoder(nn.Module):
@@ -37,8 +35,13 @@ class LanguageDecoder(nn.Module):
     def __init__(self, config: SSACLConfig):
         super().__init__()
         self.config = config
-        self.prefix_length = LEAVES + 1 + (config.patches if config.prefix == "prompts and patches" else 0)
+        self.prefix_length = config.prefix_length
         language = {"n_positions": max(256, self.prefix_length + 2 * config.report_tokens + 8), **config.language}
+        if config.prompt_tokens < 1:
+            raise ValueError(
+                f"this GPT-2 has {language['n_positions']} positions; a prefix of {self.prefix_length} and a report of "
+                f"{config.report_tokens} tokens leave none for a prompt; larger patches or fewer language_tokens need fewer"
+            )
         if language.setdefault("activation_function", "gelu_new") == "gelu_new":
             language["activation_function"] = (
                 "gelu_pytorch_tanh"  # the same function in one kernel: less time and memory
@@ -214,11 +217,15 @@ class RepetitionPenalty(LogitsProcessor):
 
 
 def load_pretrained_language(decoder: LanguageDecoder, name_or_path: str) -> None:
-    """Copy a pretrained GPT-2 (hub name or local folder, safetensors only) into the decoder."""
-    source = AutoModelForCausalLM.from_pretrained(name_or_path, use_safetensors=True)
-    decoder.gpt.load_state_dict(source.state_dict(), strict=False)
+    """Copy a pretrained GPT-2 (hub name or local folder, safetensors only) into the decoder.
+
+    Raises:
+        ValueError: it lacks tensors; its output table may be missing, for it is the input's.
+    """
+    decoder.gpt.load_state_dict(load_whole(GPT2LMHeadModel, name_or_path, ("lm_head.",)).state_dict())
 
 
 def pretrained_language_config(name_or_path: str) -> dict:
-    """The GPT-2 configuration behind a hub name or a local folder, as keyword arguments."""
+    """The GPT-2 configuration behind a hub name or a local folder, as keyword arguments. Raises ValueError for another kind."""
+    require_type(name_or_path, ("gpt2",), "a GPT-2")
     return GPT2Config.from_pretrained(name_or_path).to_dict()

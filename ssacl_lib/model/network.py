@@ -52,6 +52,7 @@ class SSACLNetwork(PreTrainedModel):
 
     def __init__(self, config: SSACLConfig):
         super().__init__(config)
+        config.check_anatomy()
         self.encoder = VisionEncoder(config)
         self.decoder = VisualDecoder(config)
         self.text = TextEncoder(config)
@@ -150,9 +151,7 @@ class SSACLNetwork(PreTrainedModel):
         Raises ValueError where the model has no such head.
         """
         if self.look is None:
-            raise ValueError(
-                "this checkpoint has no head that looks (SS-ACL+); the shipped one has, and `ssacl plus` adds one to yours"
-            )
+            raise ValueError("this checkpoint has no head that looks (SS-ACL+); `ssacl plus` adds one")
         return self.look(self.encoder(pixels).patches)
 
     # ---- training

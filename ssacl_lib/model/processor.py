@@ -46,6 +46,8 @@ class SSACLProcessor:
             raise ValueError(f"expected a grey image [H, W], found shape {array.shape}; convert colours to grey first")
         if array.dtype == np.uint8:
             return array
+        if array.dtype.kind in "iub" and array.dtype != np.bool_:
+            raise ValueError(f"an image of {array.dtype}, expected uint8 or floats in 0..1; window and scale it first")
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise ValueError("a float image must lie in 0..1 without NaN; divide by its maximum first")
         return (array * 255).round().astype(np.uint8)
@@ -71,6 +73,14 @@ class SSACLProcessor:
     def prompt_side(self) -> str:
         """Where entity prompts are padded."""
         return "right" if self.config.language_positions == "release" else "left"
+
+    @property
+    def empty_prompt(self) -> list[int]:
+        """Ids that stand for no entity text: none, or a newline where the prefix is prompts only and all leaves may be closed.
+
+        The first word would be predicted from a place that sees nothing then, and such a place sees everything (`never_blind`).
+        """
+        return [self.newline] if self.config.prefix == "prompts only" else []
 
     def leaf_names(self) -> tuple[torch.Tensor, torch.Tensor]:
         """E_t's ids and mask [25, T] of the leaves' names, "[CLS]" in front or not by config.cls_before_names."""

@@ -9,19 +9,22 @@ from .processor import SSACLProcessor
 
 
 def prompt_ids(processor: SSACLProcessor, findings: list) -> list[list[int]]:
-    """Token ids of the entity texts, each ended by a newline; an item is a list of findings' names, or the text itself."""
+    """Token ids of the entity texts, each ended by a newline; an item is a list of findings' names, or the text itself.
+
+    Cut to the places that the decoder has for them (`prompt_tokens`).
+    """
     texts = [names if isinstance(names, str) else entity_text(names) for names in findings]
     encoded = processor.language_tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    return [row + [processor.newline] for row in encoded]
+    return [row[: processor.config.prompt_tokens - 1] + [processor.newline] for row in encoded]
 
 
 def entity_prompts(processor: SSACLProcessor, findings: list | None, count: int):
-    """Entity text and a newline as padded ids and mask [B, T]; without findings two tensors without a column.
+    """Entity text and a newline as padded ids and mask [B, T]; without findings the empty prompt, mostly without a column.
 
     findings: a list of findings' names per image, or the text itself. Padding goes to `processor.prompt_side`.
     """
     if findings is None:
-        return torch.zeros(count, 0, dtype=torch.long), torch.zeros(count, 0, dtype=torch.long)
+        return processor.pad_ids([processor.empty_prompt] * count, processor.prompt_side)
     return processor.pad_ids(prompt_ids(processor, findings), processor.prompt_side)
 
 

@@ -5,18 +5,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from transformers import AutoTokenizer, ViTMAEModel
 from transformers.utils import logging
 
 from .. import paths
+from ..anatomy import default_graph
+from ..record.manifest import read_json
 from ..record.starts import local_folder
 from ..settings import Settings
-from .config import SSACLConfig
+from .config import OtherAnatomy, SSACLConfig
 from .language import load_pretrained_language, pretrained_language_config
 from .network import SSACLNetwork
+from .pretrained import load_whole, read_tensors, require_type
 from .processor import SSACLProcessor
 from .text import load_pretrained_text, pretrained_text_config
+
+MOST_EPS = 1e-5
+"""Of the layer norms of a ViT that is gone on from; the encoder's own is 1e-6, those of published ones are 1e-12 and 1e-6."""
 
 
 def config_from_settings(settings: Settings, vocabulary: int) -> SSACLConfig:
@@ -112,18 +117,52 @@ def build_network(settings: Settings, tokenizer, kind: type[SSACLNetwork] = SSAC
 
 
 def load_encoder(model: SSACLNetwork, name_or_path: str) -> None:
-    """Start the visual encoder from one of our folders (its encoder.* tensors) or from a ViT-MAE (hub name or path).
+    """Start the visual encoder from a start or a checkpoint of ours, or from a ViT-MAE or ViT (hub name or path).
 
     Raises:
-        ValueError: tensors that do not fit, by name.
+        ValueError: tensors that do not fit, by name; another number of attention heads; a folder of another kind of model.
     """
     own = local_folder(name_or_path)
     if own is not None and (own / "encoder.safetensors").is_file():
-        source = load_file(own / "encoder.safetensors")
+        source, heads = read_tensors(own / "encoder.safetensors"), _heads_of_start(own)
+    elif own is not None and (checkpoint := own / "model.safetensors").is_file() and _is_ours(own):
+        tensors = read_tensors(checkpoint)
+        source = {
+            name.removeprefix("encoder."): value for name, value in tensors.items() if name.startswith("encoder.")
+        }
+        heads = read_json(own / "config.json").get("heads")
     else:
-        source = mae_encoder_state(ViTMAEModel.from_pretrained(own or name_or_path, use_safetensors=True).state_dict())
+        source, heads = _mae_weights(str(own or name_or_path))
+    if heads not in (None, model.config.heads):  # no tensor's shape would tell
+        raise ValueError(f"{name_or_path}: has {heads} attention heads, model.heads is {model.config.heads}; set it so")
     wanted = model.encoder.state_dict()
     model.encoder.load_state_dict(_fitting(wanted, source, name_or_path, "stem, width, depth, patch_size"))
+
+
+def _is_ours(folder: Path) -> bool:
+    """Is it a checkpoint of ours?"""
+    return read_json(folder / "config.json").get("model_type") == SSACLConfig.model_type
+
+
+def _heads_of_start(folder: Path) -> int | None:
+    """Attention heads of a start of ours by its manifest; None where it has none."""
+    manifest = folder / "manifest.json"
+    return read_json(manifest).get("config", {}).get("heads") if manifest.is_file() else None
+
+
+def _mae_weights(name_or_path: str) -> tuple[dict[str, torch.Tensor], int]:
+    """Tensors under our names, and attention heads, of a ViT-MAE or a ViT."""
+    others = "a ViT-MAE or a ViT; others can be compared (`ssacl downstream --encoder`), not gone on from"
+    require_type(name_or_path, ("vit_mae", "vit"), others)
+    with _quiet():
+        mae = load_whole(ViTMAEModel, name_or_path)
+    known = mae.config
+    if known.hidden_act not in ("gelu", "gelu_pytorch_tanh") or known.layer_norm_eps > MOST_EPS or not known.qkv_bias:
+        raise ValueError(
+            f"{name_or_path}: hidden_act {known.hidden_act}, layer_norm_eps {known.layer_norm_eps:g}, qkv_bias {known.qkv_bias}; "
+            f"expected gelu, at most {MOST_EPS:g}, and True, as the encoder here has them"
+        )
+    return mae_encoder_state(mae.state_dict()), known.num_attention_heads
 
 
 def text_side(model: SSACLNetwork) -> dict[str, torch.Tensor]:
@@ -146,18 +185,19 @@ def load_text_side(model: SSACLNetwork, name_or_path: str) -> None:
     folder = local_folder(name_or_path)
     if folder is None:
         raise ValueError(f"{name_or_path}: no folder of a start")
-    source = load_file(folder / "text.safetensors")
+    source = read_tensors(folder / "text.safetensors")
     fitting = _fitting(text_side(model), source, name_or_path, "text_width, text_depth, width")
     model.load_state_dict(fitting, strict=False)
 
 
 def _fitting(wanted: dict, source: dict, name: str, sizes: str) -> dict[str, torch.Tensor]:
-    """The wanted tensors out of `source`, in their type; ValueError names those that are absent or of another shape."""
-    odd = [key for key in wanted if key not in source or source[key].shape != wanted[key].shape]
-    if odd:
+    """The wanted tensors out of `source`, in their type; ValueError names those that are absent, too many or of another shape."""
+    shapes = [{key: tuple(tensor.shape) for key, tensor in tensors.items()} for tensors in (source, wanted)]
+    if odd := sorted(key for key in shapes[0].keys() | shapes[1] if shapes[0].get(key) != shapes[1].get(key)):
+        theirs, ours = (found.get(odd[0], "nothing") for found in shapes)
         raise ValueError(
-            f"{name}: does not fit this model at {', '.join(odd[:4])}{' …' if odd[4:] else ''}; "
-            f"check model.{sizes} and data.image_size"
+            f"{name}: does not fit this model at {', '.join(odd[:4])}{' …' if odd[4:] else ''} ({odd[0]}: {theirs} there, {ours} "
+            f"here); check model.{sizes} and data.image_size (an MLP is always 4 x width)"
         )
     return {key: source[key].to(tensor.dtype) for key, tensor in wanted.items()}
 
@@ -204,7 +244,7 @@ def _first(state, prefix: str, names: tuple[str, ...], kind: str) -> torch.Tenso
     for name in names:
         if f"{prefix}{name}.{kind}" in state:
             return state[f"{prefix}{name}.{kind}"]
-    raise ValueError(f"no tensor {prefix}{names[0]}.{kind} in the MAE checkpoint")
+    raise ValueError(f"no tensor {prefix}{names[0]}.{kind} in the checkpoint")
 
 
 @contextmanager
@@ -229,17 +269,21 @@ def load_network(
 ) -> SSACLNetwork:
     """A checkpoint folder of ours (default: the shipped one) with its processor, in eval mode.
 
-    Raises FileNotFoundError (no such folder) or ValueError (a folder that is no SS-ACL checkpoint), saying how to make one.
+    Raises FileNotFoundError (no such folder) or ValueError (a folder that is no SS-ACL checkpoint, or one of another anatomy
+    graph), saying how to mend it.
     """
     folder = Path(folder) if folder else paths.SHIPPED_CHECKPOINT
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such checkpoint folder; {HOW_TO_MAKE}")
+    default_graph()  # a mistake in anatomy.yaml is none of the folder's
     missing = [name for name in ("config.json", "model.safetensors", "tokenizer") if not (folder / name).exists()]
     if missing:
         raise ValueError(f"{folder}: no SS-ACL checkpoint ({', '.join(missing)} missing); {HOW_TO_MAKE}")
     try:
         with _quiet():
             model, info = kind.from_pretrained(folder, output_loading_info=True)
+    except OtherAnatomy as error:
+        raise ValueError(f"{folder}: {error}") from None
     except Exception as error:  # whatever a library makes of a damaged file
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{folder}: not readable as a checkpoint ({said}); copy it again, or: {HOW_TO_MAKE}") from None

@@ -2,10 +2,11 @@
 
 import torch
 from torch import nn
-from transformers import AutoModel, BertConfig, BertModel
+from transformers import BertConfig, BertModel
 
 from .attention import fastest_attention, ready_mask
 from .config import SSACLConfig
+from .pretrained import load_whole, require_type
 
 
 class TextEncoder(nn.Module):
@@ -36,11 +37,16 @@ class TextEncoder(nn.Module):
 
 
 def pretrained_text_config(name_or_path: str) -> dict:
-    """The BERT configuration behind a hub name or a local folder, as keyword arguments."""
+    """The BERT configuration behind a hub name or a local folder, as keyword arguments. Raises ValueError for another kind."""
+    require_type(name_or_path, ("bert",), "a BERT")
     return BertConfig.from_pretrained(name_or_path).to_dict()
 
 
 def load_pretrained_text(encoder: TextEncoder, name_or_path: str) -> None:
-    """Copy a pretrained BERT (hub name or local folder, safetensors only) into the encoder."""
-    source = AutoModel.from_pretrained(name_or_path, use_safetensors=True)
-    encoder.bert.load_state_dict(source.state_dict(), strict=False)
+    """Copy a pretrained BERT (hub name or local folder, safetensors only) into the encoder.
+
+    Raises:
+        ValueError: it lacks tensors; its pooler may be missing where a text's vector is the mean of its tokens.
+    """
+    source = load_whole(BertModel, name_or_path, ("pooler.",) if encoder.pooling == "mean" else ())
+    encoder.bert.load_state_dict(source.state_dict())

@@ -236,8 +236,8 @@ def state_words(settings: Settings) -> Markdown:
         rarer = dict.fromkeys(run.method.name for run in there if run.kernels != kinds[0][0])
         words += (
             f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32); other ones than "
+            f"{kinds[0][0]} made trainings of {', '.join(rarer)} alone"
         )
-        words += f"{kinds[0][0]} made trainings of {', '.join(rarer)} alone"
     return Markdown(words + ".")
 
 

@@ -86,11 +86,19 @@ def _range(counts: pd.Series) -> str:
 
 def intervals(table: pd.DataFrame) -> str:
     """What the 95 % intervals of a written table hold: studies, and of what was trained several times the trainings, too."""
-    words, several = "95 % intervals over studies", table[table["runs"] > 1]
+    words, several = f"95 % intervals over studies ({count(table)})", table[table["runs"] > 1]
     if not len(several):
         return words
     names = " and ".join(f"“{method}”" for method in dict.fromkeys(several["method"]))
     return f"{words}, those of {names} over studies and {int(several['runs'].max())} trainings"
+
+
+def count(table: pd.DataFrame) -> str:
+    """How many values stand behind the rows of a table: "n = 600", or "n = 30 to 558"."""
+    if table.empty:
+        return "n = 0"
+    fewest, most = int(table["n"].min()), int(table["n"].max())
+    return f"n = {fewest:,}" if fewest == most else f"n = {fewest:,} to {most:,}"
 
 
 def definitions(words: Mapping[str, str]) -> Markdown:

@@ -60,12 +60,13 @@ def _frame(x: str, values: np.ndarray, y: str, rows: np.ndarray) -> pd.DataFrame
 
 
 def real_films(image_size: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """The same two tables for the real films at an image size; None where none were measured (sizes: `SIZES`)."""
+    """The same two tables for the real films at an image size, with their number n; None where none were measured (`SIZES`)."""
     with open(STORED, encoding="utf-8") as handle:
-        stored = json.load(handle)["sizes"].get(str(image_size))
+        told = json.load(handle)
+    stored = told["sizes"].get(str(image_size))
     if stored is None:
         return None
-    return pd.DataFrame(stored["grey"]), pd.DataFrame(stored["spectrum"])
+    return tuple(pd.DataFrame(stored[name]).assign(n=told["films"]) for name in ("grey", "spectrum"))
 
 
 def measure_films(files: Iterable[Path]) -> dict:

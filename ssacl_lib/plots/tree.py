@@ -11,8 +11,8 @@ RING = (0.0, 0.7, 1.17, 1.62)
 """Radius of the graph's levels: chest, its four children, theirs, and the deepest leaves."""
 
 NAME_SIDE = {
-    "cardiac silhouette": (0.45, 0.8),
-    "skeletal structures": (1.1, -1),
+    "cardiac silhouette": (0.2, 0.8),
+    "skeletal structures": (-0.8, -1),
     "chest": (-1.2, -0.9),
     "lungs": (-1, 0),
     "mediastinum": (-1.6, -1),
@@ -89,7 +89,7 @@ def _name_node(ax, node, x, y, angle, number, size, alpha) -> None:
         ax.text(
             x + 0.12 * right,
             y + 0.11 * up,
-            "\n".join([*node.split(), number.strip()] if " " in node else [node + number]).rstrip(),
+            node.replace(" ", "\n") + number,
             fontsize=size + 0.3,
             bbox=ground,
             **align,

@@ -105,7 +105,7 @@ class TrainingBatches(Dataset):
             np.random.default_rng([settings.seed, 14, self.start + step * self.size, int(self.shuffle)]).random() < 0.5
         )
         prompts, prompt_mask = processor.pad_ids(
-            [self.prompt_ids[i] if coin else [] for i in everyone], processor.prompt_side
+            [self.prompt_ids[i] if coin else processor.empty_prompt for i in everyone], processor.prompt_side
         )
         leaf_open = getattr(studies, "leaf_open", None)
         return Batch(

@@ -6,6 +6,7 @@ on, and the text side that it learnt with; `ensure_start` makes the start that a
 """
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -24,7 +25,8 @@ from ..record.sources import code_behind, sha256_json
 from ..record.starts import to_be_made
 from ..settings import LossWeights, Settings
 from .head import fit_head
-from .loop import TrainingResult, on_cpu, pretrain, start_fingerprint
+from .loop import TrainingResult, on_cpu, pretrain
+from .origin import start_fingerprint
 from .state import decides_training, save_model, write_tensors
 
 CARD = """# SS-ACL companion checkpoint
@@ -73,10 +75,10 @@ def make_checkpoint(
     parts = made_from(settings)
     if shared(kept.made_from(out)) == parts and shared((out / "model.safetensors").is_file()):
         return TrainingResult(out, pd.read_csv(out / "history.csv"))
-    started = time.perf_counter()
     result = pretrain(settings, out, progress=progress)
     if rank():
         return result
+    started = time.perf_counter()
     studies, validation = load_training(settings, "train"), load_training(settings, "validation")
     model = load_network(out, "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
     of_head = {"most": settings.training.head_studies, "epochs": settings.training.head_epochs}
@@ -105,7 +107,7 @@ def make_checkpoint(
             "seed": settings.seed,
             "parameters": parameters,
             "training_studies": len(studies),
-            "seconds": round(time.perf_counter() - started),
+            "seconds": round(result.seconds + time.perf_counter() - started),
             "versions": package_versions(),
             "thresholds": np.round(model.head.thresholds.numpy().astype(float), 4).tolist(),
         },
@@ -159,15 +161,16 @@ def ensure_start(settings: Settings, progress: bool = True) -> None:
 
 
 def make_start(settings: Settings, out: Path, command: str = "", progress: bool = True) -> Path:
-    """Pretrain by the settings and keep `out/encoder.safetensors` (float16, written last) and its manifest.
+    """Pretrain by the settings and keep `out/encoder.safetensors` (float16) and its manifest; a finished one is returned.
 
     Where L_cl was a term, also what it taught beside the encoder: `text.safetensors` (text encoder, projection of the
     patches) and tokenizer/. A training that starts from the folder takes the encoder only; the text side lets the start
     itself be measured on phrases.
     """
     out = Path(out)
-    work = out / "work"
-    started = time.perf_counter()
+    work, parts = out / "work", made_from(settings)
+    if shared(kept.made_from(out)) == parts and shared((out / "encoder.safetensors").is_file()):
+        return out
     result = pretrain(settings, work, progress=progress)
     if rank():
         return out
@@ -183,11 +186,13 @@ def make_start(settings: Settings, out: Path, command: str = "", progress: bool 
             "settings": portable_settings(settings),
             "seed": settings.seed,
             "config": json.loads(model.config.to_json_string()),
-            "seconds": round(time.perf_counter() - started),
+            "seconds": round(result.seconds),
             "versions": package_versions(),
         },
     )
     write_tensors(out / "encoder.safetensors", _halves(model.encoder.state_dict()))
+    shutil.rmtree(work)
+    kept.finish(out, parts)
     return out
 
 

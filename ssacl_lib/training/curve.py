@@ -1,6 +1,8 @@
 """What a training says of itself: points of its loss curve, averaged over steps and processes, and when a checkpoint is due."""
 
+import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +19,15 @@ class Watch:
     def due(self) -> bool:
         """Has the time passed for the first process?"""
         return shared(time.monotonic() - self.begin >= self.seconds)
+
+
+def check_finite(values: Iterable[float], step: int) -> None:
+    """Raises FloatingPointError where one of the values is NaN or infinite."""
+    if not all(map(math.isfinite, values)):
+        raise FloatingPointError(
+            f"the loss is not finite near step {step + 1}; lower training.learning_rate or use "
+            "bf16 instead of fp16; the last checkpoint is kept"
+        )
 
 
 @dataclass

@@ -2,6 +2,7 @@
 never killed, and the run may go on with another number of processes (see batches.py and distributed.py)."""
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from ..datasets.registry import load_training
+from ..datasets.registry import check_splits, load_training
 from ..distributed import (
     check_processes,
     clip_gradients,
@@ -28,24 +29,24 @@ from ..model.network import SSACLNetwork
 from ..model.precision import has_fast_bfloat16
 from ..model.processes import Processes
 from ..model.start import build_network
-from ..record.sources import code_behind, folder_fingerprint, sha256_json
-from ..record.starts import local_folder, to_be_made
 from ..settings import Settings
 from ..text.tokenizer import train_tokenizer
 from ..threads import apply
 from .batches import TrainingBatches, global_size
-from .curve import Meter, Watch
-from .state import decides_training, read_progress, resume_from, save_checkpoint, save_whole
+from .curve import Meter, Watch, check_finite
+from .origin import origin_of
+from .state import Progress, read_progress, resume_from, save_checkpoint, save_whole
 
 LOG_EVERY = 25  # steps averaged into one point of the loss curve
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """folder: the trained model (from_pretrained). history: columns images, split, term, value."""
+    """folder: the trained model (from_pretrained). history: columns images, split, term, value. seconds: of all sittings."""
 
     folder: Path
     history: pd.DataFrame
+    seconds: float = 0.0
 
 
 def learning_rate_scale(images: int, warmup: int, total: int) -> float:
@@ -71,10 +72,19 @@ def parameter_groups(model: SSACLNetwork, settings: Settings) -> list[dict]:
 
 
 def weighted_sum(terms: dict[str, torch.Tensor], settings: Settings) -> torch.Tensor:
-    """L = sum over the terms of weight * term, with the profile's weights (the paper's: 1, and 0.15 for L_cl)."""
+    """L = sum over the terms of weight * term, with the profile's weights (the paper's: 1, and 0.15 for L_cl).
+
+    Raises:
+        ValueError: a weight for a term that the network does not give.
+    """
+    weights = {name: weight for name, weight in settings.training.loss_weights.model_dump().items() if weight}
+    if unknown := weights.keys() - terms.keys():
+        raise ValueError(
+            f"training.loss_weights.{min(unknown)} is {weights[min(unknown)]:g}, and the network gives no such term; it gives "
+            f"{', '.join(terms)}"
+        )
     # L = sum over the terms of weight * term
-    weights = settings.training.loss_weights.model_dump()
-    return sum(weight * terms[name] for name, weight in weights.items() if weight)
+    return sum(weight * terms[name] for name, weight in weights.items())
 
 
 def on_cpu(settings: Settings) -> bool:
@@ -112,16 +122,20 @@ def pretrain(
     `out/checkpoint.safetensors` if there is one. studies, validation default to the profile's data set; stop_after (steps)
     ends early and leaves the checkpoint, as a kill would. kind: the class of the network, with losses of its own where a
     compared method is trained (baselines/).
-    Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work.
+    Raises FloatingPointError with the step where a loss is not finite, ValueError for a launch that can't work, a patient in both
+    splits, or a weight of an unknown term.
     """
+    begun = time.perf_counter()
     accelerator = meet_processes(settings)
     t, device = settings.training, accelerator.device
     with first_alone():
         studies = load_training(settings, "train") if studies is None else studies
         validation = load_training(settings, "validation") if validation is None else validation
+        check_splits(studies, validation)
         out.mkdir(parents=True, exist_ok=True)
     origin = origin_of(settings, studies, kind)
-    seen, history, sums = read_progress(out / "checkpoint.safetensors", origin)
+    seen, history, sums, before = read_progress(out / "checkpoint.safetensors", origin)
+    begun -= before
     model = build_network(settings, train_tokenizer(list(studies.reports)), kind).to(device)
     size = global_size(settings, len(studies), world_size())
     left = max(0, math.ceil((t.images - seen) / size / t.accumulation)) * t.accumulation
@@ -143,52 +157,31 @@ def pretrain(
         seen += size
         if meter.count == LOG_EVERY or seen == total:
             history += meter.rows(seen, "train")
-            if not math.isfinite(history[-1]["value"]):
-                raise FloatingPointError(
-                    f"the loss is not finite near step {step + 1}; lower training.learning_rate or use "
-                    "bf16 instead of fp16; the last checkpoint is kept"
-                )
+            check_finite([history[-1]["value"]], step)
             bar.set_postfix(total=f"{history[-1]['value']:.3f}", refresh=False)
         validates = (step + 1) % every == 0 or seen == total
         if validates:
             history += validate(accelerator, wrapped, checks, settings, seen)
+            check_finite([history[-1]["value"]], step)
         if validates or ((step + 1) % t.accumulation == 0 and watch.due()):
-            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, seen, history, meter.state(), origin)
+            check_finite(meter.state()["sums"].values(), step)  # the last checkpoint is one to go on from
+            progress_made = Progress(seen, history, meter.state(), time.perf_counter() - begun)
+            save_checkpoint(out / "checkpoint.safetensors", model, optimizer, progress_made, origin)
             watch = Watch(t.checkpoint_seconds)
         bar.update()
         if stop_after and step + 1 >= stop_after:
             bar.close()
-            return TrainingResult(out, pd.DataFrame(history))
+            return TrainingResult(out, pd.DataFrame(history), time.perf_counter() - begun)
     bar.close()
     frame = pd.DataFrame(history)
     save_whole(model, out, frame)
-    return TrainingResult(out, frame)
+    return TrainingResult(out, frame, time.perf_counter() - begun)
 
 
 def step_bar(done: int, total: int, shown: bool) -> tqdm:
     """The bar of the first process, over steps."""
     hidden = not shown or rank() > 0
     return tqdm(total=total, initial=done, unit="step", desc="pretraining", disable=hidden, mininterval=2)
-
-
-def origin_of(settings: Settings, studies, kind: type[SSACLNetwork] = SSACLNetwork) -> dict:
-    """What decides a run: its settings by name, its studies, the weights that it starts from, and the code."""
-    told = decides_training(settings)
-    texts = [list(studies.reports), np.asarray(studies.labels).tolist()]
-    folder = getattr(studies, "folder", None)  # its name says what prepared studies are made of
-    told["the studies"] = sha256_json([texts, folder.name if folder else None])
-    told["the start"] = start_fingerprint(settings)
-    told["the network"] = f"{kind.__name__} {code_behind(kind.__module__)}"
-    told["the code"] = code_behind(__name__)
-    return told
-
-
-def start_fingerprint(settings: Settings) -> str | None:
-    """Hash of the weights that training starts from; None for random ones, for those of a hub, which have a name, and for
-    a start that is not made yet."""
-    name = settings.model.encoder_weights
-    folder = local_folder(name) if name and not to_be_made(name) else None
-    return folder_fingerprint(folder) if folder else None
 
 
 def meet_processes(settings: Settings) -> Accelerator:

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from ..model.config import LEAVES
 from ..model.encoder import Tokens
-from ..model.language import LEAVES
 from ..model.network import SSACLNetwork
 from ..model.precision import autocast
 from ..model.reporting import leaf_tokens

@@ -19,8 +19,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ..model.config import LEAVES
 from ..model.encoder import Tokens
-from ..model.language import LEAVES, LanguageDecoder
+from ..model.language import LanguageDecoder
 from ..model.network import SSACLNetwork
 from ..model.precision import autocast
 from ..model.reporting import leaf_tokens

@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -34,37 +37,68 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """State by parameter names, gathered from all processes: a file of W processes, DDP or FSDP, is that of one."""
 
 
-def save_checkpoint(
-    path: Path, model: SSACLNetwork, optimizer, images: int, history: list, meter: dict, origin: dict
-) -> None:
-    """Weights, optimizer moments, images seen and history in one safetensors file, written aside and then moved.
+class Progress(NamedTuple):
+    """How far a run is. images: seen. history: rows of the curve. meter: sums of the point to come. seconds: of all sittings."""
 
-    origin: what decides the run (`loop.origin_of`), compared when it goes on.
+    images: int
+    history: list
+    meter: dict
+    seconds: float = 0.0
+
+
+def save_checkpoint(path: Path, model: SSACLNetwork, optimizer, progress: Progress, origin: dict) -> None:
+    """Weights, optimizer moments and progress in one safetensors file, written aside and then moved.
+
+    origin: what decides the run (`origin.origin_of`), compared when it goes on.
+    Raises FloatingPointError, and leaves the file as it was, where a weight is not finite.
     """
     weights = get_model_state_dict(model, options=WHOLE)
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE).get("state", {})
     if rank():
         return
+    check_weights(weights)
     tensors = {f"model.{name}": value.clone().contiguous() for name, value in weights.items()}
     for name, moments in state.items():
         tensors.update({f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in moments.items()})
-    meta = {
-        "images": str(images),
-        "history": json.dumps(history),
-        "meter": json.dumps(meter),
-        "origin": json.dumps(origin),
-    }
-    write_tensors(path, tensors, meta)
+    told = {**progress._asdict(), "origin": origin}
+    write_tensors(path, tensors, {name: json.dumps(value) for name, value in told.items()})
+
+
+def check_weights(weights: dict[str, torch.Tensor]) -> None:
+    """Raises FloatingPointError where a weight is NaN or infinite: the loss looks back, at the weights before the last update."""
+    if odd := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+        raise FloatingPointError(
+            f"weights are not finite after the last update ({odd[0]}); lower training.learning_rate or use bf16 instead of fp16; "
+            "the last checkpoint is kept"
+        )
 
 
 def write_tensors(path: Path, tensors: dict, metadata: dict | None = None) -> None:
     """safetensors through a temporary name, so that a kill or a full disk leaves the old file whole."""
     aside = path.with_name(path.name + f".{os.getpid()}.new")
     try:
-        save_file(tensors, aside, metadata=metadata)
+        with writing(path):
+            save_file(tensors, aside, metadata=metadata)
+        share(aside)
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises OSError with the path where safetensors can't write, such as on a full disk."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{path}: can't be written ({error}); make room, or name another folder") from None
+
+
+def share(path: Path) -> None:
+    """The rights that any file made here has: safetensors gives its files to their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def decides_training(settings: Settings) -> dict:
@@ -77,8 +111,8 @@ def decides_training(settings: Settings) -> dict:
     return told
 
 
-def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
-    """Images seen, history and the meter's sums of a checkpoint; (0, [], {}) where there is none.
+def read_progress(path: Path, origin: dict) -> Progress:
+    """How far a checkpoint is; nothing where there is none.
 
     Raises ValueError where the checkpoint was made from something else, with the names of what differs.
     """
@@ -88,7 +122,7 @@ def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
             meta = file.metadata()
     meta = shared(meta)
     if meta is None:
-        return 0, [], {}
+        return Progress(0, [], {})
     saved, now = json.loads(meta.get("origin", "{}")), json.loads(json.dumps(origin))
     changed = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
     if changed:
@@ -96,7 +130,7 @@ def read_progress(path: Path, origin: dict) -> tuple[int, list, dict]:
             f"{path}: begun with other settings, studies or code ({', '.join(changed)}); take those again to go on, or "
             "remove the file to start afresh"
         )
-    return int(meta["images"]), json.loads(meta["history"]), json.loads(meta["meter"])
+    return Progress(**{name: json.loads(meta[name]) for name in Progress._fields if name in meta})
 
 
 def resume_from(path: Path, model: SSACLNetwork, optimizer) -> None:
@@ -125,6 +159,7 @@ def save_whole(model: SSACLNetwork, out: Path, history: pd.DataFrame) -> None:
     weights = get_model_state_dict(model, options=WHOLE)
     with first_alone():
         if not rank():
+            check_weights(weights)
             whole = type(model)(model.config)
             whole.load_state_dict(weights)
             whole.processor = model.processor
@@ -138,13 +173,12 @@ def save_model(model: SSACLNetwork, out: Path, dtype: torch.dtype | None = None)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        model.save_pretrained(
-            aside,
-            state_dict={
-                n: v.to(dtype) if dtype and v.is_floating_point() else v for n, v in model.state_dict().items()
-            },
-        )
+        tensors = {n: v.to(dtype) if dtype and v.is_floating_point() else v for n, v in model.state_dict().items()}
+        with writing(out):
+            model.save_pretrained(aside, state_dict=tensors)
         for item in sorted(aside.iterdir()):
+            if item.suffix == ".safetensors":
+                share(item)
             target = out / item.name
             if target.is_dir():
                 shutil.rmtree(target)
