@@ -79,6 +79,8 @@ def test_findings_where_the_prior_wins_are_named():
             ("pointing_minus_prior", "Pneumonia", 0.05),
             ("pointing_minus_prior", "overall", -0.5),
             ("cnr_minus_prior", "Edema", -0.5),
+            ("pointing", "Pneumothorax", 0.0),
+            ("pointing", "Edema", 0.4),
         )
     )
     first, second = words.prior_words(table, ["a"]).data.splitlines()
@@ -86,7 +88,8 @@ def test_findings_where_the_prior_wins_are_named():
         "by pointing: the centre prior is better in **Pneumothorax**, not told apart in Pneumonia, worse in Edema."
         in first
     )
-    assert "by CNR: the centre prior is better in **Edema**, worse in no finding." in second
+    assert first.endswith("The map points into the region of no phrase of Pneumothorax (0 of 9).")
+    assert second.endswith("by CNR: the centre prior is better in **Edema**, worse in no finding.")
 
 
 def test_messages_follow_their_tables():

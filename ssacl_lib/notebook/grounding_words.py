@@ -80,7 +80,9 @@ def phrases_message(table: pd.DataFrame, method: str, kind: str = "masked") -> s
 
 
 def prior_words(table: pd.DataFrame, methods: list[str], kind: str = "masked") -> Markdown:
-    """Where the centre prior wins: per model and score the findings in which it beats a map, or is not told apart from it."""
+    """Where the centre prior wins, per model and score: the findings in which it beats a map, or is not told apart from it; and
+    those whose region a map never points into.
+    """
     lines = []
     for method in methods:
         for score, word in (("pointing", "by pointing"), ("cnr", "by CNR")):
@@ -90,8 +92,17 @@ def prior_words(table: pd.DataFrame, methods: list[str], kind: str = "masked") -
             below = f"is better in **{listed(found['below'])}**" if found["below"] else "is better in no finding"
             alike = f", not told apart in {listed(found['with'])}" if found["with"] else ""
             above = f", worse in {listed(found['above'])}" if found["above"] else ", worse in no finding"
-            lines.append(f"- {method}, {KIND_WORDS[kind]}, {word}: the centre prior {below}{alike}{above}.")
+            missed = nowhere(table, method, kind) if score == "pointing" else []
+            never = f" The map points into the region of no phrase of {listed(missed)}." if missed else ""
+            lines.append(f"- {method}, {KIND_WORDS[kind]}, {word}: the centre prior {below}{alike}{above}.{never}")
     return Markdown("\n".join(lines) or "*No phrase was scored.*")
+
+
+def nowhere(table: pd.DataFrame, method: str, kind: str) -> list[str]:
+    """Findings of which a map points into no region at all, with their numbers of phrases: "Pneumothorax (0 of 68)"."""
+    rows = table[(table["method"] == method) & (table["map"] == kind) & (table["control"] == "own")]
+    rows = rows[(rows["metric"] == "pointing") & (rows["value"] == 0)]
+    return [f"{finding} (0 of {int(n)})" for finding, n in zip(rows["finding"], rows["n"], strict=True)]
 
 
 def control_sentences(table: pd.DataFrame, kinds=MAPS) -> list[str]:
