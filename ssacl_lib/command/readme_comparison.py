@@ -11,6 +11,7 @@ from ..evaluation.comparison_margins import HEADLINES, PAPER
 from ..evaluation.comparison_start import START
 from ..notebook.comparison_words import percent
 from ..plots.comparison import MARGIN_NAMES
+from ..record.manifest import read_json
 from .readme_cells import difference, estimate, markdown_table, pick
 
 
@@ -110,7 +111,21 @@ def downstream_table(base: Path) -> str:
          VERDICTS.get(row.verdict, "open"), f"{row.n}, {row.runs}"]
         for row in pd.read_csv(path).itertuples()
     ]  # fmt: skip
-    return markdown_table(["hoped for", "SS-ACL", "against", "difference", "", "n, seeds"], rows)
+    table = markdown_table(["hoped for", "SS-ACL", "against", "difference", "", "n, seeds"], rows)
+    return "\n\n".join(filter(None, [table, downstream_cost(paths.DATA / "results" / "downstream" / "cpu")]))
+
+
+def downstream_cost(folder: Path) -> str:
+    """How long the tasks of `make downstream` took, from what stands beside their rows; empty where there are none."""
+    told = [read_json(path) for path in sorted(folder.glob("*/*/*.json"))]
+    minutes = sum(each["seconds"] for each in told) / 60
+    kernels = "; ".join(sorted({each["kernels"] for each in told}))
+    if not told:
+        return ""
+    return (
+        f"All {len(told)} tasks took {minutes:.0f} minutes of one core, so half of that where two work ({kernels}); that is "
+        "without the training of the encoders, which `make ablation` leaves."
+    )
 
 
 LOSSES = "p_at_5_minus_ss_acl"
