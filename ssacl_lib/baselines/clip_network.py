@@ -44,16 +44,23 @@ class ClipNetwork:
         """The weights."""
         return self.grounder.model.state_dict()
 
+    def full_precision(self):
+        """Whoever asks, in bfloat16 or not: an outside model computes in the digits that its grounder has."""
+        return torch.autocast(self.device.type, enabled=False)
+
     def text_embedding(self, phrases: list[str]) -> torch.Tensor:
         """Vectors [P, D] of phrases."""
-        return self.grounder.text_vectors(phrases)
+        with self.full_precision():
+            return self.grounder.text_vectors(phrases)
 
     def patch_embeddings(self, pixels: torch.Tensor) -> torch.Tensor:
         """Vectors [B, N, D] of the patches of pictures [B, 3, side, side]."""
-        return self.grounder.patch_vectors(pixels)
+        with self.full_precision():
+            return self.grounder.patch_vectors(pixels)
 
     def image_embedding(self, pixels: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
         """Vectors [B, D] of pictures [B, 3, side, side], each with the patches beside its own keep [B, kept] painted grey."""
         _, counts = torch.unique_consecutive(pixels.flatten(1), dim=0, return_counts=True)  # one film under many masks
         films = zip(pixels.split(counts.tolist()), keep.split(counts.tolist()), strict=True)
-        return torch.cat([self.grounder.masked_vectors(same[:1], keeps) for same, keeps in films])
+        with self.full_precision():
+            return torch.cat([self.grounder.masked_vectors(same[:1], keeps) for same, keeps in films])
