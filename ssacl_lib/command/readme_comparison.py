@@ -118,13 +118,13 @@ def downstream_table(base: Path) -> str:
 def downstream_cost(folder: Path) -> str:
     """How long the tasks of `make downstream` took, from what stands beside their rows; empty where there are none."""
     told = [read_json(path) for path in sorted(folder.glob("*/*/*.json"))]
-    minutes = sum(each["seconds"] for each in told) / 60
-    kernels = "; ".join(sorted({each["kernels"] for each in told}))
     if not told:
         return ""
+    minutes = sum(each["seconds"] for each in told) / 60
+    kernels = "; ".join(sorted({each["kernels"] for each in told}))
     return (
-        f"All {len(told)} tasks took {minutes:.0f} minutes of one core, so half of that where two work ({kernels}); that is "
-        "without the training of the encoders, which `make ablation` leaves."
+        f"All {len(told)} tasks took {minutes:.0f} minutes of one core, so about half of that where two work ({kernels}); that "
+        "is without the training of the encoders, which `make ablation` leaves."
     )
 
 
