@@ -1,6 +1,8 @@
 """Provenance: atomic files, hashes, one manifest for all notebooks of a folder, the same from run to run."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -44,6 +46,32 @@ def test_notebooks_share_one_manifest_and_a_second_run_gives_the_same_bytes(tmp_
     assert content["settings"]["profile"] == "smoke" and content["seed"] == 0
     assert content["versions"]["torch"] and content["sources"]
     assert str(tmp_path) not in first.decode()
+
+
+def test_two_notebooks_that_record_at_the_same_time_lose_nothing(tmp_path):
+    """Each in a process of its own, as two opened notebooks are; each enters 60 outputs in the one manifest."""
+    code = """
+import sys
+from pathlib import Path
+from ssacl_lib.record.manifest import Run
+from ssacl_lib.settings import load_settings
+run = Run(load_settings("smoke", out_dir=sys.argv[1]), sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(60):
+    path = run.figures / f"{run.notebook}{number}.txt"
+    path.write_text("x")
+    run.record(path)
+"""
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    works = [subprocess.Popen([*words, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for name in "ab"]
+    assert [work.stdout.readline() for work in works] == 2 * [b"ready\n"]
+    for work in works:
+        work.stdin.write(b"go\n")
+        work.stdin.flush()
+    said = [work.communicate()[0] for work in works]
+    found = read_json(tmp_path / "manifest.json")["notebooks"]
+    assert [len(found[name]["outputs"]) for name in "ab"] == [60, 60] and said == [b"", b""]
 
 
 def test_what_differs_from_run_to_run_is_in_run_json(tmp_path):

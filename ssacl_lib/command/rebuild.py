@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +64,18 @@ def check_before(stages: Sequence[Stage], settings: Settings) -> None:
         found = tuple(papermill.inspect_notebook(str(stage.notebook)))
         if sorted(found) != sorted(PARAMETERS):
             raise ValueError(f"{stage.notebook.name}: parameters {', '.join(found)}; expected {', '.join(PARAMETERS)}")
+
+
+def check_needed(stages: Sequence[Stage], there: Callable[[Stage], bool]) -> None:
+    """Is what these stages read among them, or there?
+
+    Raises:
+        FileNotFoundError: a needed stage has not run.
+    """
+    for needed in needed_by(stages):
+        if needed not in stages and not there(needed):
+            number = needed.name.split("_")[0]
+            raise FileNotFoundError(f"stage {needed.name} comes first and is not done: add --only {number}")
 
 
 def clean_notebook(content: dict) -> dict:
@@ -154,12 +166,9 @@ def rebuild(settings: Settings, only: Sequence[str] = ()) -> None:
         StageError: a notebook failed.
     """
     stages = select_stages(only)
+    check_needed(stages, lambda stage: note_of(stage, settings).is_file())  # at once: no study is made for that
     check_before(stages, settings)
-    selected = {stage.name for stage in stages}
-    for needed in needed_by(stages):
-        if needed.name not in selected and not is_done(needed, settings):
-            number = needed.name.split("_")[0]
-            raise FileNotFoundError(f"stage {needed.name} comes first and is not done: add --only {number}")
+    check_needed(stages, lambda stage: is_done(stage, settings))
     for position, stage in enumerate(stages, start=1):
         label = f"[{position}/{len(stages)}] {stage.name}"
         if is_done(stage, settings):

@@ -15,10 +15,11 @@ _HELD: set[Path] = set()
 
 
 @contextmanager
-def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
+def claimed(folder: Path, wait: bool = False, quiet: bool = False) -> Iterator[bool]:
     """Is this folder ours, as long as the block runs? False where another block or process holds it.
 
-    wait: until it is free, so always True; at once where this process holds it already. A system without locks lets all pass.
+    wait: until it is free, so always True; at once where this process holds it already. quiet: without a line that says so.
+    A system without locks lets all pass.
     """
     place = folder.resolve()
     if wait and place in _HELD:
@@ -28,7 +29,8 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
     with open(folder / "lock", "w") as handle:
         free = _lock(handle)
         if not free and wait:
-            print(f"{folder}: another process works on it; waiting", flush=True)
+            if not quiet:
+                print(f"{folder}: another process works on it; waiting", flush=True)
             free = _lock(handle, wait=True)
         if not free:
             yield False

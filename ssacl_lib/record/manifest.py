@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -22,6 +22,7 @@ from typing import Any
 
 from .. import paths, threads
 from ..settings import Settings, load_settings
+from .claims import claimed
 from .sources import all_sources, sha256_file, sha256_json
 
 PACKAGES = (
@@ -175,9 +176,14 @@ class Run:
         self._update("run.json", lambda s: s.update(seconds={**s.get("seconds", {}), **times}, bfloat16=bfloat16))
 
     def _update(self, file: str, change) -> None:
-        content = read_json(self.figures / file)
-        change(content.setdefault("notebooks", {}).setdefault(self.notebook, {}))
-        write_json(self.figures / file, content)
+        with self.alone():
+            content = read_json(self.figures / file)
+            change(content.setdefault("notebooks", {}).setdefault(self.notebook, {}))
+            write_json(self.figures / file, content)
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """No other notebook changes the two files meanwhile: it would write back what it had read before."""
+        return claimed(self.runs / "recording", wait=True, quiet=True)
 
 
 def start_run(
@@ -218,15 +224,18 @@ def start_run(
         settings = settings.changed(out_dir=str(_own_folder(settings, changes)))
     threads.apply(settings.threads, settings.deterministic)
     run = Run(settings, notebook)
-    content = read_json(run.figures / "manifest.json")
-    content.update(settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources())
-    content.update({"changes": changes} if changes else {})
-    content.setdefault("notebooks", {})[notebook] = {"outputs": {}, "seed": seed}
-    write_json(run.figures / "manifest.json", content)
-    record = read_json(run.figures / "run.json")
-    record.update(commit=git_commit(), device=device_name(), kernels=threads.describe())
-    record.setdefault("notebooks", {})[notebook] = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
-    write_json(run.figures / "run.json", record)
+    with run.alone():
+        content = read_json(run.figures / "manifest.json")
+        content.update(
+            settings=portable_settings(settings), seed=seed, versions=package_versions(), sources=all_sources()
+        )
+        content.update({"changes": changes} if changes else {})
+        content.setdefault("notebooks", {})[notebook] = {"outputs": {}, "seed": seed}
+        write_json(run.figures / "manifest.json", content)
+        record = read_json(run.figures / "run.json")
+        record.update(commit=git_commit(), device=device_name(), kernels=threads.describe())
+        record.setdefault("notebooks", {})[notebook] = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_json(run.figures / "run.json", record)
     shown = run.figures.relative_to(paths.ROOT) if run.figures.is_relative_to(paths.ROOT) else run.figures.name
     told = "".join(f", {name} = {value}" for name, value in changes.items())
     kept = "" if publish else "; published results stay as they are"
