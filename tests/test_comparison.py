@@ -274,7 +274,8 @@ def test_trainings_on_unlike_processors_are_held_against_each_other(monkeypatch)
     def made_on(*kinds):
         runs = [SimpleNamespace(method=method_of(SSACL), kernels=kind) for kind in kinds]
         monkeypatch.setattr(comparison_trainings, "scored_runs", lambda settings: runs)
-        return comparison_trainings.by_kernels([entry], None).set_index("about")
+        monkeypatch.setattr(comparison_trainings, "trained_apart", lambda settings: [])
+        return comparison_trainings.by_kernels([entry], None, None).set_index("about")
 
     table = made_on(*4 * ["A"], *4 * ["B"])
     assert (table[["n", "runs", "seed"]] == [30, 8, PATIENTS]).all(None)
@@ -291,6 +292,29 @@ def test_trainings_on_unlike_processors_are_held_against_each_other(monkeypatch)
         "Trainings on unlike processors differ in 1 of 2 comparisons, of which 1 are of means: masked"
     )
     assert "one kind" in training_words.kernel_words(table[:0]).data
+
+
+def test_trainings_kept_apart_are_held_against_the_others_and_pooled_with_none(tmp_path):
+    settings, method = load_settings("smoke", out_dir=str(tmp_path)), method_of(SSACL)
+    write_runs(settings, {SSACL: 6})
+
+    def tables_now():
+        scores = tables.all_scores(settings, tmp_path / "cache")
+        return tables.comparison_table(scores), comparison_trainings.by_kernels(scores, settings, tmp_path / "cache")
+
+    pooled, wanted = tables_now()
+    for seed in (3, 4, 5):
+        Run(method, seed, settings).folder.rename(tmp_path / f"seed{seed}")
+    three, of_three = tables_now()
+    for seed in (3, 4, 5):
+        target = Run(method, seed, settings, apart=True).folder
+        target.parent.mkdir(exist_ok=True)
+        (tmp_path / f"seed{seed}").rename(target)
+    kept, found = tables_now()
+    pd.testing.assert_frame_equal(found, wanted)
+    pd.testing.assert_frame_equal(kept, three)
+    assert set(found["runs"]) == {6} and set(kept["runs"]) == {3} and not len(of_three), "one of B has no spread"
+    assert not kept["value"].equals(pooled["value"])
 
 
 def test_correlations_of_trainings_with_their_losses_by_hand_and_as_sentences():

@@ -8,12 +8,13 @@ import pytest
 from made_up import write_runs
 
 from ssacl_lib import paths
+from ssacl_lib.baselines.registry import SSACL, method_of
 from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_margins import ablation_table, margins, margins_over_trained
-from ssacl_lib.evaluation.comparison_run import results_folder
+from ssacl_lib.evaluation.comparison_run import Run, results_folder
 from ssacl_lib.evaluation.comparison_start import over_start
 from ssacl_lib.evaluation.comparison_tables import all_scores, comparison_table
 from ssacl_lib.evaluation.comparison_trainings import by_kernels, by_losses
@@ -25,7 +26,7 @@ from ssacl_lib.record.tables import write_named_table, write_table
 from ssacl_lib.settings import load_settings
 
 SEEDS = {
-    "SS-ACL": 8, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
+    "SS-ACL": 9, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
     "MaCo-like, 4 times the images": 1,
 }  # fmt: skip
 
@@ -36,11 +37,15 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     settings = load_settings("smoke", out_dir=str(out))
     write_runs(settings, SEEDS)
+    apart = Run(method_of(SSACL), 8, settings, apart=True).folder
+    apart.parent.mkdir()
+    Run(method_of(SSACL), 8, settings).folder.rename(apart)
     scores = all_scores(settings, settings.runs / "evaluation")
     write_table(place(settings), comparison_table(scores), "comparison", "A message.")
     write_table(place(settings), ablation_table(scores), "ablation", "A message.")
     write_table(place(settings), over_start(scores), "over_start", "A message.")
-    write_table(place(settings), by_kernels(scores, settings), "trainings_by_kernels", "A message.")
+    kernels = by_kernels(scores, settings, settings.runs / "evaluation")
+    write_table(place(settings), kernels, "trainings_by_kernels", "A message.")
     write_table(place(settings), by_losses(scores, settings), "trainings_by_losses", "A message.")
     write_named_table(place(settings), margins(scores), "margins", "A message.", ("margin", "low", "high"))
     among = margins_over_trained(scores)
@@ -85,6 +90,7 @@ def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsy
     part = table.get("part", pd.Series("phrases", table.index))[row]
     path = results_folder(folder) / "ss-acl" / "seed1" / f"{part}.parquet"
     assert sha256_file(path)[:12] in said
+    assert ("ss-acl-float32/seed8" in said) == (name == "trainings_by_kernels")
     value = table.get("value", table.get("margin"))[row]
     assert f"{value:.3f} [" in said and f"n {table['n'][row]}" in said
 

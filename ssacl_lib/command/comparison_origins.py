@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..baselines.registry import FINDINGS, METHODS, PHRASES, REPORTS, SSACL, TRAINED, method_of
 from ..evaluation.comparison_budgets import BASES, base_of
-from ..evaluation.comparison_run import planned, results_folder
+from ..evaluation.comparison_run import planned, results_folder, trained_apart
 from ..evaluation.comparison_start import START
 from ..evaluation.comparison_tables import scored_runs, scores_of, shown_settings
 from ..settings import Settings
@@ -47,6 +47,13 @@ def comparison_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
 def training_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     """The runs of the rows' methods, their loss curves among them."""
     return comparison_files(settings, rows) + comparison_files(settings, rows.assign(part="history"))
+
+
+def kernel_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """The runs of the rows' methods, and those that were trained apart."""
+    apart = [run.folder / f"{part}.parquet" for part in dict.fromkeys(rows["part"]) for run in trained_apart(settings)]
+    own = rows.assign(runs=rows["runs"].astype(int) - len(trained_apart(settings)))
+    return comparison_files(settings, own) + apart
 
 
 def ablation_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:

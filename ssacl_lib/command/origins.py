@@ -44,6 +44,7 @@ from .comparison_origins import (
     budget_parts,
     budget_rivals,
     comparison_files,
+    kernel_files,
     margin_files,
     margin_parts,
     methods_of,
@@ -138,9 +139,9 @@ ORIGINS = {
     "comparison": compared(comparison_files, comparison_table, methods_of, lambda rows: list(rows["part"])),
     "trainings_by_kernels": Origin(
         runs_and_notebook,
-        lambda settings, rows: comparison_files(shown_settings(settings), rows),
+        lambda settings, rows: kernel_files(shown_settings(settings), rows),
         lambda settings, files, rows: by_kernels(
-            scores(settings, [SSACL], list(rows["part"])), shown_settings(settings)
+            scores(settings, [SSACL], list(rows["part"])), shown_settings(settings), settings.runs / "evaluation"
         ),
     ),
     "trainings_by_losses": Origin(

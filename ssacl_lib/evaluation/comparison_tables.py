@@ -100,7 +100,7 @@ def resampled(run: Run, part: str, cache: Path) -> pd.DataFrame:
         ]
         return pd.DataFrame(rows, columns=["part", "detail", "metric", "n", "draws"])
 
-    return cached(cache, f"{part} of {run.method.slug} seed {run.seed}", key, compute)
+    return cached(cache, f"{part} of {run.place.replace('/', ' ')}", key, compute)
 
 
 def weights(studies: int, resamples: int) -> np.ndarray:

@@ -1,13 +1,15 @@
 """SS-ACL's own trainings against each other: on unlike processors, and by their losses.
 
-A processor without a bfloat16 unit trains in float32. If that changed what is learnt, trainings of both kinds could not be
-pooled: their means would lie apart, or one kind would spread more than the other.
+A processor without a bfloat16 unit trains in float32. If that changes what is learnt, trainings of both kinds can't be pooled:
+their means lie apart, or one kind spreads more than the other.
 
 Trainings of a kind differ in their seed alone. If a loss told which one's maps point, a lower one would come with better maps: a
 negative correlation. If none tells, a good training can't be picked by its curves, and one training says little of the next.
 """
 
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,8 @@ from scipy import stats
 from ..baselines.registry import PHRASES, SSACL
 from ..settings import Settings
 from .comparison_margins import AUC, F1, MASKED_CNR
-from .comparison_run import PATIENTS, Run
-from .comparison_tables import Scores, scored_runs
+from .comparison_run import PATIENTS, Run, trained_apart
+from .comparison_tables import Scores, scored_runs, scores_of
 
 SIMILARITY_CNR = (PHRASES, "similarity map", "cnr")
 
@@ -33,21 +35,30 @@ LEAST = 8
 """Trainings. A correlation of fewer has an interval that says nothing."""
 
 
-def by_kernels(scores: list[Scores], settings: Settings) -> pd.DataFrame:
+def by_kernels(scores: list[Scores], settings: Settings, cache: Path) -> pd.DataFrame:
     """Two kinds of kernels against each other, per number of OF_CLAIMS; no rows where fewer than two kinds trained twice.
 
     about: "A minus B", means of the trainings (Welch's interval), or "A over B", standard deviations between them (the interval
-    of F; both take trainings to be normally distributed). Patients are the same for both, so they widen no interval. n: studies
-    or phrases. runs: trainings of A and B together.
+    of F; both take trainings to be normally distributed). Patients are the same for both, so they widen no interval; neither do
+    seeds that both were trained with, which would make the intervals too wide rather than too narrow. n: studies or phrases.
+    runs: trainings of A and B together, those of `trained_apart` among them. cache: a folder for their draws.
     """
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
     runs = [run for run in scored_runs(settings) if run.method.name == SSACL]
-    kinds = np.array([run.kernels for run in runs])
+    apart = trained_apart(settings)
+    kinds = np.array([run.kernels for run in runs + apart])
     enough = [kind for kind in dict.fromkeys(kinds) if (kinds == kind).sum() > 1]
+    if own is None or len(enough) < 2:
+        return pd.DataFrame(columns=COLUMNS)
+    values = {key: own.draws[key][:, 0] for key in OF_CLAIMS if key in own.draws}
+    if apart:
+        method = replace(own.method, parts=tuple(dict.fromkeys(part for part, *_ in values)))
+        others = scores_of(method, apart, cache).draws
+        values = {key: np.concatenate([known, others[key][:, 0]]) for key, known in values.items()}
     rows = []
-    for one, other in combinations(enough, 2) if own else ():
-        for key in (key for key in OF_CLAIMS if key in own.draws):
-            first, second = (own.draws[key][kinds == kind, 0] for kind in (one, other))
+    for one, other in combinations(enough, 2):
+        for key, of_trainings in values.items():
+            first, second = (of_trainings[kinds == kind] for kind in (one, other))
             told = {f"{one} minus {other}": difference(first, second), f"{one} over {other}": ratio(first, second)}
             about = dict(zip(("method", "part", "detail", "metric"), (SSACL, *key), strict=True))
             about |= {"n": own.n[key], "runs": len(first) + len(second), "seed": PATIENTS}
