@@ -1,5 +1,6 @@
 """Compared methods: the registry holds together, numbers and margins are those by hand, only what should change is changed."""
 
+import shutil
 from types import FunctionType, SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,7 @@ from ssacl_lib.model.network import SSACLNetwork
 from ssacl_lib.model.ssacl import SSACLModel
 from ssacl_lib.model.start import build_network
 from ssacl_lib.notebook import training_words
+from ssacl_lib.record.manifest import read_json, write_json
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
@@ -264,37 +266,24 @@ def test_a_borrowed_spread_is_as_wide_whatever_number_of_trainings_lends_it(trai
     assert wide == pytest.approx(stats.t.ppf(0.975, trainings - 1) * 0.1 * 2)
 
 
-def test_trainings_on_unlike_processors_are_held_against_each_other(monkeypatch):
-    """Eight trainings, of which four lie higher by what their mean differs, and four spread twice as much: both are found."""
-    key = comparison_trainings.OF_CLAIMS[-1]
-    steps = np.array([-1.0, 1.0, -1.0, 1.0])
-    values = np.concatenate([1 + 0.01 * steps, 1.2 + 0.02 * steps])[:, None]
-    entry = tables.Scores(method_of(SSACL), {key: values}, {key: 30}, {})
-
-    def made_on(*kinds):
-        runs = [SimpleNamespace(method=method_of(SSACL), kernels=kind) for kind in kinds]
-        monkeypatch.setattr(comparison_trainings, "scored_runs", lambda settings: runs)
-        monkeypatch.setattr(comparison_trainings, "trained_apart", lambda settings: [])
-        return comparison_trainings.by_kernels([entry], None, None).set_index("about")
-
-    table = made_on(*4 * ["A"], *4 * ["B"])
-    assert (table[["n", "runs", "seed"]] == [30, 8, PATIENTS]).all(None)
-    s = np.array([0.01, 0.02]) * (4 / 3) ** 0.5
-    error = np.square(s) / 4
-    freedom = error.sum() ** 2 / (np.square(error).sum() / 3)  # Welch and Satterthwaite
-    half = stats.t.ppf(0.975, freedom) * error.sum() ** 0.5
-    assert np.allclose(table.loc["A minus B", ["value", "low", "high"]].astype(float), [-0.2, -0.2 - half, -0.2 + half])
-    ends = 0.5 / 15.439182**0.5, 0.5 * 15.439182**0.5  # F of 3 and 3 degrees of freedom at 97.5 %
-    assert np.allclose(table.loc["A over B", ["value", "low", "high"]].astype(float), [0.5, *ends])
-    assert not len(made_on(*8 * ["A"])) and not len(made_on(*7 * ["A"], "B")), "one training of a kind has no spread"
-    told = training_words.kernel_words(table.reset_index()).data
-    assert told.startswith(
-        "Trainings on unlike processors differ in 1 of 2 comparisons, of which 1 are of means: masked"
-    )
-    assert "one kind" in training_words.kernel_words(table[:0]).data
+def test_the_difference_and_the_ratio_of_pairs_by_hand_and_by_the_test_they_turn_around():
+    """Sum and difference of pairs that spread alike are not correlated: at each end of the interval they just are (p = .05)."""
+    generator = np.random.default_rng(0)
+    first = generator.normal(size=12)
+    second = 0.5 * first + generator.normal(size=12)
+    value, low, high = comparison_trainings.ratio(first, second)
+    assert value == pytest.approx(first.std() / second.std()) and low < value < high
+    for end in (low, high):
+        assert stats.pearsonr(first + end * second, first - end * second).pvalue == pytest.approx(0.05)
+    assert comparison_trainings.ratio(second, first) == pytest.approx((1 / value, 1 / high, 1 / low))
+    apart = first - second
+    half = stats.t.ppf(0.975, 11) * apart.std(ddof=1) / 12**0.5
+    wanted = apart.mean() + np.array([0, -half, half])
+    assert comparison_trainings.difference(first, second) == pytest.approx(tuple(wanted))
 
 
-def test_trainings_kept_apart_are_held_against_the_others_and_pooled_with_none(tmp_path):
+def test_trainings_kept_apart_are_held_against_those_of_the_same_seeds_and_pooled_with_none(tmp_path):
+    """Those of seeds 1, 2 and 4 that are kept apart hold what the seeds after them gave, and come from other kernels."""
     settings, method = load_settings("smoke", out_dir=str(tmp_path)), method_of(SSACL)
     write_runs(settings, {SSACL: 6})
 
@@ -302,19 +291,29 @@ def test_trainings_kept_apart_are_held_against_the_others_and_pooled_with_none(t
         scores = tables.all_scores(settings, tmp_path / "cache")
         return tables.comparison_table(scores), comparison_trainings.by_kernels(scores, settings, tmp_path / "cache")
 
-    pooled, wanted = tables_now()
-    for seed in (3, 4, 5):
-        Run(method, seed, settings).folder.rename(tmp_path / f"seed{seed}")
-    three, of_three = tables_now()
-    for seed in (3, 4, 5):
-        target = Run(method, seed, settings, apart=True).folder
-        target.parent.mkdir(exist_ok=True)
-        (tmp_path / f"seed{seed}").rename(target)
-    kept, found = tables_now()
-    pd.testing.assert_frame_equal(found, wanted)
-    pd.testing.assert_frame_equal(kept, three)
-    assert set(found["runs"]) == {6} and set(kept["runs"]) == {3} and not len(of_three), "one of B has no spread"
-    assert not kept["value"].equals(pooled["value"])
+    before, nothing = tables_now()
+    assert not len(nothing) and "only one kind" in training_words.kernel_words(nothing).data
+    for seed in (1, 2, 4):
+        own, apart = (kind(method, seed, settings).folder for kind in (Run, comparison_trainings.RunApart))
+        shutil.copytree(Run(method, seed + 1, settings).folder, apart)
+        write_json(apart / "run.json", {**read_json(own / "run.json"), "kernels": "C, CPU"})
+    after, found = tables_now()
+    pd.testing.assert_frame_equal(after, before)
+    assert (found[["runs", "seed"]] == [6, PATIENTS]).all(None) and len(found) == 2 * len(
+        comparison_trainings.OF_CLAIMS
+    )
+    assert list(found["about"].unique()) == ["B and A minus C", "B and A over C"]
+
+    scores = tables.all_scores(settings, tmp_path / "cache")[0].draws
+    for key, rows in found.groupby(["part", "detail", "metric"]):
+        values = scores[key][:, 0]
+        pairs = values[[1, 2, 4]], values[[2, 3, 5]]
+        for row, told in zip(
+            rows.itertuples(), (comparison_trainings.difference, comparison_trainings.ratio), strict=True
+        ):
+            assert (row.value, row.low, row.high) == pytest.approx(told(*pairs))
+    told = training_words.kernel_words(found.assign(low=-1.0, high=[0.5, 3.0] * 4)).data
+    assert told.startswith("Of 8 comparisons of the same seeds, 4 of them of means, 0 tell")
 
 
 def test_correlations_of_trainings_with_their_losses_by_hand_and_as_sentences():

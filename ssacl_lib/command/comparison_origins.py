@@ -7,9 +7,10 @@ import pandas as pd
 
 from ..baselines.registry import FINDINGS, METHODS, PHRASES, REPORTS, SSACL, TRAINED, method_of
 from ..evaluation.comparison_budgets import BASES, base_of
-from ..evaluation.comparison_run import planned, results_folder, trained_apart
+from ..evaluation.comparison_run import planned, results_folder
 from ..evaluation.comparison_start import START
 from ..evaluation.comparison_tables import scored_runs, scores_of, shown_settings
+from ..evaluation.comparison_trainings import trained_apart
 from ..settings import Settings
 from .retype import rebuild_line
 
@@ -50,10 +51,9 @@ def training_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
 
 
 def kernel_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
-    """The runs of the rows' methods, and those that were trained apart."""
+    """The runs of SS-ACL, and those that were trained apart."""
     apart = [run.folder / f"{part}.parquet" for part in dict.fromkeys(rows["part"]) for run in trained_apart(settings)]
-    own = rows.assign(runs=rows["runs"].astype(int) - len(trained_apart(settings)))
-    return comparison_files(settings, own) + apart
+    return comparison_files(settings, rows.assign(runs=rows["runs"].astype(int) // 2)) + apart
 
 
 def ablation_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:

@@ -30,12 +30,11 @@ SHARE = 2
 
 @dataclass(frozen=True)
 class Run:
-    """One method with one training seed. settings: the profile's. apart: one of `trained_apart`."""
+    """One method with one training seed. settings: the profile's."""
 
     method: Method
     seed: int
     settings: Settings
-    apart: bool = False
 
     @property
     def name(self) -> str:
@@ -45,7 +44,7 @@ class Run:
     @property
     def place(self) -> str:
         """Its folder below those of results and of weights."""
-        return f"{self.method.slug}{'-float32' if self.apart else ''}/seed{self.seed}"
+        return f"{self.method.slug}/seed{self.seed}"
 
     @property
     def folder(self) -> Path:
@@ -137,15 +136,6 @@ def planned(settings: Settings, only: Sequence[str] = (), seeds: int | None = No
     most = max(map(seeds_of, methods))
     most = most if seeds is None else min(most, seeds)
     return [Run(method, settings.seed + k, settings) for k in range(most) for method in methods if k < seeds_of(method)]
-
-
-def trained_apart(settings: Settings) -> list[Run]:
-    """SS-ACL's trainings on a processor without a bfloat16 unit that are kept beside those of the same seeds on one with it.
-
-    No table pools the two: only `comparison_trainings.by_kernels` reads these, to hold them against the others.
-    """
-    runs = [Run(method_of(SSACL), settings.seed + k, settings, apart=True) for k in range(OWN_SEEDS)]
-    return [run for run in runs if run.folder.is_dir() and not missing(run)]
 
 
 def seeds_of(method: Method) -> int:

@@ -1,24 +1,23 @@
 """SS-ACL's own trainings against each other: on unlike processors, and by their losses.
 
-A processor without a bfloat16 unit trains in float32. If that changes what is learnt, trainings of both kinds can't be pooled:
-their means lie apart, or one kind spreads more than the other.
+A processor without a bfloat16 unit trains in float32. Does that change what is learnt? Trainings of the same seeds, made on both
+kinds, would lie apart on average, or one kind would spread more than the other.
 
 Trainings of a kind differ in their seed alone. If a loss told which one's maps point, a lower one would come with better maps: a
 negative correlation. If none tells, a good training can't be picked by its curves, and one training says little of the next.
 """
 
-from dataclasses import replace
-from itertools import combinations
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..baselines.registry import PHRASES, SSACL
+from ..baselines.registry import PHRASES, SSACL, method_of
 from ..settings import Settings
 from .comparison_margins import AUC, F1, MASKED_CNR
-from .comparison_run import PATIENTS, Run, trained_apart
+from .comparison_run import OWN_SEEDS, PATIENTS, Run, missing
 from .comparison_tables import Scores, scored_runs, scores_of
 
 SIMILARITY_CNR = (PHRASES, "similarity map", "cnr")
@@ -31,55 +30,75 @@ COLUMNS = ["method", "part", "detail", "metric", "about", "value", "low", "high"
 MAPS = {"masked map": MASKED_CNR, "similarity map": SIMILARITY_CNR}
 """What the losses are asked for: the CNR of phrases, by the kind of map."""
 
+LEAST_PAIRS = 3
+"""Seeds that both kinds of kernels trained with. The interval of the ratio needs one degree of freedom."""
+
 LEAST = 8
 """Trainings. A correlation of fewer has an interval that says nothing."""
 
 
-def by_kernels(scores: list[Scores], settings: Settings, cache: Path) -> pd.DataFrame:
-    """Two kinds of kernels against each other, per number of OF_CLAIMS; no rows where fewer than two kinds trained twice.
+@dataclass(frozen=True)
+class RunApart(Run):
+    """A training of SS-ACL in float32, kept beside that of the same seed in bfloat16; no table pools the two."""
 
-    about: "A minus B", means of the trainings (Welch's interval), or "A over B", standard deviations between them (the interval
-    of F; both take trainings to be normally distributed). Patients are the same for both, so they widen no interval; neither do
-    seeds that both were trained with, which would make the intervals too wide rather than too narrow. n: studies or phrases.
-    runs: trainings of A and B together, those of `trained_apart` among them. cache: a folder for their draws.
+    @property
+    def place(self) -> str:
+        """Its folder below that of results."""
+        return f"{self.method.slug}-float32/seed{self.seed}"
+
+
+def trained_apart(settings: Settings) -> list[Run]:
+    """The trainings in float32 that are there."""
+    runs = [RunApart(method_of(SSACL), settings.seed + k, settings) for k in range(OWN_SEEDS)]
+    return [run for run in runs if run.folder.is_dir() and not missing(run)]
+
+
+def by_kernels(scores: list[Scores], settings: Settings, cache: Path) -> pd.DataFrame:
+    """The same seeds trained on two kinds of kernels, per number of OF_CLAIMS; no rows for fewer than LEAST_PAIRS.
+
+    about: "A minus B", the mean difference of a pair, or "A over B", the ratio of the standard deviations between trainings; both
+    intervals know the pairs, and take trainings to be normally distributed. Patients are the same for both, so they widen none.
+    n: studies or phrases. runs: trainings of A and B together. cache: a folder for the draws of `trained_apart`.
     """
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
+    apart = {run.seed: run for run in trained_apart(settings)}
     runs = [run for run in scored_runs(settings) if run.method.name == SSACL]
-    apart = trained_apart(settings)
-    kinds = np.array([run.kernels for run in runs + apart])
-    enough = [kind for kind in dict.fromkeys(kinds) if (kinds == kind).sum() > 1]
-    if own is None or len(enough) < 2:
+    pairs = [number for number, run in enumerate(runs) if run.seed in apart]
+    if own is None or len(pairs) < LEAST_PAIRS:
         return pd.DataFrame(columns=COLUMNS)
-    values = {key: own.draws[key][:, 0] for key in OF_CLAIMS if key in own.draws}
-    if apart:
-        method = replace(own.method, parts=tuple(dict.fromkeys(part for part, *_ in values)))
-        others = scores_of(method, apart, cache).draws
-        values = {key: np.concatenate([known, others[key][:, 0]]) for key, known in values.items()}
-    rows = []
-    for one, other in combinations(enough, 2):
-        for key, of_trainings in values.items():
-            first, second = (of_trainings[kinds == kind] for kind in (one, other))
-            told = {f"{one} minus {other}": difference(first, second), f"{one} over {other}": ratio(first, second)}
-            about = dict(zip(("method", "part", "detail", "metric"), (SSACL, *key), strict=True))
-            about |= {"n": own.n[key], "runs": len(first) + len(second), "seed": PATIENTS}
-            rows += [
-                {**about, "about": name, "value": value, "low": low, "high": high}
-                for name, (value, low, high) in told.items()
-            ]
+    kinds = [runs[number] for number in pairs], [apart[runs[number].seed] for number in pairs]
+    one, other = (" and ".join(dict.fromkeys(run.kernels for run in kind)) for kind in kinds)
+    keys = [key for key in OF_CLAIMS if key in own.draws]
+    method = replace(own.method, parts=tuple(dict.fromkeys(part for part, *_ in keys)))
+    others, rows = scores_of(method, kinds[1], cache).draws, []
+    for key in keys:
+        first, second = own.draws[key][pairs, 0], others[key][:, 0]
+        about = dict(zip(("method", "part", "detail", "metric"), (SSACL, *key), strict=True))
+        about |= {"n": own.n[key], "runs": 2 * len(pairs), "seed": PATIENTS}
+        for name, told in ((f"{one} minus {other}", difference), (f"{one} over {other}", ratio)):
+            rows.append(
+                {**about, "about": name, **dict(zip(("value", "low", "high"), told(first, second), strict=True))}
+            )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
-    """Mean of the first minus that of the second, with Welch's 95 % interval."""
-    inside = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    return float(first.mean() - second.mean()), float(inside.low), float(inside.high)
+    """Mean of the first minus the second, pair by pair, with Student's 95 % interval."""
+    inside = stats.ttest_rel(first, second).confidence_interval(0.95)
+    return float((first - second).mean()), float(inside.low), float(inside.high)
 
 
 def ratio(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
-    """Standard deviation of the first over that of the second, with the 95 % interval that the distribution of F gives."""
-    value = float(first.std(ddof=1) / second.std(ddof=1))
-    ends = stats.f.ppf([0.975, 0.025], len(first) - 1, len(second) - 1)
-    low, high = value / np.sqrt(ends)
+    """Standard deviation of the first over that of the second, with the 95 % interval of Pitman's test (1939) for pairs.
+
+    The ratios within it are those by which the second can be multiplied so that sum and difference of the pairs are not shown to
+    be correlated, for two of one spread have no such correlation.
+    """
+    value, freedom = float(first.std(ddof=1) / second.std(ddof=1)), len(first) - 2
+    unexplained = 1 - np.corrcoef(first, second)[0, 1] ** 2
+    wide = 1 + 2 * unexplained * stats.t.ppf(0.975, freedom) ** 2 / freedom
+    ends = wide - np.sqrt(wide**2 - 1), wide + np.sqrt(wide**2 - 1)
+    low, high = value * np.sqrt(ends)
     return value, float(low), float(high)
 
 

@@ -9,7 +9,7 @@ from ..evaluation.comparison_trainings import MAPS
 def kernel_words(table: pd.DataFrame) -> Markdown:
     """Do SS-ACL's trainings on unlike processors differ? Read from `comparison_trainings.by_kernels`."""
     if not len(table):
-        return Markdown("*All trainings of SS-ACL were made on one kind of processor.*")
+        return Markdown("*SS-ACL's seeds were trained on only one kind of processor.*")
     means = table["about"].str.contains(" minus ")
     same = means.map({True: 0.0, False: 1.0})
     apart = table[(table["low"] > same) | (table["high"] < same)]
@@ -17,10 +17,8 @@ def kernel_words(table: pd.DataFrame) -> Markdown:
         f"{row.detail}, {row.metric}: {row.about} {row.value:.3g} [{row.low:.3g}, {row.high:.3g}]"
         for row in apart.itertuples()
     ]
-    words = (
-        f"Trainings on unlike processors differ in {len(told)} of {len(table)} comparisons, of which {means.sum()} are "
-    )
-    return Markdown(words + "of means" + (": " + "; ".join(told) if told else "") + ".")
+    words = f"Of {len(table)} comparisons of the same seeds, {means.sum()} of them of means, {len(told)} tell the kernels apart"
+    return Markdown(words + (": " + "; ".join(told) if told else "") + ".")
 
 
 def loss_words(told: pd.DataFrame, table: pd.DataFrame) -> Markdown:
