@@ -22,7 +22,8 @@ OWN_SEEDS = 36
 """Those of SS-ACL: every margin, and every line of the ablation, is told against their spread."""
 
 BEST_MAPS, MAP_SEEDS = "GLoRIA-like", 5
-"""The trained rival whose maps turned out best, and its seeds: a margin over one training of it would say little."""
+"""The trained rival whose maps were best when each had been trained once, and its seeds: a margin over one training of it says
+little."""
 
 SHARE = 2
 """A run sees the rebuild's number of images divided by this."""
