@@ -164,8 +164,9 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     small = {name: rounded(frame[name]) for name, kind in frame.dtypes.items() if kind == np.float64}
     frame = frame.assign(**small)
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    # Many unlike numbers pack best byte by byte, all that repeats itself as a dictionary.
+    # Many unlike numbers (and ranks, which hold each value once a finding) pack best byte by byte, the rest as a dictionary.
     unlike = [name for name in small if 4 * frame[name].nunique() > len(frame)]
+    unlike += [name for name, kind in frame.dtypes.items() if kind == np.uint16]
     with atomic_write(path, "wb") as handle:
         parquet.write_table(
             table,

@@ -48,8 +48,9 @@ class RunApart(Run):
 
 
 def trained_apart(settings: Settings) -> list[Run]:
-    """The trainings in float32 that are there."""
-    runs = [RunApart(method_of(SSACL), settings.seed + k, settings) for k in range(OWN_SEEDS)]
+    """The trainings in float32 that are there; of their results the parts of OF_CLAIMS are kept."""
+    method = replace(method_of(SSACL), parts=tuple(dict.fromkeys(part for part, *_ in OF_CLAIMS)))
+    runs = [RunApart(method, settings.seed + k, settings) for k in range(OWN_SEEDS)]
     return [run for run in runs if run.folder.is_dir() and not missing(run)]
 
 
@@ -69,8 +70,8 @@ def by_kernels(scores: list[Scores], settings: Settings, cache: Path) -> pd.Data
     kinds = [runs[number] for number in pairs], [apart[runs[number].seed] for number in pairs]
     one, other = (" and ".join(dict.fromkeys(run.kernels for run in kind)) for kind in kinds)
     keys = [key for key in OF_CLAIMS if key in own.draws]
-    method = replace(own.method, parts=tuple(dict.fromkeys(part for part, *_ in keys)))
-    others, rows = scores_of(method, kinds[1], cache).draws, []
+    asked = replace(own.method, parts=tuple(dict.fromkeys(part for part, *_ in keys)))
+    others, rows = scores_of(asked, kinds[1], cache).draws, []
     for key in keys:
         first, second = own.draws[key][pairs, 0], others[key][:, 0]
         about = dict(zip(("method", "part", "detail", "metric"), (SSACL, *key), strict=True))
