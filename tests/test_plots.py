@@ -28,6 +28,7 @@ from ssacl_lib.plots import (
     teaser,
     tree,
 )
+from ssacl_lib.plots.tree import draw_tree
 from ssacl_lib.record.manifest import Run, read_json
 
 SIZE = 32
@@ -179,6 +180,25 @@ def test_restored_values_stand_at_their_nodes():
     numbers = graph.restore([[float(i)] for i in range(1, 26)])[:, 0].tolist()
     found = texts(anatomy.restored_values(dict(zip(graph.nodes, numbers, strict=True))))
     assert "chest 18.3" in found and "mean of 7.5, 17.75, 23, 25\n= 18.3125" in found
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_no_inner_name_of_the_tree_covers_a_dot(numbered):
+    """No dot's middle lies in a name, less the point above and below that its letters leave free."""
+    graph = default_graph()
+    numbers = graph.restore([[float(i)] for i in range(1, 26)])[:, 0].tolist()
+    figure = anatomy.restored_values(dict(zip(graph.nodes, numbers, strict=True)))
+    ax = figure.axes[0]
+    if not numbered:
+        ax.clear()
+        draw_tree(ax, size=5)
+    figure.canvas.draw()
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert len(dots) == len(graph.nodes)
+    for text in (text for text in ax.texts if text.get_fontweight() == "bold"):
+        box = text.get_window_extent().padded(-figure.dpi / 72)
+        inside = [dot for dot in dots if box.contains(*ax.transData.transform(dot.get_xydata()[0]))]
+        assert not inside, text.get_text()
 
 
 def test_regions_in_graph_order_or_a_sentence():

@@ -11,13 +11,16 @@ RING = (0.0, 0.7, 1.17, 1.62)
 """Radius of the graph's levels: chest, its four children, theirs, and the deepest leaves."""
 
 NAME_SIDE = {
-    "cardiac silhouette": (0.2, 0.8),
+    "cardiac silhouette": (0.15, 0.4),
     "skeletal structures": (-0.8, -1),
     "chest": (-1.2, -0.9),
     "lungs": (-1, 0),
     "mediastinum": (-1.6, -1),
 }
 """Where an inner node's name stands beside its dot (x, y); below it where nothing is said."""
+
+LONG = 8
+"""Letters. Beside a longer word a number would reach into the next node; it stands below it."""
 
 
 def branch(node: str) -> str:
@@ -82,6 +85,8 @@ def _name_node(ax, node, x, y, angle, number, size, alpha) -> None:
     else:
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
         right, up = NAME_SIDE.get(node, (0, -1))
+        if len(node.split()[-1]) > LONG:
+            number = number.replace(" ", "\n")
         align = {
             "ha": "right" if right == -1 else "center",
             "va": "bottom" if up > 0 else "top" if up < 0 else "center",
