@@ -133,7 +133,7 @@ and started again, it goes on where it was."""
 ABLATION = """\
 Trains every compared method and every variant of SS-ACL alike (same studies, same start, same number of images), scores each on
 test patients that no choice was made on, and leaves what every study scored in data/results/comparison/PROFILE, from which
-notebook 05 makes its tables. About nine hours of one core with the profile cpu, half of it with --processes 2. Stopped and
+notebook 05 makes its tables. About thirteen hours of one core with the profile cpu, half of it with --processes 2. Stopped and
 started again it goes on, also inside of a training. Trained weights stay below runs/comparison."""
 DOWNSTREAM = """\
 Asks the paper's downstream tasks of every encoder of the comparison: zero-shot and fine-tuned classification, segmentation,
