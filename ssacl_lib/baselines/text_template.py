@@ -1,8 +1,11 @@
-"""A map from a name alone: where a reader of films would put "right upper lung zone" without looking at one.
+"""A map from words alone: where a reader of films would put "right upper lung zone", or "small left effusion", without a film.
 
 A rival without a film: what it scores is known before any picture is seen. Sides and heights come from the words, places of
-named organs from a reader's general knowledge of a frontal film, written down once in fractions of its width and height.
+named organs and of findings (fluid lies low, air high) from a reader's general knowledge of a frontal film, written down once
+in fractions of its width and height; nothing was fitted or tuned.
 """
+
+import re
 
 import numpy as np
 
@@ -22,6 +25,32 @@ ORGANS = {
 }  # fmt: skip
 """Left, right, top, bottom as fractions; the patient's right is on the picture's left."""
 
+PLACES = {
+    r"heart failure": "lung", r"heart|cardiac|cardiomegaly": "cardiac silhouette", r"apical|apico\w*|apex|apices": "apical",
+    r"upper": "upper", r"\w*hilar|hil(um|a)": "hilar", r"mid\w*|lingula": "mid", r"lower|bases?|\w*basal|\w*basilar": "lower",
+    r"costophrenic|effusions?|pleural (fluid|space)": "costophrenic", r"pneumothora(x|ces)": "upper",
+}  # fmt: skip
+"""Words of a phrase -> key of HEIGHTS or ORGANS; the first that is found: named places come before those of findings."""
+
+
+def named_place(phrase: str) -> tuple[str, ...]:
+    """Where the words of a phrase put it: a key of ORGANS, or of HEIGHTS and the sides that are named (both where none is).
+
+    >>> named_place("Small left-sided effusion"), named_place("increased heart size"), named_place("mild edema")
+    (('costophrenic', 'left'), ('cardiac silhouette',), ('lung', 'right', 'left'))
+    """
+    words = " ".join(phrase.lower().replace("-", " ").split())
+    place = next((place for pattern, place in PLACES.items() if re.search(rf"\b({pattern})\b", words)), "lung")
+    sides = [side for side in SIDES if re.search(rf"\b{side}\b", words)] or list(SIDES)
+    return (place,) if place in ORGANS else (place, *sides)
+
+
+def phrase_template(phrase: str, height: int, width: int) -> np.ndarray:
+    """A map [H, W] for a phrase: a bump as in `text_templates` in every box of its `named_place`."""
+    place, *sides = named_place(phrase)
+    boxes = [(*SIDES[side], *HEIGHTS[place]) for side in sides] or [ORGANS[place]]
+    return np.max([_bump(box, height, width) for box in boxes], axis=0)
+
 
 def template_box(node: str) -> tuple[float, float, float, float]:
     """Left, right, top, bottom of a node's box, as fractions of the film.
@@ -40,10 +69,13 @@ def template_box(node: str) -> tuple[float, float, float, float]:
 
 def text_templates(height: int, width: int) -> np.ndarray:
     """A map [32, H, W] for every node: a bump in the middle of its box, two standard deviations to its edges."""
+    return np.stack([_bump(template_box(node), height, width) for node in default_graph().nodes])
+
+
+def _bump(box: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:
+    """A bump [H, W] in the middle of a box (left, right, top, bottom), two standard deviations to its edges."""
+    left, right, top, bottom = box
     down, across = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
-    maps = []
-    for left, right, top, bottom in map(template_box, default_graph().nodes):
-        columns = np.exp(-8 * ((across - (left + right) / 2) / (right - left)) ** 2)
-        rows = np.exp(-8 * ((down - (top + bottom) / 2) / (bottom - top)) ** 2)
-        maps.append(rows[:, None] * columns[None])
-    return np.stack(maps).astype(np.float32)
+    columns = np.exp(-8 * ((across - (left + right) / 2) / (right - left)) ** 2)
+    rows = np.exp(-8 * ((down - (top + bottom) / 2) / (bottom - top)) ** 2)
+    return (rows[:, None] * columns[None]).astype(np.float32)

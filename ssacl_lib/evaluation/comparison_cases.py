@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from ..baselines.registry import PHRASES, REPORTS, SSACL
+from ..baselines.registry import ANOTHER, PHRASES, REPORTS, SSACL
 from ..datasets.registry import load_evaluation
 from ..settings import Settings
 from .cases import CASE_FINDINGS, PhraseCase
@@ -49,8 +49,11 @@ def phrases_asked(settings: Settings) -> str:
 
 
 def phrase_grid(settings: Settings, scores: Sequence[Scores]) -> list[PhraseCase]:
-    """Per finding of the paper's grid the phrase with the median CNR of SS-ACL's masked map, beside the best rival's map."""
-    rival = best_rival([entry for entry in scores if "centre" not in entry.method.name], MASKED_CNR)
+    """Per finding of the paper's grid the phrase with the median CNR of SS-ACL's masked map, beside the best rival's map.
+
+    The rival is one that sees the film: centre prior and text template draw no map of it.
+    """
+    rival = best_rival([entry for entry in scores if entry.method.made != ANOTHER], MASKED_CNR)
     own = run_of(SSACL, settings)
     if own is None or rival is None:
         return []

@@ -1,7 +1,7 @@
 """Train a run of the comparison, and ask it: one function per part, (run, model, studies) -> one row per study and question."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from .. import inference
 from ..baselines.detector import ANNOTATED, Detector, fit_detector
 from ..baselines.looking_prompts import LookingPrompts
+from ..baselines.mean_masks import MeanMasks
 from ..baselines.nearest_report import nearest_reports
 from ..baselines.regions import fit_region_writer, leaf_cover
 from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, SSACL, TRAINED, method_of
+from ..baselines.text_template import phrase_template
 from ..datasets.registry import load_evaluation, load_training
 from ..model.start import build_network, load_network, load_text_side, start_tokenizer
 from ..observations import FINDINGS as OBSERVED
@@ -41,7 +43,7 @@ from .inputs import device_of
 from .moved_studies import MovedStudies
 from .prompting import prefix_of
 from .reports import constant_report
-from .targets import collect_targets
+from .targets import Target, collect_targets
 
 PHRASE_COLUMNS = ["study", "finding", "phrase", "map", "control", "cnr", "miou", "pointing"]
 NODE_SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
@@ -155,7 +157,8 @@ def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
         for films, seen in ((anatomy_grounding.AS_THEY_ARE, studies), (anatomy_grounding.MOVED, moved))
     ]
     frame = pd.concat(frames, ignore_index=True)
-    return leaf_means(frame[frame["method"] == looking.plus(run.name)]).assign(map="plus")
+    means = leaf_means(frame[frame["method"] == looking.plus(run.name)])
+    return means.assign(map="plus", similarity_across_patients=np.nan)  # kept of attention alone, here
 
 
 def atlas_of(run: Run) -> WordsAtlas:
@@ -204,8 +207,26 @@ SCORES = {
 def centre_prior_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
     """The centre prior's own phrases, once for each kind of map that it stands beside."""
     frame = score_prior(collect_targets(studies, run.settings.seed), studies, run.settings)
-    frame = frame[frame["control"] == "own"]
-    return pd.concat([frame.assign(map=kind) for kind in MAPS], ignore_index=True)[PHRASE_COLUMNS]
+    return _of_both_maps(frame[frame["control"] == "own"].to_dict("records"))
+
+
+def template_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
+    """Every phrase, and its controls, where the words say; once for each kind of map that it stands beside."""
+    return _of_both_maps(
+        _scored(studies, target, control, phrase_template(text, *target.mask.shape))
+        for target in collect_targets(studies, run.settings.seed)
+        for control, text in target.texts.items()
+    )
+
+
+def mean_mask_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
+    """The mean of the masks of training patients whose phrase is of the same finding and names the same place."""
+    annotated = load_evaluation(run.settings, "train", limit=ANNOTATED)
+    atlas = MeanMasks(collect_targets(annotated, run.settings.seed))
+    return _of_both_maps(
+        _scored(studies, target, "own", atlas(target.finding, target.phrase))
+        for target in collect_targets(studies, run.settings.seed)
+    )
 
 
 def constant_reports(run: Run, studies: Sequence) -> pd.DataFrame:
@@ -258,17 +279,21 @@ def detector_findings(run: Run, studies: Sequence) -> pd.DataFrame:
 def detector_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
     """The map of a phrase's finding, once for each kind of map that it stands beside; it reads no phrase, so none is swapped."""
     maps = detector_of(run).maps(np.stack([study.image for study in studies]))
-    rows = [
-        {
-            "study": studies[target.study].study_id,
-            "finding": target.finding,
-            "phrase": target.phrase,
-            "control": "own",
-            **score_map(maps[target.study, OBSERVED.index(target.finding)], target.mask, target.film),
-        }
+    return _of_both_maps(
+        _scored(studies, target, "own", maps[target.study, OBSERVED.index(target.finding)])
         for target in collect_targets(studies, run.settings.seed)
-    ]
-    frame = pd.DataFrame(rows)
+    )
+
+
+def _scored(studies: Sequence, target: Target, control: str, heatmap: np.ndarray) -> dict:
+    """A row of `_of_both_maps`."""
+    about = {"study": studies[target.study].study_id, "finding": target.finding, "phrase": target.phrase}
+    return {**about, "control": control, **score_map(heatmap, target.mask, target.film)}
+
+
+def _of_both_maps(rows: Iterable[dict]) -> pd.DataFrame:
+    """Rows of a method with one kind of map, once for each kind that it stands beside."""
+    frame = pd.DataFrame(list(rows))
     return pd.concat([frame.assign(map=kind) for kind in MAPS], ignore_index=True)[PHRASE_COLUMNS]
 
 
@@ -284,6 +309,8 @@ def region_reports(run: Run, studies: Sequence) -> pd.DataFrame:
 
 OTHERS = {
     "centre prior": {PHRASES: centre_prior_phrases},
+    "text template": {PHRASES: template_phrases},
+    "mean-mask atlas": {PHRASES: mean_mask_phrases},
     "constant report": {REPORTS: constant_reports},
     "SS-ACL, oracle findings": {REPORTS: oracle_reports},
     "nearest training report": {REPORTS: nearest},
