@@ -9,7 +9,6 @@ import torch
 
 from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
-from ssacl_lib.baselines.text_template import text_templates
 from ssacl_lib.datasets.study import EvaluationStudy
 from ssacl_lib.evaluation import anatomy_grounding, looking
 from ssacl_lib.evaluation.moved_studies import MovedStudies
@@ -202,15 +201,6 @@ def test_many_scores_at_once_are_the_scores_one_by_one():
     assert contrast == pytest.approx([grounding.contrast_to_noise_ratio(*pair) for pair in pairs])
     with pytest.raises(ValueError, match="empty"):
         grounding.pointing_and_contrast(maps[:1], np.zeros((1, 12, 12), bool))
-
-
-def test_templates_keep_to_their_side():
-    maps = dict(zip(default_graph().nodes, text_templates(40, 40), strict=True))
-    assert len(maps) == 32 and all(m.max() > 0.6 for m in maps.values())
-    for name, template in maps.items():
-        if name.startswith("right ") and name != "right atrium":
-            assert template[:, :20].max() > 4 * template[:, 30:].max()
-            assert np.allclose(template[:, ::-1], maps[name.replace("right", "left")])
 
 
 def test_a_notebook_opened_by_hand_fits_no_head_and_prepares_no_films(model, monkeypatch, tmp_path):

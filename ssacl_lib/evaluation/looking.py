@@ -8,7 +8,8 @@ SS-ACL+ stand
     words atlas                        the same atlas without a film
     words atlas, shuffled reports      reports of other patients: what is left is no reading
     text template                      a reader's guess from the name alone (baselines/text_template.py)
-    mean-mask atlas                    mean of the true masks of training patients: needs annotations
+    mean-mask atlas                    mean of the true masks of training patients, as it is and one number per patch: needs
+                                       annotations
     oracle                             the own mask, one number per patch: the ceiling of this grid; needs annotations
 """
 
@@ -38,7 +39,8 @@ from ..record.sources import code_behind, sha256_json
 from ..training.look import fit_look
 from ..training.state import write_tensors
 from ..training.words_atlas import WordsAtlas, words_atlas
-from .anatomy_grounding import AS_THEY_ARE, CHANCE, CHUNK, COLUMNS, MOVED, POOLED, PRIOR, node_scores
+from .anatomy_grounding import AS_THEY_ARE, CHANCE, CHUNK, COLUMNS, MOVED, POOLED, PRIOR, attention_scores, node_scores
+from .grounding import patches_along
 from .inputs import pixels_of, test_studies, weights_hash
 from .moved_studies import MovedStudies
 from .results import cached, results_key
@@ -49,6 +51,9 @@ WORDS, SHUFFLED, TEMPLATE, MEAN_MASK = (
     "text template",
     "mean-mask atlas",
 )
+ANNOTATED_MAPS = (MEAN_MASK, "oracle")
+"""Beginnings of the names of what needs annotations; the rest is the grid."""
+
 ANNOTATED = 500
 """Training patients whose masks make the mean-mask atlas."""
 
@@ -157,15 +162,27 @@ def evaluate_looking(run, models: dict, studies: Sequence | None = None) -> pd.D
 
 
 def score_looks(name: str, model, films: str, studies: Sequence) -> pd.DataFrame:
-    """Rows of one model: its maps of SS-ACL+ and, on moved films, its prompts' attention."""
+    """Rows of one model: its maps of SS-ACL+ and, on moved films, its prompts' attention.
+
+    Likeness across patients is that of the maps with one number per patch, as it is for attention.
+    """
     kinds = {plus(name): "plus"} | ({name: "attention"} if films == MOVED else {})
-    nodes, rows = list(default_graph().nodes), []
+    nodes, asked = list(default_graph().nodes), []
+    rows, patches = ({method: [] for method in kinds} for _ in range(2))
     for chunk in _chunks(studies, f"{name}: looking"):
         pixels = pixels_of(model, np.stack([study.image for study in chunk]))
+        asked += [SimpleNamespace(study_id=study.study_id, patient_id=study.patient_id) for study in chunk]
         for method, evidence in kinds.items():
-            maps = anatomy_maps_of_pixels(model, pixels, nodes, evidence).float().cpu().numpy()
-            rows += [node_scores(study, own).assign(method=method) for study, own in zip(chunk, maps, strict=True)]
-    return _frame(rows, films)
+            maps = anatomy_maps_of_pixels(model, pixels, nodes, evidence).float().cpu()
+            rows[method] += [node_scores(study, own) for study, own in zip(chunk, maps.numpy(), strict=True)]
+            patches[method].append(F.adaptive_avg_pool2d(maps, patches_along(model)).flatten(2).numpy())
+    frames = []
+    for method in kinds:
+        alike = attention_scores(np.concatenate(patches[method]), asked)
+        alike = alike[["study", "node", "similarity_across_patients"]]
+        scores = pd.concat(rows[method], ignore_index=True)
+        frames.append(scores.merge(alike, on=["study", "node"], how="left").assign(method=method))
+    return _frame(frames, films)
 
 
 def score_fixed(run, atlas: torch.Tensor, films: str, studies: Sequence) -> pd.DataFrame:
@@ -177,6 +194,8 @@ def score_fixed(run, atlas: torch.Tensor, films: str, studies: Sequence) -> pd.D
             maps[SHUFFLED] = _enlarged(atlas_of(run, shuffled=True).maps, size)
     if run.settings.dataset == "phantom":
         maps[MEAN_MASK] = mean_masks(run.settings)
+        patches = F.adaptive_avg_pool2d(torch.from_numpy(maps[MEAN_MASK]), grid)
+        maps[f"{MEAN_MASK}, {grid} x {grid}"] = _enlarged(patches, size)
     if films == MOVED:
         maps[PRIOR] = np.repeat(centre_prior(*size)[None], len(default_graph().nodes), 0)
     rows = []
@@ -222,8 +241,12 @@ def _frame(rows: list[pd.DataFrame], films: str) -> pd.DataFrame:
 
 def attention_rows(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the table anatomy_grounding that tell of the prompts' attention on films as they are, and the two priors."""
-    others = (WORDS, SHUFFLED, TEMPLATE, MEAN_MASK, POOLED)
-    looks = table["method"].str.endswith("+") | table["method"].isin(others) | table["method"].str.startswith("oracle")
+    others = (WORDS, SHUFFLED, TEMPLATE, POOLED)
+    looks = (
+        table["method"].str.endswith("+")
+        | table["method"].isin(others)
+        | table["method"].str.startswith(ANNOTATED_MAPS)
+    )
     return table[(table["films"] == AS_THEY_ARE) & ~looks]
 
 
@@ -237,8 +260,7 @@ def looking_order(methods: Sequence[str]) -> list[str]:
         TEMPLATE,
         PRIOR,
         CHANCE,
-        MEAN_MASK,
-        *(name for name in there if name.startswith("oracle")),
+        *(name for start in ANNOTATED_MAPS for name in there if name.startswith(start)),
     ]
     attention = [method for method in there if method not in looks + known]
     return looks + attention + [method for method in known if method in there]

@@ -48,6 +48,7 @@ METHOD_COLOURS = {
     "words atlas, shuffled reports": PINK,
     "text template": BROWN,
     "mean-mask atlas": SKY,
+    "mean-mask atlas, 8 x 8": SKY,
     "oracle 8 x 8": RED,
     "chance": INK,
 }
