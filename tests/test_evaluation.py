@@ -127,6 +127,11 @@ def test_oracle_points_and_every_control_shows_it(run, oracle):
     prior = value(table, method="centre prior", control="own", map="prior", finding="overall", metric="pointing")
     assert value(table, **own, metric="pointing_minus_prior") == pytest.approx(1 - prior)
     assert 0 < prior < 1
+    words = {"method": "text template", "map": "template", "finding": "overall", "metric": "pointing"}
+    assert value(table, **own, metric="pointing_minus_template") == pytest.approx(
+        1 - value(table, **words, control="own")
+    )
+    assert value(table, **words, control="shifted") < 1, "a map that sees no film stays where it was"
     numbers = table[(table["metric"] == "pointing") & (table["finding"] == "overall") & (table["control"] == "own")]
     numbers = numbers.set_index(["method", "map"])["n"]
     assert numbers["this run", "masked"] == numbers["untrained", "similarity"] == 16

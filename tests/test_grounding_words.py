@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 
 from ssacl_lib.evaluation import controls
@@ -44,8 +45,17 @@ def test_differences_are_of_the_same_phrases_only():
         + paired_of("left effusion", controls.PRIOR, "prior", **{own: 0.5})
         + paired_of("large heart", controls.PRIOR, "prior", **{own: 0.5})
     )
+    found = pd.concat([found, pd.DataFrame(
+        paired_of("left effusion", controls.TEMPLATE, "template", **{own: 0.9, side: 0.0, "shifted": 0.4})
+    )])  # fmt: skip
     paired = controls.paired_scores(found)
+    words_alone = paired[paired["method"] == controls.TEMPLATE].squeeze()
+    assert words_alone["pointing_own_minus_swapped_side"] == 0.9, "it reads, so it passes the swaps"
+    assert words_alone["pointing_shifted_minus_own"] == -0.5, "it sees no film, so the shift costs it"
+    assert np.isnan(words_alone["pointing_minus_template"])
+    paired = paired[paired["method"] != controls.TEMPLATE]
     assert len(paired) == 2 and set(paired["method"]) == {"a"}
+    assert paired["pointing_minus_template"].dropna().round(6).tolist() == [-0.7], "of the phrases that both have"
     assert paired["pointing_own_minus_swapped_side"].dropna().tolist() == [0.0]
     assert paired.sort_values("pointing_minus_prior")["cnr_minus_prior"].tolist() == [-3, 5]
 
@@ -99,7 +109,7 @@ def test_messages_follow_their_tables():
         rows(("pointing", 0.9, 0.8, 1.0), map="grad-cam"),
     ])  # fmt: skip
     message = words.phrases_message(phrases, "a")
-    assert "points better than a Gaussian in the middle" in message and "0.70 [0.60, 0.80] against 0.30" in message
+    assert "points at 0.70 [0.60, 0.80], better than a Gaussian in the middle of the film (0.30 [0.20, 0.40]" in message
     assert words.release_message(phrases, "a").startswith("Of the maps of “a”, the Grad-CAM points best: Grad-CAM 0.90")
     assert "sentence" not in words.release_message(phrases, "a")
     nodes = pd.concat(

@@ -12,9 +12,9 @@ from ..datasets.registry import load_training, source_for
 from ..datasets.shards import SHARD, folder_of
 from ..evaluation import (
     anatomy_grounding,
+    controls,
     difficulty,
     films,
-    grounding,
     looking,
     reports as written,
     sentence_grounding,
@@ -59,9 +59,9 @@ def finding_files(row: pd.Series) -> list[str]:
 def anatomy_files(row: pd.Series) -> list[str]:
     """Attention, priors, and what looks or looks at no film (evaluation/looking.py)."""
     method, moved = row["method"], row["films"] == anatomy_grounding.MOVED
-    fixed = (looking.WORDS, looking.SHUFFLED, looking.TEMPLATE, looking.MEAN_MASK)
+    fixed = (looking.WORDS, looking.SHUFFLED, looking.TEMPLATE)
     priors = (anatomy_grounding.PRIOR, anatomy_grounding.CHANCE)
-    if method in fixed or method.startswith("oracle") or (moved and method in priors):
+    if method in fixed or method.startswith(looking.ANNOTATED_MAPS) or (moved and method in priors):
         return [f"looking {row['films']} without a film"]
     if method in priors:
         return ["anatomies priors"]
@@ -72,11 +72,11 @@ def anatomy_files(row: pd.Series) -> list[str]:
 
 def phrase_files(row: pd.Series) -> list[str]:
     """Sentence evidence has a file of its own; where masked evidence is taken away from it, that of the phrases as well."""
-    phrases = f"phrases {row['method']}"
+    phrases, unseeing = f"phrases {row['method']}", [f"phrases {method}" for method in controls.UNSEEING]
     if row["map"] != sentence_grounding.KIND:
-        return [f"phrases {grounding.PRIOR}", phrases]
+        return list(dict.fromkeys([*unseeing, phrases]))
     also = [phrases] if row["metric"].endswith("_minus_masked") else []
-    return [f"phrases {grounding.PRIOR}", f"sentences {row['method']}", *also]
+    return [*unseeing, f"sentences {row['method']}", *also]
 
 
 def film_files(row: pd.Series) -> list[str]:

@@ -8,12 +8,12 @@ import pandas as pd
 from ..baselines.clip_network import ClipNetwork
 from ..baselines.outside import VisionModel, content_of, load_outside
 from ..settings import Settings
-from .controls import PRIOR
+from .controls import UNSEEING
 from .grounding import evaluate_phrases, phrase_table
 from .inputs import device_of, test_studies
 
 MAPS = ("masked", "similarity")
-RESERVED = (PRIOR, "untrained")
+RESERVED = (*UNSEEING, "untrained")
 """Methods of notebook 04 that are asked in a way of their own."""
 
 
@@ -31,7 +31,7 @@ def name_of(name_or_path: str) -> str:
 
 
 def phrases_of(settings: Settings, name_or_path: str) -> pd.DataFrame:
-    """The table of `phrase_table` for one model and the centre prior, on the unseen studies of the settings.
+    """The table of `phrase_table` for one model and what sees no film, on the unseen studies of the settings.
 
     Raises:
         ValueError: the model has no text side, or the studies have no phrases.

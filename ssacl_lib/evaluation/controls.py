@@ -6,7 +6,9 @@ every control is a difference on the phrases that have both numbers; n counts th
 
 import pandas as pd
 
-PRIOR = "centre prior"
+PRIOR, TEMPLATE = "centre prior", "text template"
+UNSEEING = {PRIOR: "prior", TEMPLATE: "template"}
+"""Methods that see no film -> their kind of map."""
 CONTROLS = ("own", "swapped phrase", "swapped side", "shifted")
 SCORES = ("pointing", "cnr")
 DIFFERENCES = {
@@ -14,30 +16,34 @@ DIFFERENCES = {
     "swapped side": "{}_own_minus_swapped_side",
     "shifted": "{}_shifted_minus_own",
     PRIOR: "{}_minus_prior",
+    TEMPLATE: "{}_minus_template",
 }
-"""Control -> the metric of its paired difference, for a score. Below zero is bad in all four."""
+"""Control -> the metric of its paired difference, for a score. Below zero is bad in all five."""
 
 PASSES, IN_PART, FAILS, COSTS = "passes", "passes in part", "fails", "costs"
 
 
 def paired_scores(per_phrase: pd.DataFrame) -> pd.DataFrame:
-    """Differences on the same phrase: own minus swapped phrase or side, shifted minus own, own minus centre prior.
+    """Differences on the same phrase: own minus swapped phrase or side, shifted minus own, own minus what sees no film.
 
     per_phrase: rows of `grounding.evaluate_phrases`. Returns study, finding, method, map and one column per difference of
-    pointing and CNR; NaN where one of the two was not scored.
+    pointing and CNR; NaN where one of the two was not scored, and where a method would be taken from itself.
     """
     where = ["study", "finding", "phrase"]
     wide = per_phrase.pivot_table(index=[*where, "method", "map"], columns="control", values=list(SCORES))
     wide = wide.reindex(columns=pd.MultiIndex.from_product([SCORES, CONTROLS]))
     phrases = wide.index.droplevel(["method", "map"])
+    methods, kinds = (wide.index.get_level_values(level) for level in ("method", "map"))
     out = {}
     for score in SCORES:
         own = wide[score, "own"]
-        prior = wide.xs((PRIOR, "prior"), level=("method", "map"))[score, "own"]
         out[f"{score}_own_minus_swapped"] = own - wide[score, "swapped phrase"]
         out[f"{score}_own_minus_swapped_side"] = own - wide[score, "swapped side"]
         out[f"{score}_shifted_minus_own"] = wide[score, "shifted"] - own
-        out[f"{score}_minus_prior"] = own - prior.reindex(phrases).to_numpy()
+        for method, kind in UNSEEING.items():
+            there = (methods == method) & (kinds == kind)
+            other = own[there].droplevel(["method", "map"]).reindex(phrases).to_numpy()
+            out[DIFFERENCES[method].format(score)] = (own - other).mask(methods == method)
     paired = pd.DataFrame(out).reset_index()
     return paired[paired["method"] != PRIOR]
 

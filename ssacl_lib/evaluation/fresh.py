@@ -30,7 +30,8 @@ from .results import long_table, mean_rows
 from .targets import collect_targets
 
 METHOD = "shipped"
-SHOWN = ("pointing", "cnr", "cnr_own_minus_swapped", "pointing_minus_prior", "pointing_own_minus_swapped_side")
+SHOWN = ("pointing", "cnr", "cnr_own_minus_swapped", "pointing_minus_prior", "pointing_minus_template",
+         "cnr_minus_template", "pointing_own_minus_swapped_side")  # fmt: skip
 OTHER_SIDE = "other side named"
 ASKED = 100
 """Patients whose first phrase is pointed at as `ssacl ground` does."""

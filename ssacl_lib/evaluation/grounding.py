@@ -9,6 +9,8 @@ phrase that belongs to the mask):
     swapped side     right and left exchanged, same image, same mask: must be worse
     shifted          the image moved by a sixth of its width, the mask moved alike: must be as good
     centre prior     a fixed Gaussian in the middle, as a method of its own: must be beaten
+    text template    a map from the words of the phrase, without a film (baselines/text_template.py): must be beaten, and
+                     passes every swap, so that only the shifted film tells it from sight
     cls attention    a map of the model that reads no phrase, as a kind of map: must be beaten, and fails every swap
 
 "pointing" is the share of a map's maxima that lie inside the mask (`metrics.grounding.pointing_share`), so that a map which
@@ -18,17 +20,18 @@ The untrained model's masked maps and everything shifted use `evaluation.control
 costs K passes an image); `n` in the table says how many phrases stand behind a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from .. import inference
+from ..baselines.text_template import phrase_template
 from ..metrics.grounding import centre_prior, contrast_to_noise_ratio, dice, iou, pointing_share
 from ..metrics.intervals import macro_interval
 from ..observations import OBSERVATIONS
-from .controls import PRIOR, paired_scores
+from .controls import CONTROLS, PRIOR, TEMPLATE, UNSEEING, paired_scores
 from .inputs import test_studies, weights_hash
 from .results import cached, long_table, mean_rows, patients_of, results_key
 from .targets import WHOLE, Target, collect_targets, shift, shift_targets
@@ -71,7 +74,10 @@ def evaluate_phrases(
     if not targets:
         return pd.DataFrame(columns=COLUMNS)
     key = results_key(studies, settings, __name__)
-    frames = [cached(run.runs / "evaluation", f"phrases {PRIOR}", key, lambda: score_prior(targets, studies, settings))]
+    frames = [
+        cached(run.runs / "evaluation", f"phrases {method}", key, lambda s=score: s(targets, studies, settings))
+        for method, score in ((PRIOR, score_prior), (TEMPLATE, score_template))
+    ]
     for method, model in models.items():
         frames.append(
             cached(
@@ -173,23 +179,38 @@ def score_jobs(model, kind: str, title: str, settings, jobs: list[tuple], contro
 def score_prior(targets: Sequence[Target], studies: Sequence, settings) -> pd.DataFrame:
     """The centre prior's rows: own (all phrases) and shifted (control studies)."""
     prior = centre_prior(*studies[0].image.shape)
+    return _score_unseeing(PRIOR, lambda text: prior, ["own"], targets, studies, settings)
+
+
+def score_template(targets: Sequence[Target], studies: Sequence, settings) -> pd.DataFrame:
+    """The text template's rows: own, swapped phrase and swapped side (all phrases), and shifted (control studies)."""
+    shape = studies[0].image.shape
+    return _score_unseeing(
+        TEMPLATE, lambda text: phrase_template(text, *shape), list(CONTROLS), targets, studies, settings
+    )
+
+
+def _score_unseeing(
+    method: str, heatmap_of: Callable, asked: list[str], targets: Sequence[Target], studies: Sequence, settings
+) -> pd.DataFrame:
+    """Rows of maps that see no film, so that on a shifted film they stay where they are."""
     few = set(control_numbers(targets, settings))
     moved = shift_targets([t for t in targets if t.study in few], studies[0].image.shape[1])
-    shifted = [target for _, members in moved.values() for target in members]
+    jobs = [(target, control, text) for target in targets for control, text in target.texts.items() if control in asked]
+    jobs += [(target, "shifted", target.phrase) for _, members in moved.values() for target in members]
     rows = [
         {
             "study": studies[target.study].study_id,
             "patient": studies[target.study].patient_id,
             "finding": target.finding,
             "phrase": target.phrase,
-            "method": PRIOR,
-            "map": "prior",
+            "method": method,
+            "map": UNSEEING[method],
             "control": control,
-            **score_map(prior, target.mask, target.film),
+            **score_map(heatmap_of(text), target.mask, target.film),
             "evidence": None,
         }
-        for control, members in (("own", targets), ("shifted", shifted))
-        for target in members
+        for target, control, text in jobs
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 

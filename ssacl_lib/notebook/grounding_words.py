@@ -5,7 +5,18 @@ from IPython.display import Markdown
 
 from ..evaluation.anatomy_grounding import AS_THEY_ARE, MOVED
 from ..evaluation.cases import KINDS, PhraseCase
-from ..evaluation.controls import COSTS, FAILS, IN_PART, PASSES, PRIOR, against_prior, verdicts
+from ..evaluation.controls import (
+    COSTS,
+    DIFFERENCES,
+    FAILS,
+    IN_PART,
+    PASSES,
+    PRIOR,
+    TEMPLATE,
+    UNSEEING,
+    against_prior,
+    verdicts,
+)
 from ..evaluation.grounding import MAPS
 from ..evaluation.looking import WORDS, plus
 from ..evaluation.sentence_grounding import KIND as SENTENCE
@@ -17,6 +28,7 @@ KIND_WORDS = {
     "weighted tokens": "map of weighted tokens",
     "grad-cam": "Grad-CAM",
     "sentence": "sentence evidence",
+    "template": "map",
 }
 VERDICT_WORDS = {
     "swapped phrase": {
@@ -34,6 +46,11 @@ VERDICT_WORDS = {
         PASSES: "beats the centre prior",
         IN_PART: "beats the centre prior in {score} only",
         FAILS: "does not beat the centre prior",
+    },
+    TEMPLATE: {
+        PASSES: "beats the text template",
+        IN_PART: "beats the text template in {score} only",
+        FAILS: "does not beat the text template",
     },
 }
 
@@ -63,20 +80,25 @@ def listed(names: list[str]) -> str:
 
 # ---- phrases
 def phrases_message(table: pd.DataFrame, method: str, kind: str = "masked") -> str:
-    """One sentence: does a map point better than the centre prior?"""
-    where = {"finding": "overall", "control": "own"}
-    own, prior = (
-        _row(table, **where, method=m, map=k, metric="pointing") for m, k in ((method, kind), (PRIOR, "prior"))
-    )
-    paired = _row(table, **where, method=method, map=kind, metric="pointing_minus_prior")
-    if own is None or prior is None or paired is None:
+    """One sentence: does a map point better than what sees no film?"""
+    where = {"finding": "overall", "control": "own", "metric": "pointing"}
+    own, told = _row(table, **where, method=method, map=kind), []
+    for rival, words in (
+        (PRIOR, "a Gaussian in the middle of the film"),
+        (TEMPLATE, "the words alone, without a film"),
+    ):
+        other = _row(table, **where, method=rival, map=UNSEEING[rival])
+        metric = DIFFERENCES[rival].format("pointing")
+        paired = _row(table, **{**where, "metric": metric}, method=method, map=kind)
+        if own is not None and other is not None and paired is not None:
+            better = "better than" if paired["low"] > 0 else "worse than" if paired["high"] < 0 else "no better than"
+            told.append(
+                f"{better} {words} ({_between(other)}; on the same phrases "
+                f"{_interval(*paired[['value', 'low', 'high']], sign='+')}, n {int(paired['n'])})"
+            )
+    if not told:
         return "No phrase was scored."
-    better = "better than" if paired["low"] > 0 else "worse than" if paired["high"] < 0 else "no better than"
-    return (
-        f"The {KIND_WORDS[kind]} of the model “{method}” points {better} a Gaussian in the middle of the film: {_between(own)} "
-        f"against {_between(prior)}, on the same phrases {_interval(*paired[['value', 'low', 'high']], sign='+')} "
-        f"(n {int(paired['n'])})."
-    )
+    return f"The {KIND_WORDS[kind]} of the model “{method}” points at {_between(own)}, {' and '.join(told)}."
 
 
 def prior_words(table: pd.DataFrame, methods: list[str], kind: str = "masked") -> Markdown:

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
+from ..evaluation.controls import UNSEEING
 from . import style
 
-MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "SS-ACL+": "P", "prior": "D"}
+MAP_MARKS = {"masked": "o", "similarity": "s", "attention": "^", "SS-ACL+": "P", "prior": "D", "template": "X"}
 
 
 def systems_of(table: pd.DataFrame) -> list[tuple[str, str]]:
@@ -14,13 +15,13 @@ def systems_of(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def system_name(method: str, kind: str) -> str:
-    """A system's name beside its row or mark; a prior has no kind of map."""
-    return method if kind == "prior" else f"{method}, {kind} map"
+    """A system's name beside its row or mark; what sees no film has no kind of map."""
+    return method if kind in UNSEEING.values() else f"{method}, {kind} map"
 
 
 def mark_system(ax, places, value, low, high, method: str, kind: str) -> None:
-    """Values of one system with their intervals: colour by method, mark by kind of map (filled: masked and prior)."""
-    filled = {} if kind in ("masked", "SS-ACL+", "prior") else {"markerfacecolor": "white"}
+    """Values of one system with their intervals: colour by method, mark by kind of map (filled: masked, or no film seen)."""
+    filled = {} if kind in ("masked", "SS-ACL+", *UNSEEING.values()) else {"markerfacecolor": "white"}
     style.intervals(ax, places, value, low, high, colour=style.method_colour(method), marker=MAP_MARKS.get(kind, "o"),
                     label=system_name(method, kind), markersize=3, **filled)  # fmt: skip
 
