@@ -163,7 +163,8 @@ KEYS += [(PHRASES, kind, metric) for kind in comparison_margins.MAP_NAMES.values
 def scored(method: Method, factor: float, seeds: int = 2) -> tables.Scores:
     """Scores of a method that are a multiple of what draws of studies give."""
     draws = 1 + np.random.default_rng(3).random((1, 101)) + 0.1 * np.arange(seeds)[:, None]
-    return tables.Scores(method, dict.fromkeys(KEYS, factor * draws), dict.fromkeys(KEYS, 30), {})
+    files = {part: f"{method.slug}/{part}.parquet" for part, *_ in KEYS}
+    return tables.Scores(method, dict.fromkeys(KEYS, factor * draws), dict.fromkeys(KEYS, 30), files)
 
 
 def test_what_is_kept_per_study_is_read_back_to_one_in_eight_thousand(tmp_path):
@@ -207,6 +208,7 @@ def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
     table = comparison_margins.margins([own, *others])
     assert (table["best_baseline"] == "GLoRIA-like").all() and (table["method"] == SSACL).all()
     assert (table["seeds"] == 2).all() and (table["n"] == 30).all()
+    assert table["file"].iloc[0] == "ss-acl/reports.parquet; gloria-like/reports.parquet"
     one = comparison_margins.margins([scored(method_of(SSACL), 1.0, seeds=1), *others])
     assert np.allclose(one[["margin", "low", "high"]], 1 / 0.8 - 1), (
         "a ratio that is the same in every draw has no width"

@@ -33,6 +33,8 @@ def table(tmp_path):
     frame = [alone(12, "speed", "time_ratio", 1.0), alone(8, "speed", "time_ratio", 1.7)]
     frame += [alone(patch, "findings", "auc", 0.8, finding="mean of findings") for patch in (12, 8)]
     frame += [alone(12, "findings", "auc", 0.9, finding="Edema")]
+    frame += [alone(patch, "findings", "auc", 0.5, finding="Pleural Other") for patch in (12, 8)]
+    frame += [alone(patch, "findings", "auc", auc, finding="Support Devices") for patch, auc in ((12, 0.6), (8, 0.65))]
     for patch, other in ((12, 0.5), (8, 0.1)):
         frame += rows(patch, 0, 128, 6, own=0.5, sided=0.5, other=0.5)
         frame += rows(patch, 36, 128, 6, own=0.6, sided=0.5, other=other)
@@ -46,7 +48,8 @@ def test_masks_and_smoothing_are_those_that_point_best(table):
     assert maps.loc[12, ["masks", "smoothing", "value"]].tolist() == [128, 6, 0.6]
     assert maps.loc[8, ["masks", "smoothing", "value"]].tolist() == [256, 9, 0.75]
     assert table["metric"].value_counts().to_dict() == {
-        "pointing": 4, "pointing_sided": 4, "pointing_swapped_side": 4, "auc": 2, "time_ratio": 2
+        "pointing": 4, "pointing_sided": 4, "pointing_swapped_side": 4, "auc": 2, "time_ratio": 2, "auc_pleural_other": 2,
+        "auc_support_devices": 2,
     }  # fmt: skip
     assert not len(size.size_table(size.RESULTS.with_name("absent.csv")))
 
@@ -58,9 +61,11 @@ def test_sizes_are_told_by_interval_and_by_what_a_side_keeps(table):
     table = pd.concat([table, swapped])
     told = size_words.size_words(table).data.splitlines()
     assert told == [
-        "- AUC of the head: intervals overlap",
-        "- pointing of masked maps: better with 8 px, in one training of each",
-        "- CNR of masked maps: better with 12 px, in one training of each",
+        "- AUC of the head: 0.80 [0.75, 0.85] and 0.80 [0.75, 0.85]: intervals overlap",
+        "- AUC of Pleural Other, thin lines: 0.50 [0.45, 0.55] and 0.50 [0.45, 0.55]: intervals overlap",
+        "- AUC of Support Devices, thin lines: 0.60 [0.55, 0.65] and 0.65 [0.60, 0.70]: intervals overlap",
+        "- pointing of masked maps: 0.60 [0.55, 0.65] and 0.75 [0.70, 0.80]: better with 8 px, in one training of each",
+        "- CNR of masked maps: 0.75 [0.70, 0.80] and 0.60 [0.55, 0.65]: better with 12 px, in one training of each",
         "- 12 px: with the other side named the map keeps 100 % of its pointing (100 % before the training)",
         "- 8 px: with the other side named the map keeps 25 % of its pointing (100 % before the training)",
     ]

@@ -17,7 +17,19 @@ MAP_NAMES = {"": "similarity map", "_masked": "masked map"}
 AUC = (FINDINGS, "mean of findings", "auc")
 F1 = (REPORTS, "reports", "micro_f1_13")
 MASKED_CNR = (PHRASES, "masked map", "cnr")
-MARGIN_COLUMNS = ["claim", "metric", "margin", "low", "high", "method", "best_baseline", "n", "seeds", "rival_seeds"]
+MARGIN_COLUMNS = [
+    "claim",
+    "metric",
+    "margin",
+    "low",
+    "high",
+    "method",
+    "best_baseline",
+    "n",
+    "seeds",
+    "rival_seeds",
+    "file",
+]
 
 PAPER = {"lexical": 0.10, "clinical": 0.25, "grounding": 0.08}
 """The paper's claims over the best other method (abstract), relative: cited, not measured here."""
@@ -38,6 +50,7 @@ def margins(scores: list[Scores], lender: dict | None = None) -> pd.DataFrame:
     each over its own best rival. Intervals over studies are paired; `seeds` counts SS-ACL's trainings, `rival_seeds` the rival's
     (the fewest, of several; 0: none was trained), and a rival's trainings widen the interval in squares (`spread_of_rival`).
     What was trained once borrows the spread of SS-ACL's trainings (`borrowed`): its own here, or those of `lender`, draws by key.
+    `file` names the per-study results behind a row, SS-ACL's first.
     """
     own = next((entry for entry in scores if entry.method.name == SSACL), None)
     rows: list[dict] = []
@@ -61,6 +74,7 @@ def margins(scores: list[Scores], lender: dict | None = None) -> pd.DataFrame:
         rivals = float(np.mean([spread_of_rival(ours, theirs) for ours, theirs in pairs]))
         low, high = value - np.hypot(value - low, rivals), value + np.hypot(high - value, rivals)
         names = list(dict.fromkeys(rival.method.name for rival in found))
+        files = dict.fromkeys(entry.files[part] for entry in (own, *found) for part, *_ in keys)
         rows.append(
             {
                 "claim": claim,
@@ -75,6 +89,7 @@ def margins(scores: list[Scores], lender: dict | None = None) -> pd.DataFrame:
                 "rival_seeds": min(
                     (len(rival.draws[key]) for key, rival in zip(keys, found, strict=True) if trains(rival)), default=0
                 ),
+                "file": "; ".join(files),
             }
         )
 

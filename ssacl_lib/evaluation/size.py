@@ -43,7 +43,10 @@ ROUNDS = 15
 """Training steps of each size, in turns."""
 
 NAMES = {"own": "", SIDED: "_sided", "swapped side": "_swapped_side"}
-METRICS = ("auc", "pointing", "cnr", "pointing_sided", "pointing_swapped_side", "time_ratio")
+THIN = {"Pleural Other": "auc_pleural_other", "Support Devices": "auc_support_devices"}
+"""Findings that are thin lines, for which small patches might be needed -> the metric of their AUC."""
+
+METRICS = ("auc", *THIN.values(), "pointing", "cnr", "pointing_sided", "pointing_swapped_side", "time_ratio")
 SHOWN = ("patch", "images", "masks", "smoothing", *ENDING)
 COLUMNS = ("patch", "images", "about", "masks", "smoothing", "finding", "control", *ENDING)
 
@@ -146,7 +149,7 @@ def size_table(path: Path | None = None) -> pd.DataFrame:
     """What `measure_size` left, a few rows per size and stage: those of the masks and the smoothing that point best.
 
     Columns: patch, images, masks, smoothing, method, metric, value, low, high, n, seed. Metrics: auc (mean of findings),
-    pointing, cnr, pointing_sided (of phrases that name a side), pointing_swapped_side (the same with the other side),
+    those of THIN, pointing, cnr, pointing_sided (of phrases that name a side), pointing_swapped_side (with the other side),
     time_ratio (of a training step, to the first size). Masks and smoothing are chosen on the studies that are shown, for
     every size alike.
     """
@@ -161,7 +164,9 @@ def size_table(path: Path | None = None) -> pd.DataFrame:
         best = part[part["metric"] == "pointing"].sort_values("value").iloc[-1]
         rows.append(part[part["masks"].eq(best["masks"]) & part["smoothing"].eq(best["smoothing"])])
     others = frame[frame["finding"].eq("mean of findings") | frame["about"].eq("speed")]
-    kept = pd.concat([*rows, others], ignore_index=True).reindex(columns=list(SHOWN))
+    thin = frame[frame["finding"].isin(list(THIN)) & frame["metric"].eq("auc")]
+    thin = thin.assign(metric=thin["finding"].map(THIN))
+    kept = pd.concat([*rows, others, thin], ignore_index=True).reindex(columns=list(SHOWN))
     kept[["masks", "smoothing"]] = kept[["masks", "smoothing"]].astype("Int64")
     return kept[kept["metric"].isin(METRICS)].sort_values(
         ["patch", "images"], ascending=[False, True], ignore_index=True

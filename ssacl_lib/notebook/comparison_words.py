@@ -183,6 +183,30 @@ def anatomy_words(table: pd.DataFrame) -> Markdown:
     return Markdown("\n".join(lines) or "*No wrong anatomy was trained yet.*")
 
 
+CHANCE = (
+    ("phrases", "masked map", "pointing", "pointing of masked maps"),
+    ("phrases", "masked map", "cnr_own_minus_swapped", "their CNR, own minus swapped phrase (chance: 0)"),
+    ("findings", "mean of findings", "auc", "AUC of a head that is taught true findings on the frozen encoder"),
+)
+"""part, detail, metric, in words."""
+
+
+def chance_words(table: pd.DataFrame) -> Markdown:
+    """What is left where films stand beside other patients' reports, beside random weights; read from the comparison."""
+    lines = []
+    for part, detail, metric, words in CHANCE:
+        rows = table[table["part"].eq(part) & table["detail"].eq(detail) & table["metric"].eq(metric)]
+        rows = {row["method"]: row for row in rows.to_dict("records")}
+        if "shuffled pairs" in rows and "untrained" in rows:
+            shuffled = rows["shuffled pairs"]
+            above = shuffled["low"] > (0 if metric.endswith("swapped") else rows["untrained"]["high"])
+            told = "**above chance**: something other than pairs teaches it" if above else "not above"
+            lines.append(
+                f"- {words}: shuffled pairs {_range(shuffled)}, random weights {_range(rows['untrained'])}: {told}."
+            )
+    return Markdown("\n".join(lines) or "*Shuffled pairs were not trained yet.*")
+
+
 def looks_message(table: pd.DataFrame) -> str:
     """One sentence: the head of SS-ACL+ on SS-ACL's encoder against the best other encoder, on moved films."""
     rows = table[(table["part"] == "plus") & (table["metric"] == "pointing") & (table["detail"] == "films moved")]

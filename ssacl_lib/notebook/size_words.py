@@ -3,6 +3,8 @@
 import pandas as pd
 from IPython.display import Markdown
 
+from ..evaluation.size import THIN
+
 ONE = "Patches of one size were measured so far."
 
 
@@ -30,6 +32,7 @@ def size_words(table: pd.DataFrame) -> Markdown:
     told = []
     for metric, words in (
         ("auc", "AUC of the head"),
+        *((metric, f"AUC of {finding}, thin lines") for finding, metric in THIN.items()),
         ("pointing", "pointing of masked maps"),
         ("cnr", "CNR of masked maps"),
     ):
@@ -37,7 +40,8 @@ def size_words(table: pd.DataFrame) -> Markdown:
         apart = small.low > large.high or large.low > small.high
         better = sizes[1] if small.value > large.value else sizes[0]
         told.append(
-            f"- {words}: " + (f"better with {better} px, in one training of each" if apart else "intervals overlap")
+            f"- {words}: {_estimate(large)} and {_estimate(small)}: "
+            + (f"better with {better} px, in one training of each" if apart else "intervals overlap")
         )
     for size in sizes:
         before, after = (

@@ -26,7 +26,7 @@ def trainings(told: pd.DataFrame, comparison: pd.DataFrame, lines: tuple[str, ..
             ax.plot(rows["total"], rows[kind], marker, color=colour, markersize=3.4, label=f"trained with {kernels}")
         wanted = (comparison["part"] == part) & (comparison["detail"] == detail) & (comparison["metric"] == metric)
         values = comparison[wanted].set_index("method")["value"]
-        for name, dashes in zip(lines, ("--", ":"), strict=False):
+        for name, dashes in zip(lines, ("--", ":", "-."), strict=True):
             if name in values:
                 ax.axhline(values[name], color=style.GREY, linestyle=dashes, linewidth=0.9, label=name)
         ax.set_title(TITLES[kind], fontsize=6.5)
