@@ -133,8 +133,9 @@ and started again, it goes on where it was."""
 ABLATION = """\
 Trains every compared method and every variant of SS-ACL alike (same studies, same start, same number of images), scores each on
 test patients that no choice was made on, and leaves what every study scored in data/results/comparison/PROFILE, from which
-notebook 05 makes its tables. About thirteen hours of one core with the profile cpu, half of it with --processes 2. Stopped and
-started again it goes on, also inside of a training. Trained weights stay below runs/comparison."""
+notebook 05 makes its tables. About sixteen hours of one core with the profile cpu, half of it with --processes 2; with
+--seeds 3 (SS-ACL has many more, for narrow intervals) eight and four. Stopped and started again it goes on, also inside of a
+training. Trained weights stay below runs/comparison."""
 DOWNSTREAM = """\
 Asks the paper's downstream tasks of every encoder of the comparison: zero-shot and fine-tuned classification, segmentation,
 retrieval, robustness. Weights are those of `ssacl ablation`, which trains what is missing. Leaves what every study scored in
