@@ -13,6 +13,7 @@ from ..evaluation.films import REGIONS
 from ..evaluation.randomisation import MOVED, REAL
 from ..plots.comparison import CELLS, MARGIN_NAMES, OURS, PANELS
 from ..settings import Settings
+from .negatives import negatives as negatives  # asked for by its table here, as the other words of 05
 
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
 

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..baselines.registry import SSACL
+from ..evaluation.probe import probe_table
 from ..evaluation.randomisation import MOVED
+from ..evaluation.sight import sight_table
+from ..settings import Settings
 
 ENDING = ("value", "low", "high", "n", "runs")
 POINTING = {"part": "phrases", "metric": "pointing"}
@@ -39,13 +42,13 @@ ROWS = (
 """In words, the table, and what picks its row."""
 
 
-def negatives(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The rows of ROWS that the tables hold, each with its table; tables: by their names.
+def negatives(tables: Mapping[str, pd.DataFrame], settings: Settings) -> pd.DataFrame:
+    """The rows of ROWS that the tables hold, each with its table; tables: of notebook 05, by their names (those of 03 are read).
 
     Raises:
         ValueError: a table holds more than one row for a line of ROWS.
     """
-    found = []
+    tables, found = {**tables, "sight": sight_table(settings), "probe": probe_table(settings)}, []
     for what, name, wanted in ROWS:
         rows = tables[name]
         for column, value in wanted.items():
