@@ -2,7 +2,7 @@
 
 A rival without a film: what it scores is known before any picture is seen. Sides and heights come from the words, places of
 named organs and of findings (fluid lies low, air high) from a reader's general knowledge of a frontal film, written down once
-in fractions of its width and height; nothing was fitted or tuned.
+in fractions of its width and height. The list of words was written with the phantom's phrases in view, and before any score.
 """
 
 import re
