@@ -13,11 +13,18 @@ from sklearn.metrics import roc_auc_score
 from small import SMALL, View
 from torch.nn import functional as F
 
+from ssacl_lib import paths
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines import contrast, registry, wrong_anatomy
 from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWithoutText, PatchesAlone
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
-from ssacl_lib.evaluation import comparison, comparison_margins, comparison_tables as tables, comparison_trainings
+from ssacl_lib.evaluation import (
+    comparison,
+    comparison_margins,
+    comparison_tables as tables,
+    comparison_texts,
+    comparison_trainings,
+)
 from ssacl_lib.evaluation.comparison import write_parquet
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned
@@ -154,6 +161,23 @@ def test_numbers_are_those_of_pandas_and_scikit_learn(tmp_path):
         for name in ("micro_f1_13", "micro_f1_14"):
             assert found["reports", "reports", name + ending] == pytest.approx(clinical[name].value)
     assert (table["n"] == STUDIES).all() and (table["low"] <= table["high"]).all()
+
+
+@pytest.mark.slow  # starts processes
+def test_words_counted_by_processes_are_those_counted_here(tmp_path, monkeypatch):
+    settings = load_settings("smoke", out_dir=str(tmp_path))
+    write_runs(settings, {SSACL: 2, "R2Gen-like": 1})
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(comparison_texts, "MANY", 2)
+    runs = tables.scored_runs(settings)
+    comparison_texts.count_all(runs)
+    made = sorted(comparison_texts.kept().iterdir())
+    assert made
+    for run in runs:
+        texts = comparison_texts.texts_of(pd.read_parquet(run.folder / "reports.parquet"), settings)
+        kept = comparison_texts.lexical_counts(*texts)
+        pd.testing.assert_frame_equal(kept, comparison_texts.lexical_counts(*texts, tmp_path / "here"))
+    assert sorted(comparison_texts.kept().iterdir()) == made, "nothing was counted again"
 
 
 KEYS = [(REPORTS, "reports", metric) for metric in (*comparison_margins.LEXICAL, *comparison_margins.CLINICAL.values())]

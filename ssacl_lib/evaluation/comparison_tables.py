@@ -18,19 +18,18 @@ from .. import paths
 from ..baselines.registry import FINDINGS, LEAVES, METHODS, PHRASES, PLUS, REPORTS, SSACL, Method
 from ..metrics.clinical import positive_labels
 from ..metrics.intervals import percentile_interval, resampled_counts, sums_by_group, weighted_auc
-from ..metrics.lexical import bleu_counts, bleu_of_counts, score_reports
-from ..record.sources import code_behind, sha256_file, sha256_json
+from ..metrics.lexical import bleu_of_counts
+from ..record.sources import code_behind, sha256_file
 from ..record.spread import is_share, student_quantile
 from ..settings import Settings, load_settings
 from .comparison_run import PATIENTS, Run, missing, planned, results_folder
-from .reports import NoMeteor
+from .comparison_texts import LEXICAL, count_all, lexical_counts, texts_of
 from .results import cached
 
 COLUMNS = ("group", "part", "detail", "method", "metric", "value", "low", "high", "n", "runs", "seed", "file")
 KEY = ["part", "detail", "metric"]
 
 GROUNDING = ("cnr", "miou", "pointing")
-LEXICAL = ("rouge_l", "cider")
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ def all_scores(settings: Settings, cache: Path) -> list[Scores]:
         print("methods are compared on the phantom; this data set has no runs of its own")
         return []
     runs = scored_runs(settings)
+    count_all(runs)
     found = []
     for method in METHODS:
         members = [run for run in runs if run.method == method]
@@ -151,29 +151,14 @@ def _means(detail: str, columns: pd.DataFrame, studies, resamples: int):
         yield detail, metric, int(numbers[:, place].sum()), draws[:, place]
 
 
-def lexical_counts(generated: list[str], references: list[str]) -> pd.DataFrame:
-    """Per study the counts of `bleu_counts`, and LEXICAL; kept below runs/, for whatever profile asks, by the texts themselves.
-
-    (The longest part of notebook 05: the scores are computed word by word, for every patient of every training.)
-    """
-    key = {"texts": sha256_json([generated, references]), "code": code_behind("metrics.lexical")}
-
-    def compute() -> pd.DataFrame:
-        frame = pd.DataFrame(bleu_counts(generated, references)).rename(columns=str)
-        return frame.assign(**score_reports(generated, references, meteor=NoMeteor()).per_study[list(LEXICAL)])
-
-    return cached(paths.RUNS / "texts" / "evaluation", f"alike {key['texts'][:16]}", key, compute)
-
-
 def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
     """Lexical metrics on our tokens; micro F1 and prevalence of 13 and 14 observations in both conventions."""
     told = pd.read_parquet(results_folder(settings) / "references.parquet").set_index("study")
     frame = frame.sort_values("study")
     told = told.loc[frame["study"]]
-    texts = list(frame["generated"]), list(told["reference"])
     drawn = weights(len(frame), resamples)
     detail, count = "reports", len(frame)
-    alike = lexical_counts(*texts)
+    alike = lexical_counts(*texts_of(frame, settings))
     yield detail, "bleu4", count, bleu_of_counts(drawn @ alike.drop(columns=list(LEXICAL)).to_numpy(float))[:, 3]
     for metric in LEXICAL:
         yield detail, metric, count, drawn @ alike[metric].to_numpy(float) / count
