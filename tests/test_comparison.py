@@ -36,7 +36,7 @@ from ssacl_lib.model.network import SSACLNetwork
 from ssacl_lib.model.ssacl import SSACLModel
 from ssacl_lib.model.start import build_network
 from ssacl_lib.notebook import training_words
-from ssacl_lib.record.manifest import read_json, write_json
+from ssacl_lib.record.manifest import REBUILD_VARIABLE, read_json, write_json
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
@@ -169,12 +169,14 @@ def test_words_counted_by_processes_are_those_counted_here(tmp_path, monkeypatch
     write_runs(settings, {SSACL: 2, "R2Gen-like": 1})
     monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(comparison_texts, "MANY", 2)
+    monkeypatch.setenv(REBUILD_VARIABLE, "1")  # so that what lies elsewhere is not taken
     runs = tables.scored_runs(settings)
     comparison_texts.count_all(runs)
     made = sorted(comparison_texts.kept().iterdir())
     assert made
     for run in runs:
-        texts = comparison_texts.texts_of(pd.read_parquet(run.folder / "reports.parquet"), settings)
+        frame = pd.read_parquet(run.folder / "reports.parquet").sort_values("study")
+        texts = comparison_texts.texts_of(frame, settings)
         kept = comparison_texts.lexical_counts(*texts)
         pd.testing.assert_frame_equal(kept, comparison_texts.lexical_counts(*texts, tmp_path / "here"))
     assert sorted(comparison_texts.kept().iterdir()) == made, "nothing was counted again"
