@@ -27,8 +27,9 @@ from ssacl_lib.evaluation import (
 )
 from ssacl_lib.evaluation.comparison import write_parquet
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
+from ssacl_lib.evaluation.comparison_others import OTHERS
 from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned
-from ssacl_lib.evaluation.comparison_scores import OTHERS, SCORES
+from ssacl_lib.evaluation.comparison_scores import SCORES
 from ssacl_lib.evaluation.comparison_start import REASONS, over_start
 from ssacl_lib.evaluation.prompting import CELLS
 from ssacl_lib.metrics.clinical import clinical_intervals

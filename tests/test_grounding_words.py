@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ssacl_lib.evaluation import controls
-from ssacl_lib.notebook import grounding_words as words
+from ssacl_lib.notebook import grounding_words as words, wording
 
 
 def rows(*found, **about) -> pd.DataFrame:
@@ -130,7 +130,7 @@ def test_messages_follow_their_tables():
     assert "“c” (1.00 [1.00, 1.00]) look as alike as" in words.likeness_message(nodes, ["c"])
     areas = rows(("area_minus_random", -0.2, -0.3, -0.1), curve="deletion", order="evidence")
     areas = pd.concat([areas, rows(("area_minus_random", 0.0, -0.1, 0.1), curve="insertion", order="evidence")])
-    assert words._interval(0.21, -0.004, 0.5, "+") == "+0.210 [-0.004, +0.500]"
+    assert wording.interval(0.21, -0.004, 0.5, "+") == "+0.210 [-0.004, +0.500]"
     assert "lower the fit faster" in words.faithful_message(
         areas, "a"
     ) and "no faster when they are shown" in words.faithful_message(areas, "a")

@@ -9,7 +9,7 @@ from test_evaluation import STUDIES
 from ssacl_lib.anatomy import default_graph
 from ssacl_lib.baselines.mean_masks import MeanMasks
 from ssacl_lib.baselines.text_template import named_place, phrase_template, text_templates
-from ssacl_lib.evaluation import comparison_scores
+from ssacl_lib.evaluation import comparison_others
 from ssacl_lib.evaluation.targets import collect_targets
 from ssacl_lib.text.sides import swap_side
 
@@ -79,14 +79,14 @@ def test_mean_masks_are_those_of_the_same_finding_and_words():
 
 
 def test_both_stand_beside_both_kinds_of_map(monkeypatch):
-    monkeypatch.setattr(comparison_scores, "load_evaluation", lambda *_, **__: STUDIES)
+    monkeypatch.setattr(comparison_others, "load_evaluation", lambda *_, **__: STUDIES)
     run = SimpleNamespace(settings=SimpleNamespace(seed=0))
     targets = collect_targets(STUDIES, 0)
-    template = comparison_scores.template_phrases(run, STUDIES)
+    template = comparison_others.template_phrases(run, STUDIES)
     assert template["control"].value_counts().to_dict() == {
         control: 2 * sum(control in target.texts for target in targets) for control in targets[0].texts
     }
-    for frame in (template, comparison_scores.mean_mask_phrases(run, STUDIES)):
+    for frame in (template, comparison_others.mean_mask_phrases(run, STUDIES)):
         own = frame[frame["control"] == "own"]
         assert own["map"].value_counts().to_dict() == {"masked": len(targets), "similarity": len(targets)}
     assert (own["pointing"] == 1).all(), "every patient's mask lies where the others' do"

@@ -20,7 +20,7 @@ CENTRAL, COMPARED, BUDGET, ABLATION = "central", "compared", "budget", "ablation
 GROUPS = (CENTRAL, COMPARED, BUDGET, ABLATION)
 TRAINED, BEFORE, ANOTHER = "trained", "before training", "another way"
 FINDINGS, PHRASES, LEAVES, PLUS, REPORTS = PARTS = ("findings", "phrases", "leaves", "plus", "reports")
-"""What a trained method is scored on; see evaluation/comparison_scores.py."""
+"""What a trained method is scored on; see evaluation/comparison_scores.py (comparison_others.py: what is made in ANOTHER way)."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,16 @@ METHODS = (
            MACO, parts=LOOKS),
     Method("contrast only", "whole film against whole report (ConVIRT, CLIP)", CENTRAL, only(global_contrastive=1),
            ContrastNetwork, LOOKS),
-    Method("PromptMRG-like", "findings as text, no anatomy", CENTRAL, PROMPT_MRG, LeavesClosed, WRITES, "entities only"),
-    Method("R2Gen-like", "encoder and decoder, no prompts", CENTRAL, only(report_generation=1), PatchesAlone, WRITES,
+    Method("PromptMRG-like", "findings as text, no anatomy", CENTRAL, PROMPT_MRG, LeavesClosed, (*WRITES, PLUS),
+           "entities only"),
+    Method("R2Gen-like", "encoder and decoder, no prompts", CENTRAL, only(report_generation=1), PatchesAlone, (*WRITES, PLUS),
            "without prompts"),
     Method("R2GenGPT-like", "a decoder behind the frozen start", CENTRAL, only(report_generation=1), FrozenEncoder, (REPORTS,),
            "without prompts"),
+    Method("SS-ACL+ writer", "leaf prompts bring what they look at; its decoder sees 12,000 images more", CENTRAL,
+           parts=(REPORTS,), ours=True, made=ANOTHER),
+    Method("SS-ACL, writer as long", "its control: prompts as they are, a decoder that sees as many", CENTRAL,
+           parts=(REPORTS,), ours=True, made=ANOTHER),
     Method("GLoRIA-like", "words against patches beside the contrast", COMPARED, only(global_contrastive=1),
            LocalContrastNetwork, POINTS),
     Method("masked autoencoder", "masked pixels alone", COMPARED, only(image_reconstruction=1), parts=(FINDINGS,)),

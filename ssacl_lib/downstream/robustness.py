@@ -30,7 +30,7 @@ from ..baselines.small_cnn import SmallCNN, predict_cnn
 from ..datasets.registry import load_evaluation, load_training
 from ..evaluation.anatomy_grounding import CHUNK, node_scores
 from ..evaluation.comparison_run import PATIENTS, Run
-from ..evaluation.comparison_scores import atlas_of, score_reports, trained
+from ..evaluation.comparison_scores import atlas_of, learn_to_look, score_reports, trained
 from ..evaluation.findings import probabilities_of, reference_of
 from ..evaluation.grounding import MAPS, score_jobs, score_map
 from ..evaluation.inputs import pixels_of
@@ -43,7 +43,6 @@ from ..model.chunks import BATCH, chunks
 from ..model.maps import anatomy_maps_of_pixels
 from ..settings import Settings
 from ..text.labeler import label_array
-from ..training.look import fit_look
 from .disturbances import AMOUNTS, BEND, STRETCH, WORDING, WORDS, Condition, conditions
 from .encoders import START, Encoder, at_home
 
@@ -101,16 +100,6 @@ def questions(encoder: Encoder, settings: Settings) -> list[tuple[str, str, Ask]
     if method is not None and REPORTS in method.parts:
         asked.append(("", REPORTS, lambda condition: written_rows(run, model, condition)))
     return asked + (rivals(encoder, settings) if encoder.name == START else [])
-
-
-def learn_to_look(model, run: Run) -> bool:
-    """Fit a head that looks on the frozen encoder; False where too few reports say where a finding lies."""
-    try:
-        fit_look(model, load_training(run.settings, "train"), atlas_of(run), run.seed, progress=False)
-    except ValueError as error:
-        print(f"{run.name}: no head that looks: {error}")
-        return False
-    return True
 
 
 def rivals(encoder: Encoder, settings: Settings) -> list[tuple[str, str, Ask]]:

@@ -134,7 +134,7 @@ def _report_case(name: str, study, texts: Mapping[str, pd.DataFrame], model) -> 
         "without prompts: what CLS looks at": cls_attention(model, images)[0],
     }
     written = {"reference": mark_report(study.report, with_prompts["generated"], MISSED)}
-    notes = {"reference": ("", f"findings: {_names(reference)}", "")}
+    notes = {"reference": ("", f"findings: {named(reference)}", "")}
     before = {
         "with prompts": f"entity text: {entity_text(predicted) or '(empty)'}",
         "without prompts": "no entity text",
@@ -143,13 +143,14 @@ def _report_case(name: str, study, texts: Mapping[str, pd.DataFrame], model) -> 
         if name in frame.index:
             row = frame.loc[name]
             written[variant] = mark_report(row["generated"], study.report, WRONG)
-            found = f"findings: {_names(positive_names(row['generated_labels']))}"
+            found = f"findings: {named(positive_names(row['generated_labels']))}"
             score = score_line(row["generated"], study.report, row["generated_labels"], study.labels)
             notes[variant] = (before[variant], found, score)
     return Case(name, study.image, evidence, written, notes)
 
 
-def _names(findings: set[str]) -> str:
+def named(findings: set[str]) -> str:
+    """Findings in the order of the observations, in lower case; "none" where there is none."""
     return ", ".join(name.lower() for name in OBSERVATIONS if name in findings) or "none"
 
 

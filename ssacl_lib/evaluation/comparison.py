@@ -32,8 +32,9 @@ from ..record.manifest import atomic_write, device_name, package_versions, porta
 from ..record.sources import code_behind
 from ..settings import Settings
 from ..training.loop import LOG_EVERY, pretrain
+from .comparison_others import OTHERS
 from .comparison_run import PATIENTS, Run, changes_of, missing, planned, results_folder
-from .comparison_scores import OTHERS, SCORES, trained
+from .comparison_scores import SCORES, trained
 
 SAME = 2e-3
 """Relative difference of a loss, mean of the first steps, that other kernels may make."""
@@ -98,7 +99,7 @@ def _of_another(run: Run, part: str) -> Callable:
     """The function that scores a part of what is no network of ours. Raises ValueError where there is none."""
     if part not in OTHERS.get(run.method.name, {}):
         raise ValueError(
-            f"{run.method.name} is made in another way, and OTHERS of evaluation/comparison_scores.py has no function for its "
+            f"{run.method.name} is made in another way, and OTHERS of evaluation/comparison_others.py has no function for its "
             f"{part}: add one there, or leave the part out of the method's `parts`"
         )
     return OTHERS[run.method.name][part]

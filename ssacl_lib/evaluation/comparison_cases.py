@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from ..baselines.registry import ANOTHER, PHRASES, REPORTS, SSACL
 from ..datasets.registry import load_evaluation
 from ..settings import Settings
-from .cases import CASE_FINDINGS, PhraseCase
+from .cases import CASE_FINDINGS, Case, PhraseCase, named, score_line
 from .comparison_margins import F1, MASKED_CNR, best_rival
 from .comparison_run import PATIENTS, Run, results_folder
 from .comparison_tables import Scores, scored_runs
+from .report_marks import MISSED, WRONG, mark_report, positive_names
 
 WORST = 4
 
@@ -100,17 +101,32 @@ def enlarged(evidence, size: tuple[int, int]) -> np.ndarray:
     return F.interpolate(values.view(1, 1, grid, grid), size=size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
-def report_case(settings: Settings, scores: Sequence[Scores]) -> pd.DataFrame:
-    """The first test study with two findings or more: who wrote, and what; the reference, SS-ACL, the best rival by micro F1."""
+def report_cases(settings: Settings, scores: Sequence[Scores], count: int = 3) -> list[Case]:
+    """The first test studies with two findings or more: the reference, SS-ACL's report, the best rival's by micro F1."""
     rival, own = best_rival(scores, F1), run_of(SSACL, settings)
     if own is None or rival is None:
-        return pd.DataFrame(columns=["written by", "report"])
+        return []
     told = pd.read_parquet(results_folder(settings) / "references.parquet")
-    study = next(row for row in told.itertuples() if (np.asarray(row.labels)[1:] == 1).sum() >= 2)
-    rows = [("the reference", study.reference)]
-    for run in (own, run_of(rival.method.name, settings)):
-        frame = pd.read_parquet(run.folder / f"{REPORTS}.parquet").set_index("study")
-        rows.append((run.method.name, frame.loc[study.study, "generated"]))
-    return pd.DataFrame(rows, columns=["written by", "report"]).assign(
-        report=lambda frame: frame["report"].str.replace("\n", " ")
-    )
+    several = told[[len(positive_names(labels)) > 1 for labels in told["labels"]]]
+    studies = load_evaluation(settings.changed(seed=PATIENTS), "test")
+    runs = (own, run_of(rival.method.name, settings))
+    written = {
+        run.method.name: pd.read_parquet(run.folder / f"{REPORTS}.parquet").set_index("study").loc[several["study"]]
+        for run in runs
+    }
+    return [
+        _report_case(studies[place], row, {name: frame.loc[row.study] for name, frame in written.items()})
+        for place, row in zip(several.index[:count], several.head(count).itertuples(), strict=True)
+    ]
+
+
+def _report_case(study, told, written: dict[str, pd.Series]) -> Case:
+    """A study with the reference (told: reference, labels) and what several methods wrote, the first of them SS-ACL."""
+    first = next(iter(written.values()))
+    texts = {"the reference": mark_report(told.reference, first["generated"], MISSED)}
+    notes = {"the reference": [f"findings: {named(positive_names(told.labels))}"]}
+    for name, row in written.items():
+        texts[name] = mark_report(row["generated"], told.reference, WRONG)
+        score = score_line(row["generated"], told.reference, row["generated_labels"], told.labels)
+        notes[name] = [f"findings: {named(positive_names(row['generated_labels']))}", score]
+    return Case(study.study_id, study.image, {}, texts, notes)

@@ -191,13 +191,26 @@ def beside(other: np.ndarray, own: np.ndarray) -> tuple[float, float, float]:
 
 
 def floors(scores: list[Scores]) -> pd.DataFrame:
-    """Are methods alive? Differences that must lie above 0: method, floor, metric, value, low, high, n, runs."""
+    """Are methods alive? Differences that must lie above 0: columns of `differences`."""
+    return differences(scores, FLOORS)
+
+
+def writers(scores: list[Scores]) -> pd.DataFrame:
+    """Do prompts that look write better reports? SS-ACL+'s decoder minus its control, and that one minus SS-ACL."""
+    return differences(scores, WRITERS)
+
+
+def differences(scores: list[Scores], pairs) -> pd.DataFrame:
+    """Paired differences of methods: method, floor (what is subtracted), metric, value, low, high, n, runs, seed.
+
+    pairs: (method, floor, key of Scores.draws). Subtracted seed by seed; from the mean where what is subtracted has fewer.
+    """
     by_name = {entry.method.name: entry for entry in scores}
     rows = []
-    for method, floor, key in FLOORS:
+    for method, floor, key in pairs:
         if method in by_name and floor in by_name and key in by_name[method].draws and key in by_name[floor].draws:
             other, own = by_name[method].draws[key], by_name[floor].draws[key]
-            value, low, high = interval(other - own.mean(0))
+            value, low, high = interval(other - (own[: len(other)] if len(own) >= len(other) else own.mean(0)))
             about = {
                 "method": method,
                 "floor": floor,
@@ -209,6 +222,12 @@ def floors(scores: list[Scores]) -> pd.DataFrame:
     columns = ["floor", "method", "metric", "value", "low", "high", "n", "runs", "seed"]
     return pd.DataFrame(rows, columns=columns)
 
+
+WRITERS = tuple(
+    (method, floor, (REPORTS, "reports", metric))
+    for metric in ("micro_f1_13", *LEXICAL)
+    for method, floor in (("SS-ACL+ writer", "SS-ACL, writer as long"), ("SS-ACL, writer as long", SSACL))
+)
 
 FLOORS = (
     ("contrast only", "untrained", AUC),

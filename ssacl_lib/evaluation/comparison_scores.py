@@ -1,49 +1,40 @@
 """Train a run of the comparison, and ask it: one function per part, (run, model, studies) -> one row per study and question."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file
 
 from .. import inference
-from ..baselines.detector import ANNOTATED, Detector, fit_detector
 from ..baselines.looking_prompts import LookingPrompts
-from ..baselines.mean_masks import MeanMasks
-from ..baselines.nearest_report import nearest_reports
-from ..baselines.regions import fit_region_writer, leaf_cover
-from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, SSACL, TRAINED, method_of
-from ..baselines.text_template import phrase_template
-from ..datasets.registry import load_evaluation, load_training
+from ..baselines.registry import FINDINGS, LEAVES, PHRASES, PLUS, REPORTS, TRAINED
+from ..datasets.registry import load_training
 from ..model.start import build_network, load_network, load_text_side, start_tokenizer
 from ..observations import FINDINGS as OBSERVED
 from ..record.claims import claimed
 from ..record.kept import keep, made_from
 from ..record.manifest import write_json
-from ..record.sources import code_behind
-from ..text.entities import positives
 from ..text.labeler import label_array
 from ..text.tokenizer import train_tokenizer
 from ..training.head import fit_head
 from ..training.look import fit_look
 from ..training.loop import pretrain
 from ..training.origin import start_fingerprint
-from ..training.state import save_model, write_tensors
+from ..training.state import save_model
 from ..training.untrained import untrained
 from ..training.words_atlas import WordsAtlas
 from . import anatomy_grounding, looking
 from .comparison_run import PATIENTS, Run, runs_folder
 from .findings import probabilities_of, reference_of
-from .grounding import MAPS, score_jobs, score_map, score_prior
+from .grounding import MAPS, score_jobs
 from .inputs import device_of
 from .moved_studies import MovedStudies
 from .prompting import prefix_of
-from .reports import constant_report
-from .targets import Target, collect_targets
+from .targets import collect_targets
 
 PHRASE_COLUMNS = ["study", "finding", "phrase", "map", "control", "cnr", "miou", "pointing"]
 NODE_SCORES = ["pointing", "cnr", "entropy", "similarity_across_patients"]
@@ -145,12 +136,8 @@ def score_leaves(run: Run, model, studies: Sequence) -> pd.DataFrame:
 
 def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
     """As `score_leaves`, for a head that looks (SS-ACL+) fitted on this encoder; on films as they are and moved."""
-    try:
-        atlas = atlas_of(run)
-    except ValueError as error:
-        print(f"{run.name}: no head that looks: {error}")
+    if not learn_to_look(model, run):
         return pd.DataFrame(columns=["study", "films", *NODE_SCORES, "map"])
-    fit_look(model, load_training(run.settings, "train"), atlas, run.seed)
     moved = MovedStudies(studies, PATIENTS)
     frames = [
         looking.score_looks(run.name, model, films, seen)
@@ -159,6 +146,16 @@ def score_plus(run: Run, model, studies: Sequence) -> pd.DataFrame:
     frame = pd.concat(frames, ignore_index=True)
     means = leaf_means(frame[frame["method"] == looking.plus(run.name)])
     return means.assign(map="plus", similarity_across_patients=np.nan)  # kept of attention alone, here
+
+
+def learn_to_look(model, run: Run) -> bool:
+    """Fit a head that looks on the frozen encoder; False where too few reports say where a finding lies."""
+    try:
+        fit_look(model, load_training(run.settings, "train"), atlas_of(run), run.seed)
+    except ValueError as error:
+        print(f"{run.name}: no head that looks: {error}")
+        return False
+    return True
 
 
 def atlas_of(run: Run) -> WordsAtlas:
@@ -201,120 +198,3 @@ SCORES = {
     PLUS: score_plus,
     REPORTS: score_reports,
 }
-
-
-# ---- methods that no network of ours answers: (run, studies) -> the rows of their one part
-def centre_prior_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
-    """The centre prior's own phrases, once for each kind of map that it stands beside."""
-    frame = score_prior(collect_targets(studies, run.settings.seed), studies, run.settings)
-    return _of_both_maps(frame[frame["control"] == "own"].to_dict("records"))
-
-
-def template_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
-    """Every phrase, and its controls, where the words say; once for each kind of map that it stands beside."""
-    return _of_both_maps(
-        _scored(studies, target, control, phrase_template(text, *target.mask.shape))
-        for target in collect_targets(studies, run.settings.seed)
-        for control, text in target.texts.items()
-    )
-
-
-def mean_mask_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
-    """The mean of the masks of training patients whose phrase is of the same finding and names the same place."""
-    annotated = load_evaluation(run.settings, "train", limit=ANNOTATED)
-    atlas = MeanMasks(collect_targets(annotated, run.settings.seed))
-    return _of_both_maps(
-        _scored(studies, target, "own", atlas(target.finding, target.phrase))
-        for target in collect_targets(studies, run.settings.seed)
-    )
-
-
-def constant_reports(run: Run, studies: Sequence) -> pd.DataFrame:
-    """The training report with the best micro F1 on validation, for everybody."""
-    train, validation = load_training(run.settings, "train"), load_training(run.settings, "validation")
-    return report_frame(studies, [constant_report(train, validation)] * len(studies))
-
-
-def oracle_reports(run: Run, studies: Sequence) -> pd.DataFrame:
-    """SS-ACL's reports where the prompts say the findings of the reference."""
-    model, _ = trained(Run(method_of(SSACL), run.seed, run.settings))
-    uncertain = run.settings.inference.uncertain_as_positive
-    return written(model, run.method.variant, studies, [positives(study.labels, uncertain) for study in studies])
-
-
-def nearest(run: Run, studies: Sequence) -> pd.DataFrame:
-    """The report of the training film that the start finds nearest."""
-    train = load_training(run.settings, "train")
-    films = np.stack([study.image for study in studies])
-    return report_frame(studies, nearest_reports(start_of(run, train), train, films))
-
-
-def start_of(run: Run, studies):
-    """The model from which the compared methods begin; studies: training view."""
-    return before_training(run, studies).to(device_of(run.settings)).eval()
-
-
-def detector_of(run: Run) -> Detector:
-    """The detector, taught on the masks of training patients and kept below the run's weights."""
-    train = load_training(run.settings, "train")
-    parts = {"the recipe": run.recipe, "the studies": train.folder.name, "the code": code_behind(Detector.__module__)}
-
-    def fit(out: Path) -> None:
-        annotated = load_evaluation(run.settings, "train", limit=ANNOTATED)
-        write_tensors(
-            out / "detector.safetensors", fit_detector(start_of(run, train), annotated, run.training).state_dict()
-        )
-
-    folder = keep(run.weights / "detector", parts, fit)
-    detector = Detector(start_of(run, train))
-    detector.load_state_dict(load_file(folder / "detector.safetensors"))
-    return detector.eval()
-
-
-def detector_findings(run: Run, studies: Sequence) -> pd.DataFrame:
-    """As `score_findings`."""
-    return finding_frame(studies, detector_of(run).probabilities(np.stack([study.image for study in studies])))
-
-
-def detector_phrases(run: Run, studies: Sequence) -> pd.DataFrame:
-    """The map of a phrase's finding, once for each kind of map that it stands beside; it reads no phrase, so none is swapped."""
-    maps = detector_of(run).maps(np.stack([study.image for study in studies]))
-    return _of_both_maps(
-        _scored(studies, target, "own", maps[target.study, OBSERVED.index(target.finding)])
-        for target in collect_targets(studies, run.settings.seed)
-    )
-
-
-def _scored(studies: Sequence, target: Target, control: str, heatmap: np.ndarray) -> dict:
-    """A row of `_of_both_maps`."""
-    about = {"study": studies[target.study].study_id, "finding": target.finding, "phrase": target.phrase}
-    return {**about, "control": control, **score_map(heatmap, target.mask, target.film)}
-
-
-def _of_both_maps(rows: Iterable[dict]) -> pd.DataFrame:
-    """Rows of a method with one kind of map, once for each kind that it stands beside."""
-    frame = pd.DataFrame(list(rows))
-    return pd.concat([frame.assign(map=kind) for kind in MAPS], ignore_index=True)[PHRASE_COLUMNS]
-
-
-def region_reports(run: Run, studies: Sequence) -> pd.DataFrame:
-    """Reports written from each film's own regions."""
-    train = load_training(run.settings, "train")
-    model = start_of(run, train)
-    annotated = load_evaluation(run.settings, "train", limit=ANNOTATED)
-    writer = fit_region_writer(model, train, leaf_cover(annotated, model.config.grid), run.training)
-    films = np.stack([study.image for study in studies])
-    return report_frame(studies, writer.reports(films, leaf_cover(studies, model.config.grid)))
-
-
-OTHERS = {
-    "centre prior": {PHRASES: centre_prior_phrases},
-    "text template": {PHRASES: template_phrases},
-    "mean-mask atlas": {PHRASES: mean_mask_phrases},
-    "constant report": {REPORTS: constant_reports},
-    "SS-ACL, oracle findings": {REPORTS: oracle_reports},
-    "nearest training report": {REPORTS: nearest},
-    "detector": {FINDINGS: detector_findings, PHRASES: detector_phrases},
-    "RGRG-like": {REPORTS: region_reports},
-}
-"""Method -> part -> what answers it."""

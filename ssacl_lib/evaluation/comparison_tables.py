@@ -153,6 +153,8 @@ def _means(detail: str, columns: pd.DataFrame, studies, resamples: int):
 
 def report_numbers(frame: pd.DataFrame, resamples: int, settings: Settings):
     """Lexical metrics on our tokens; micro F1 and prevalence of 13 and 14 observations in both conventions."""
+    if not len(frame):
+        return
     told = pd.read_parquet(results_folder(settings) / "references.parquet").set_index("study")
     frame = frame.sort_values("study")
     told = told.loc[frame["study"]]

@@ -5,6 +5,8 @@ Words are compared for every patient of every training: the longest part of note
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -57,7 +59,8 @@ def count_all(runs: Sequence[Run]) -> None:
     ]
     new = [pair for pair in texts if not any(kept().glob(f"alike-{sha256_json(list(pair))[:16]}.*"))]
     if len(new) >= MANY:
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        # Asked by a script without `if __name__ == "__main__"` no process starts: then they are counted here, by who needs them.
+        with suppress(BrokenProcessPool), ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             counted = pool.map(lexical_counts, *zip(*new, strict=True), repeat(kept()))
             for _ in tqdm(counted, "counting words", len(new), unit="training", leave=False):
                 pass

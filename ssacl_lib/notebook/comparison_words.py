@@ -1,18 +1,14 @@
 """What the tables of notebook 05 say, as sentences: every number and every verdict is read from the table at hand."""
 
-from collections import Counter
-from statistics import median
-
 import pandas as pd
 from IPython.display import Markdown
 
-from ..baselines.registry import METHODS, SSACL
+from ..baselines.registry import SSACL
 from ..evaluation.comparison_margins import HEADLINES, PAPER
-from ..evaluation.comparison_run import PATIENTS, missing, planned
+from ..evaluation.comparison_run import PATIENTS
 from ..evaluation.films import REGIONS
 from ..evaluation.randomisation import MOVED, REAL
 from ..plots.comparison import CELLS, MARGIN_NAMES, OURS, PANELS
-from ..settings import Settings
 from .negatives import negatives as negatives  # asked for by its table here, as the other words of 05
 
 WRONG_ANATOMY = ("parents by their own names", "flat graph", "shuffled graph", "nonsense names")
@@ -102,6 +98,16 @@ def floor_words(floors: pd.DataFrame) -> Markdown:
         for row in floors.itertuples()
     ]
     return Markdown("\n".join(lines) or "*Nothing was compared yet.*")
+
+
+def writer_words(writers: pd.DataFrame) -> Markdown:
+    """What looking prompts, and a decoder that learns for longer, do to reports."""
+    lines = [
+        f"- {row.method} minus {row.floor}, {row.metric.replace('_', ' ')}: {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}] "
+        f"(n {row.n}, {row.runs} trainings): {'better' if row.low > 0 else 'worse' if row.high < 0 else 'not told apart'}."
+        for row in writers.itertuples()
+    ]
+    return Markdown("\n".join(lines) or "*No decoder has learnt on yet.*")
 
 
 def _cell(row) -> str:
@@ -245,51 +251,3 @@ def disturbed_message(table: pd.DataFrame) -> str:
 def quoted(names) -> str:
     """Names in quotation marks, or "none"."""
     return ", ".join(f"“{name}”" for name in names) or "none"
-
-
-def state_words(settings: Settings) -> Markdown:
-    """How many of the planned runs are there, and on which kinds of processors they were made."""
-    runs = planned(settings)
-    there = [run for run in runs if not missing(run)]
-    absent = [run.name for run in runs if missing(run)]
-    words = f"{len(there)} of {len(runs)} runs of the profile `{settings.profile}` are there"
-    if absent:
-        words += f"; `make ablation` goes on with {absent[0]}" + (f" and {len(absent) - 1} more" if absent[1:] else "")
-    kinds = Counter(run.kernels for run in there).most_common()
-    if len(kinds) > 1:
-        told = ", ".join(f"{kind} {count}" for kind, count in kinds)
-        rarer = dict.fromkeys(run.method.name for run in there if run.kernels != kinds[0][0])
-        words += (
-            f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32); other ones than "
-            f"{kinds[0][0]} made trainings of {', '.join(rarer)} alone"
-        )
-    return Markdown(words + ".")
-
-
-def methods_table(settings: Settings) -> pd.DataFrame:
-    """What is compared: method, what it is, group, annotations, seeds that are there, images seen, minutes of training.
-
-    Minutes are the median over the trainings on those kernels that most runs were made on: others are slower or faster.
-    """
-    all_runs = planned(settings)
-    done = [run for run in all_runs if not missing(run)]
-    common = Counter(run.kernels for run in done).most_common(1)
-    rows = []
-    for method in METHODS:
-        runs = [run for run in all_runs if run.method == method]
-        there = [run for run in done if run.method == method]
-        told = [(run.kernels, run.told) for run in there]
-        seconds = [note["seconds"] for kind, note in told if kind == common[0][0] and note.get("seconds")]
-        images = next((note["images"] for _, note in told if note.get("images")), None)
-        rows.append(
-            {
-                "method": method.name,
-                "what it is": method.says,
-                "group": method.group,
-                "annotations": "yes" if method.annotated else "no",
-                "seeds": f"{len(there)} of {len(runs)}",
-                "images seen": "" if images is None else f"{images:,}",
-                "minutes": f"{median(seconds) / 60:.1f}" if seconds else "",
-            }
-        )
-    return pd.DataFrame(rows)

@@ -20,6 +20,7 @@ from ..evaluation.controls import (
 from ..evaluation.grounding import MAPS
 from ..evaluation.looking import WORDS, plus
 from ..evaluation.sentence_grounding import KIND as SENTENCE
+from .wording import between, interval, listed, row_of
 
 KIND_WORDS = {
     "masked": "masked evidence",
@@ -55,50 +56,27 @@ VERDICT_WORDS = {
 }
 
 
-def _interval(value: float, low: float, high: float, sign: str = "") -> str:
-    """Value and limits with two digits; three where a limit would be told as zero and is not."""
-    lost = any(number and abs(number) < 0.005 for number in (value, low, high))
-    digits = f"{sign}.{3 if sign and lost else 2}f"
-    return f"{value:{digits}} [{low:{digits}}, {high:{digits}}]"
-
-
-def _row(table: pd.DataFrame, **where) -> pd.Series | None:
-    """The one row of a long table with these entries; None where there is none."""
-    for column, wanted in where.items():
-        table = table[table[column] == wanted]
-    return table.iloc[0] if len(table) == 1 else None
-
-
-def _between(row: pd.Series) -> str:
-    return _interval(row["value"], row["low"], row["high"])
-
-
-def listed(names: list[str]) -> str:
-    """Names as an English list: "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
 # ---- phrases
 def phrases_message(table: pd.DataFrame, method: str, kind: str = "masked") -> str:
     """One sentence: does a map point better than what sees no film?"""
     where = {"finding": "overall", "control": "own", "metric": "pointing"}
-    own, told = _row(table, **where, method=method, map=kind), []
+    own, told = row_of(table, **where, method=method, map=kind), []
     for rival, words in (
         (PRIOR, "a Gaussian in the middle of the film"),
         (TEMPLATE, "the words alone, without a film"),
     ):
-        other = _row(table, **where, method=rival, map=UNSEEING[rival])
+        other = row_of(table, **where, method=rival, map=UNSEEING[rival])
         metric = DIFFERENCES[rival].format("pointing")
-        paired = _row(table, **{**where, "metric": metric}, method=method, map=kind)
+        paired = row_of(table, **{**where, "metric": metric}, method=method, map=kind)
         if own is not None and other is not None and paired is not None:
             better = "better than" if paired["low"] > 0 else "worse than" if paired["high"] < 0 else "no better than"
             told.append(
-                f"{better} {words} ({_between(other)}; on the same phrases "
-                f"{_interval(*paired[['value', 'low', 'high']], sign='+')}, n {int(paired['n'])})"
+                f"{better} {words} ({between(other)}; on the same phrases "
+                f"{interval(*paired[['value', 'low', 'high']], sign='+')}, n {int(paired['n'])})"
             )
     if not told:
         return "No phrase was scored."
-    return f"The {KIND_WORDS[kind]} of the model “{method}” points at {_between(own)}, {' and '.join(told)}."
+    return f"The {KIND_WORDS[kind]} of the model “{method}” points at {between(own)}, {' and '.join(told)}."
 
 
 def prior_words(table: pd.DataFrame, methods: list[str], kind: str = "masked") -> Markdown:
@@ -135,8 +113,8 @@ def control_sentences(table: pd.DataFrame, kinds=MAPS) -> list[str]:
         parts = []
         for row in group.to_dict("records"):
             words = VERDICT_WORDS[row["control"]][row["verdict"]].format(score="pointing" if row["low"] > 0 else "CNR")
-            pointing = _interval(row["value"], row["low"], row["high"], "+")
-            contrast = _interval(row["cnr"], row["cnr_low"], row["cnr_high"], "+")
+            pointing = interval(row["value"], row["low"], row["high"], "+")
+            contrast = interval(row["cnr"], row["cnr_low"], row["cnr_high"], "+")
             parts.append(f"{words} (pointing {pointing}, CNR {contrast}, n {row['n']})")
         sentences.append(f"The {KIND_WORDS[kind]} of “{method}” {listed(parts)}.")
     return sentences
@@ -145,12 +123,12 @@ def control_sentences(table: pd.DataFrame, kinds=MAPS) -> list[str]:
 def still_prior_words(table: pd.DataFrame) -> Markdown:
     """The yardstick of the shifted film: what the centre prior, which stays where it is, scores on shifted films."""
     about = {"finding": "overall", "map": "prior", "method": PRIOR, "metric": "pointing"}
-    own, moved = (_row(table, **about, control=control) for control in ("own", "shifted"))
+    own, moved = (row_of(table, **about, control=control) for control in ("own", "shifted"))
     if own is None or moved is None:
         return Markdown("*No film was shifted.*")
     return Markdown(
-        f"The yardstick of the shifted film: the centre prior, which stays, points at {_between(own)} of {int(own['n'])} phrases "
-        f"as they are and at {_between(moved)} of the {int(moved['n'])} shifted ones. A map that points at as little has nothing "
+        f"The yardstick of the shifted film: the centre prior, which stays, points at {between(own)} of {int(own['n'])} phrases "
+        f"as they are and at {between(moved)} of the {int(moved['n'])} shifted ones. A map that points at as little has nothing "
         "to lose; one that follows keeps more than that."
     )
 
@@ -178,14 +156,14 @@ def control_message(table: pd.DataFrame, method: str, kind: str = "masked") -> s
 def sentence_message(table: pd.DataFrame, method: str) -> str:
     """One sentence: how sentence evidence points, and how it does against masked evidence and the swapped side."""
     about = {"map": SENTENCE, "control": "own", "finding": "overall", "method": method}
-    own = _row(table, **about, metric="pointing")
+    own = row_of(table, **about, metric="pointing")
     if own is None:
         return "Sentence evidence was not asked for: no phrase, or no decoder that sees patches."
-    told = f"The sentence evidence of “{method}” points into the finding in {_between(own)} of {int(own['n'])} phrases"
+    told = f"The sentence evidence of “{method}” points into the finding in {between(own)} of {int(own['n'])} phrases"
     for metric, words in (("minus_masked", "its masked evidence"), ("own_minus_swapped_side", "the swapped side")):
-        row = _row(table, **about, metric=f"pointing_{metric}")
+        row = row_of(table, **about, metric=f"pointing_{metric}")
         if row is not None:
-            told += f"; minus {words} {_interval(row['value'], row['low'], row['high'], '+')} (n {int(row['n'])})"
+            told += f"; minus {words} {interval(row['value'], row['low'], row['high'], '+')} (n {int(row['n'])})"
     return f"{told}."
 
 
@@ -205,11 +183,11 @@ def release_message(table: pd.DataFrame, method: str) -> str:
     """One sentence: how well each kind of map of one model points, the best first."""
     where = {"finding": "overall", "control": "own", "method": method, "metric": "pointing"}
     kinds = [kind for kind in KIND_WORDS if kind != SENTENCE]  # which was asked of fewer phrases
-    rows = {kind: row for kind in kinds if (row := _row(table, **where, map=kind)) is not None}
+    rows = {kind: row for kind in kinds if (row := row_of(table, **where, map=kind)) is not None}
     if not rows:
         return "No phrase was scored."
     order = sorted(rows, key=lambda kind: -rows[kind]["value"])
-    parts = [f"{KIND_WORDS[kind]} {_between(rows[kind])}" for kind in order]
+    parts = [f"{KIND_WORDS[kind]} {between(rows[kind])}" for kind in order]
     counts = listed(list(dict.fromkeys(str(int(rows[kind]["n"])) for kind in order)))
     return f"Of the maps of “{method}”, the {KIND_WORDS[order[0]]} points best: {listed(parts)} (n {counts})."
 
@@ -218,12 +196,12 @@ def release_message(table: pd.DataFrame, method: str) -> str:
 def faithful_message(areas: pd.DataFrame, method: str) -> str:
     """One sentence: does the fit fall and rise faster in the order of the evidence than in a random one?"""
     where = {"method": method, "order": "evidence", "metric": "area_minus_random"}
-    hidden, shown = (_row(areas, **where, curve=curve) for curve in ("deletion", "insertion"))
+    hidden, shown = (row_of(areas, **where, curve=curve) for curve in ("deletion", "insertion"))
     if hidden is None or shown is None:
         return "No map was scored."
     falls = "faster" if hidden["high"] < 0 else "no faster"
     rises = "faster" if shown["low"] > 0 else "no faster"
-    down, up = (_interval(*row[["value", "low", "high"]], sign="+") for row in (hidden, shown))
+    down, up = (interval(*row[["value", "low", "high"]], sign="+") for row in (hidden, shown))
     return (
         f"Patches in the order of the masked evidence of “{method}” lower the fit {falls} than a random order when they are "
         f"hidden (area under the curve, minus that of the random order: {down}), and raise it {rises} when they are shown "
@@ -244,7 +222,7 @@ def prompts_message(nodes: pd.DataFrame, methods: list[str], reference: str = "u
         )
     ]
     priors = _leaves(nodes, ["chance", PRIOR], "pointing")
-    beside = ", ".join([f"untrained {_between(base)}", *(f"{name} {row['value']:.2f}" for name, row in priors.items())])
+    beside = ", ".join([f"untrained {between(base)}", *(f"{name} {row['value']:.2f}" for name, row in priors.items())])
     return f"The prompts of {'; those of '.join(parts)} ({beside}; n {int(base['n'])} studies)."
 
 
@@ -264,7 +242,7 @@ def likeness_message(nodes: pd.DataFrame, methods: list[str], reference: str = "
             "as alike as",
         ).items()
     ]
-    return f"The prompts of {'; those of '.join(parts)} (cosine across patients {_between(base)}; 1 is the same for everybody)."
+    return f"The prompts of {'; those of '.join(parts)} (cosine across patients {between(base)}; 1 is the same for everybody)."
 
 
 def looking_message(nodes: pd.DataFrame, method: str) -> str:
@@ -273,7 +251,7 @@ def looking_message(nodes: pd.DataFrame, method: str) -> str:
     looks = plus(method)
     if (MOVED, looks) not in means.index:
         return "This data set has no masks of the leaves, or no model looks: where prompts that look point is not measured here."
-    told = {key: _between(means.loc[key]) for key in means.index}
+    told = {key: between(means.loc[key]) for key in means.index}
     parts = [
         f"{name} {told[AS_THEY_ARE, key]} and {told[MOVED, key]}"
         for name, key in (
@@ -288,7 +266,7 @@ def looking_message(nodes: pd.DataFrame, method: str) -> str:
 
 def _leaves(nodes: pd.DataFrame, methods: list[str], metric: str) -> dict[str, pd.Series]:
     """Method -> its row "mean of leaves" of a metric, where there is one."""
-    rows = {method: _row(nodes, node="mean of leaves", metric=metric, method=method) for method in methods}
+    rows = {method: row_of(nodes, node="mean of leaves", metric=metric, method=method) for method in methods}
     return {method: row for method, row in rows.items() if row is not None}
 
 
@@ -299,5 +277,5 @@ def _told_apart(
     groups: dict[str, list[str]] = {}
     for method, row in rows.items():
         word = below if row["high"] < base["low"] else above if row["low"] > base["high"] else alike
-        groups.setdefault(word, []).append(f"“{method}” ({_between(row)})")
+        groups.setdefault(word, []).append(f"“{method}” ({between(row)})")
     return groups

@@ -16,8 +16,8 @@ from ..record.manifest import read_json
 from ..record.starts import local_folder
 from ..settings import Settings
 from .blind_words import blind_caption, blind_words, parents_message
-from .grounding_words import listed
 from .recipe_words import recipe_words
+from .wording import listed
 
 __all__ = [
     "blind_caption",

@@ -5,7 +5,7 @@ from IPython.display import Markdown
 
 from ..evaluation.recipe import VARIANTS
 from ..settings import load_settings
-from .grounding_words import listed
+from .wording import listed
 
 NAMES = {"auc": "AUC", "cnr_own_minus_swapped": "CNR against a swapped phrase"}
 

@@ -10,7 +10,7 @@ from ..evaluation.reports import CONSTANT
 from ..plots.reports import METRIC_NAMES, VARIANTS
 from ..plots.style import methods_in_order
 from ..record.tables import to_markdown
-from .grounding_words import listed
+from .wording import listed
 
 F1 = "micro_f1_13"
 HELPS, COSTS, OPEN = "helps", "costs", "is not told apart from nothing"

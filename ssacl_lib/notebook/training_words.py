@@ -1,9 +1,15 @@
-"""What SS-ACL's own trainings say of each other, as sentences: every number and every verdict is read from the table at hand."""
+"""Which trainings notebook 05 compares, and what SS-ACL's own say of each other: every verdict is read from the table at hand."""
+
+from collections import Counter
+from statistics import median
 
 import pandas as pd
 from IPython.display import Markdown
 
+from ..baselines.registry import METHODS
+from ..evaluation.comparison_run import missing, planned
 from ..evaluation.comparison_trainings import MAPS
+from ..settings import Settings
 
 
 def kernel_words(table: pd.DataFrame) -> Markdown:
@@ -62,3 +68,51 @@ def loss_message(table: pd.DataFrame) -> str:
         f"the largest explains {100 * most['value'] ** 2:.0f} % of the variance between trainings (interval up to "
         f"{100 * up_to:.0f} %)."
     )
+
+
+def state_words(settings: Settings) -> Markdown:
+    """How many of the planned runs are there, and on which kinds of processors they were made."""
+    runs = planned(settings)
+    there = [run for run in runs if not missing(run)]
+    absent = [run.name for run in runs if missing(run)]
+    words = f"{len(there)} of {len(runs)} runs of the profile `{settings.profile}` are there"
+    if absent:
+        words += f"; `make ablation` goes on with {absent[0]}" + (f" and {len(absent) - 1} more" if absent[1:] else "")
+    kinds = Counter(run.kernels for run in there).most_common()
+    if len(kinds) > 1:
+        told = ", ".join(f"{kind} {count}" for kind, count in kinds)
+        rarer = dict.fromkeys(run.method.name for run in there if run.kernels != kinds[0][0])
+        words += (
+            f". Kernels of their processors: {told} (those without a bfloat16 unit train in float32); other ones than "
+            f"{kinds[0][0]} made trainings of {', '.join(rarer)} alone"
+        )
+    return Markdown(words + ".")
+
+
+def methods_table(settings: Settings) -> pd.DataFrame:
+    """What is compared: method, what it is, group, annotations, seeds that are there, images seen, minutes of training.
+
+    Minutes are the median over the trainings on those kernels that most runs were made on: others are slower or faster.
+    """
+    all_runs = planned(settings)
+    done = [run for run in all_runs if not missing(run)]
+    common = Counter(run.kernels for run in done).most_common(1)
+    rows = []
+    for method in METHODS:
+        runs = [run for run in all_runs if run.method == method]
+        there = [run for run in done if run.method == method]
+        told = [(run.kernels, run.told) for run in there]
+        seconds = [note["seconds"] for kind, note in told if kind == common[0][0] and note.get("seconds")]
+        images = next((note["images"] for _, note in told if note.get("images")), None)
+        rows.append(
+            {
+                "method": method.name,
+                "what it is": method.says,
+                "group": method.group,
+                "annotations": "yes" if method.annotated else "no",
+                "seeds": f"{len(there)} of {len(runs)}",
+                "images seen": "" if images is None else f"{images:,}",
+                "minutes": f"{median(seconds) / 60:.1f}" if seconds else "",
+            }
+        )
+    return pd.DataFrame(rows)

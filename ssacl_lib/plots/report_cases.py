@@ -1,4 +1,4 @@
-"""The case figure of notebook 03: films, evidence, and the texts side by side, coloured by what they assert."""
+"""The case figures of notebooks 03 and 05: films, evidence, and the texts side by side, coloured by what they assert."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ MARK_COLOURS = {AGREES: style.BLUE, WRONG: style.RED, OTHER_SIDE: style.RED, MIS
 MARK_WORDS = {
     AGREES: "finding that both assert",
     WRONG: "finding or side that differs from the other text",
-    MISSED: "finding that the report with prompts misses",
+    MISSED: "finding that {} misses",
 }
 """The legend."""
 
@@ -29,8 +29,10 @@ LARGE, SMALL, GAP = 50.0, 30.0, 3.0
 """Side of a picture of the first case and of the others, and the gap between columns, in millimetres."""
 
 
-def cases(studies: Sequence[Case]) -> Figure | str:
-    """Film, evidence with and without prompts, each above its text; the first case large.
+def cases(studies: Sequence[Case], missed_by: str = "the report with prompts") -> Figure | str:
+    """Film and evidence, each above its text; the first case large where it has evidence.
+
+    missed_by: the text that a reference is held against.
 
     Under each text: what stood before it in the prefix, the findings read in it, and its scores.
     """
@@ -42,7 +44,7 @@ def cases(studies: Sequence[Case]) -> Figure | str:
         for case in studies
     ]
     notes = [[_note_lines(case.notes.get(title, ()), column) for title in case.texts] for case in studies]
-    pictures = [LARGE] + [SMALL] * (len(studies) - 1)
+    pictures = [LARGE if number == 0 and case.evidence else SMALL for number, case in enumerate(studies)]
     tall = [
         picture + 16 + STEP * max(len(lines) + len(below) + 1 for lines, below in zip(*of_case, strict=True))
         for picture, *of_case in zip(pictures, texts, notes, strict=True)
@@ -59,7 +61,7 @@ def cases(studies: Sequence[Case]) -> Figure | str:
             ax.set_title(title, fontsize=SIZE, pad=2)
             _write(ax, lines, below[place], room)
         above += height
-    _legend(figure, high, any(m is not None for case in studies for m in case.evidence.values()))
+    _legend(figure, high, missed_by, any(m is not None for case in studies for m in case.evidence.values()))
     return figure
 
 
@@ -91,13 +93,13 @@ def _note_lines(notes: Sequence[str], column: float) -> list[str]:
     return [line for note in notes if note for line in style.wrap(note, int(column / 1.25)).split("\n")]
 
 
-def _legend(figure: Figure, high: float, bar: bool) -> None:
+def _legend(figure: Figure, high: float, missed_by: str, bar: bool) -> None:
     """Colour bar of the evidence (where there is any) and the meaning of the colours of the text, at the bottom."""
     for number, (mark, text) in enumerate(MARK_WORDS.items()):
         figure.text(
             (72 + 36 * number) / style.DOUBLE,
             5 / high,
-            "■ " + style.wrap(text, 26),
+            "■ " + style.wrap(text.format(missed_by), 26),
             color=MARK_COLOURS[mark],
             fontsize=6.5,
             va="center",

@@ -6,7 +6,7 @@ Three levels: predict a number (`Number`), write a function (`Exercise`), change
 from IPython.display import Markdown
 
 from .answers import Change, Choice, Number
-from .attention import PARENT_ROWS, WHO_SEES
+from .attention import LOOKED_AT, PARENT_ROWS, WHO_SEES
 from .comparison import CLAIM, ENOUGH_SEEDS, HALF_WIDTH, RELATIVE_MARGIN
 from .downstream import ENSEMBLE, LABELS_NEEDED, MEAN_DICE, NOTHING_FOUND, PRECISION_AT_K, REWARDED_THRESHOLD
 from .exercise import Exercise, Verdict
@@ -29,7 +29,8 @@ from .speed import CHUNK, SPEEDUP, TOKENS
 ALL = (
     CORNERS, LIKENESS, SWAPPED_PLACE,
     CHEST_RISE, RESTORE, RESTORE_MOVED, OPEN_LEAVES, FIFTEEN_LEAVES,
-    ROW_SUM, WHO_SEES, MASKED_ERROR, PARENT_ROWS, CONTRAST, IMAGE_WEIGHT, CONSISTENCY_TARGET, MIXING, MASK_RATIO, LEFT_OUT,
+    ROW_SUM, WHO_SEES, MASKED_ERROR, PARENT_ROWS, CONTRAST, IMAGE_WEIGHT, CONSISTENCY_TARGET, LOOKED_AT, MIXING, MASK_RATIO,
+    LEFT_OUT,
     DENIAL_SCORE, PREFIX_MASK, ASSERTS_EFFUSION, BLEU1, MICRO_F1, FOOLED, SHUFFLED_REPORTS,
     CONSTANT_POINTING, CNR, POINTING, VISIBILITY_EFFECT, FOLLOW, WENT_ALONG, BLIND_MAP,
     CLAIM, RELATIVE_MARGIN, HALF_WIDTH, ENOUGH_SEEDS,
@@ -54,6 +55,7 @@ check_parent_rows = PARENT_ROWS.check
 check_contrast = CONTRAST.check
 check_image_weight = IMAGE_WEIGHT.check
 check_consistency_target = CONSISTENCY_TARGET.check
+check_looked_at = LOOKED_AT.check
 check_mixing = MIXING.check
 check_mask_ratio = MASK_RATIO.check
 check_left_out = LEFT_OUT.check

@@ -1,4 +1,4 @@
-"""Exercises of notebook 02 on the heart of the prompts: who attends to whom, and what the decoder reads for L_ar."""
+"""Exercises of notebook 02 on the prompts: who attends to whom, what the decoder of L_ar reads, what a look brings."""
 
 import numpy as np
 
@@ -111,3 +111,41 @@ PARENT_ROWS = Exercise(
     },
     "`masked[children]` are the children's tokens; `numpy.vstack` puts their mean, themselves and the target under each other.",
 )  # fmt: skip
+
+
+# ---- what a prompt of SS-ACL+ brings of what it looks at
+def looked_at(maps, patches):
+    """maps [M, N] of M leaves over N patches, not negative; patches [N, D]: their mean by the map, [M, D]."""
+    return maps / maps.sum(1, keepdims=True) @ patches
+
+
+def _softmax(maps):
+    return np.exp(maps) / np.exp(maps).sum(1, keepdims=True)
+
+
+LOOKED_AT = Exercise(
+    "looked_at",
+    looked_at,
+    {
+        "maps [[1, 0, 3, 0], [0, 2, 0, 2]] over 4 patches with tokens (0, 1), (2, 2), (4, 0), (6, 3)": (
+            np.array([[1.0, 0.0, 3.0, 0.0], [0.0, 2.0, 0.0, 2.0]]),
+            np.array([[0.0, 1.0], [2.0, 2.0], [4.0, 0.0], [6.0, 3.0]]),
+        ),
+        "map [[4, 1]] over 2 patches with tokens (5, 0, 0), (0, 5, 10)": (
+            np.array([[4.0, 1.0]]),
+            np.array([[5.0, 0.0, 0.0], [0.0, 5.0, 10.0]]),
+        ),
+    },
+    {
+        "the tokens are summed; a map must sum to 1, or a leaf with a larger map brings more": lambda m, x: m @ x,
+        "divided by the number of patches; divide by the sum of the leaf's own map": lambda m, x: m @ x / len(x),
+        "divided by the sum of ALL maps; each leaf has its own": lambda m, x: m @ x / m.sum(),
+        "every patch counts alike: the map is not used, so it would be the same wherever the prompt looks": lambda m, x: (
+            np.repeat(x.mean(0, keepdims=True), len(m), 0)
+        ),
+        "only the highest patch is taken; all count, by their share of the map": lambda m, x: x[m.argmax(1)],
+        "a softmax of the map also takes patches where the map is 0": lambda m, x: _softmax(m) @ x,
+        "weighted by the map, but the sum is not over patches: which axis is N?": lambda m, x: (m / m.sum(0)) @ x,
+    },
+    "Each row of the map divided by its sum, then a matrix product with the patch tokens.",
+)
