@@ -28,6 +28,7 @@ WANTED = {
     "beam_search_cache": ("throughput_ratio", "same_ids", "tokens_per_second"),
     "ground_100_phrases": ("time_ratio",),
     "ground_similarity_100_phrases": ("time_ratio",),
+    "command_ground": ("seconds", "time_ratio"),
     "renderer": ("images_per_second",),
     "loader": ("batches_per_second", "images_per_second"),
 }  # fmt: skip
@@ -135,6 +136,7 @@ def fake_parts(monkeypatch, tmp_path):
         "terms": "term_a",
         "rendering": "loader",
         "inference": "greedy_a",
+        "command": "command_a",
         "consistency": "consistency_batch_8",
         "training_step": "training_step",
         "explorer": "explorer_a",
@@ -147,12 +149,12 @@ def fake_parts(monkeypatch, tmp_path):
 def test_a_partial_run_replaces_its_own_rows_only(fake_parts):
     benchmarks.run_benchmarks("smoke", "cpu")
     before = pd.read_csv(fake_parts / "tables" / "speed.csv").set_index("what")["value"]
-    assert list(before.index) == ["training_step", "term_a", "consistency_batch_8", "greedy_a", "loader"]
+    assert list(before.index) == ["training_step", "term_a", "consistency_batch_8", "greedy_a", "command_a", "loader"]
     measured = benchmarks.run_benchmarks("smoke", "cpu", only=["terms"], json_path=fake_parts / "speed.json")
     after = pd.read_csv(fake_parts / "tables" / "speed.csv").set_index("what")["value"]
     assert list(measured["what"]) == ["term_a"] and list(after.index) == list(before.index)
-    assert after["term_a"] == 7 and after.drop("term_a").equals(before.drop("term_a"))
-    assert [row["value"] for row in json.loads((fake_parts / "speed.json").read_text())["rows"]] == [7]
+    assert after["term_a"] == 8 and after.drop("term_a").equals(before.drop("term_a"))
+    assert [row["value"] for row in json.loads((fake_parts / "speed.json").read_text())["rows"]] == [8]
     assert output_problems(fake_parts) == []
     assert set(read_json(fake_parts / "manifest.json")["notebooks"]["bench"]["outputs"]) == {
         f"tables/{name}{ending}" for name in ("speed", "explorer") for ending in (".csv", ".md")
@@ -162,7 +164,7 @@ def test_a_partial_run_replaces_its_own_rows_only(fake_parts):
 
 
 def test_a_quick_run_writes_no_table(fake_parts):
-    assert len(benchmarks.run_benchmarks("smoke", "cpu", quick=True)) == 6
+    assert len(benchmarks.run_benchmarks("smoke", "cpu", quick=True)) == 7
     assert not fake_parts.exists()
 
 

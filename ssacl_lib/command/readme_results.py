@@ -150,6 +150,11 @@ def fresh_table(base: Path) -> str:
     rows = [[words, estimate(row), f"{row.n}, {row.seed}"] for words, row in fresh_rows()]
     if not rows:
         return "No results yet: `ssacl confirm --seed 3` makes them."
+    path = paths.FIGURES / "cpu" / "tables" / "speed.csv"
+    timed = pick(pd.read_csv(path), {"what": "command_ground", "metric": "seconds"}) if path.is_file() else None
+    for row in timed.itertuples() if timed is not None else ():
+        words = f"one `ssacl ground`, the start of Python included: seconds on {row.machine}"
+        rows.append([words, estimate(row), f"{row.n}, {row.seed}"])
     return markdown_table(["", "value", "n, seed"], rows)
 
 

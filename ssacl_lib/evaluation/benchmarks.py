@@ -25,6 +25,7 @@ PARTS = {
     "terms": ("term_", "terms_", "step_", "attention_"),
     "consistency": ("consistency_",),
     "inference": ("greedy_", "beam_", "ground_"),
+    "command": ("command_",),
     "rendering": ("renderer", "prepared_", "loader"),
     "explorer": ("explorer_",),
 }
