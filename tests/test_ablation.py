@@ -3,11 +3,13 @@
 import fcntl
 import threading
 from dataclasses import replace
+from functools import partial
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made_up import write_runs
 from small import SMALL
 
@@ -15,13 +17,15 @@ from ssacl_lib import paths
 from ssacl_lib.baselines.registry import FINDINGS, PHRASES, SSACL
 from ssacl_lib.command import cli
 from ssacl_lib.command.rebuild import rebuild
-from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
+from ssacl_lib.evaluation import comparison, comparison_others, comparison_run, comparison_scores, inputs
 from ssacl_lib.evaluation.comparison import gives_the_same, measure
 from ssacl_lib.evaluation.comparison_run import missing, planned, results_folder
 from ssacl_lib.record.claims import claimed
 from ssacl_lib.record.manifest import read_json, write_json
 from ssacl_lib.settings import load_settings
-from ssacl_lib.training import loop
+from ssacl_lib.training import loop, sight
+from ssacl_lib.training.look import still_head
+from ssacl_lib.training.words_atlas import WordsAtlas
 
 ONLY = ("SS-ACL", "contrast only", "start", "flat graph", "constant report")
 STUDIES = {"data.train_studies": 24, "data.validation_studies": 8, "data.test_studies": 10}
@@ -119,6 +123,34 @@ def test_interrupted_and_started_again_gives_the_same_and_repeats_nothing(settin
         gives_the_same(cut)
     write_json(first.folder / "run.json", {**read_json(first.folder / "run.json"), "kernels": "ELSE, some machine"})
     assert gives_the_same(cut).startswith("contrast only"), "one that was made on such a processor is asked first"
+
+
+def test_writers_learn_on_behind_the_ssacl_of_their_seed(settings, tmp_path, monkeypatch):
+    """Trained once for both; looking prompts need a head, and without enough reports for one nothing is written."""
+    own, few = settings(tmp_path), {"images": 8, "progress": False}
+    monkeypatch.setattr(comparison_others, "train_decoder", partial(sight.train_decoder, **few))
+    looks, plain = planned(own, ["SS-ACL+ writer", "SS-ACL, writer as long"])
+    studies, trainings, honest = comparison.test_studies(own), [], loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda *given: trainings.append(1) or honest(*given))
+    written = comparison_others.OTHERS[plain.method.name]["reports"](plain, studies)
+    assert len(trainings) == 3, "12 images, 4 a step"
+    assert list(written["study"]) == [study.study_id for study in studies]
+    monkeypatch.setattr(comparison_others, "learn_to_look", lambda *_: False)
+    assert not len(comparison_others.OTHERS[looks.method.name]["reports"](looks, studies))
+
+    def learn(model, run):
+        atlas = WordsAtlas(torch.rand(32, 48, 48), torch.ones(32, dtype=torch.bool), torch.ones(32))
+        return model.add_look(still_head(model, atlas).eval()) or True
+
+    monkeypatch.setattr(comparison_others, "learn_to_look", learn)
+    looking = comparison_others.OTHERS[looks.method.name]["reports"](looks, studies)
+    model, _ = comparison_scores.trained(planned(own, [SSACL])[0])
+    assert len(trainings) == 3, "not trained again"
+    decoder = sight.train_decoder(
+        model, plain.training, comparison_others.load_training(own, "train"), "faithful", False, **few
+    )
+    again = sight.reports_by(decoder, model, inputs.pixels_of(model, np.stack([study.image for study in studies])))
+    assert list(written["generated"]) == again and list(looking["generated"]) != again
 
 
 def test_committed_results_fit_into_20_mb():

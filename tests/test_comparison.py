@@ -20,6 +20,7 @@ from ssacl_lib.baselines.prompts import FrozenEncoder, LeavesClosed, LeavesWitho
 from ssacl_lib.baselines.registry import GROUPS, METHODS, PARTS, PHRASES, REPORTS, SSACL, Method, method_of
 from ssacl_lib.evaluation import (
     comparison,
+    comparison_cases,
     comparison_margins,
     comparison_tables as tables,
     comparison_texts,
@@ -28,7 +29,7 @@ from ssacl_lib.evaluation import (
 from ssacl_lib.evaluation.comparison import write_parquet
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
 from ssacl_lib.evaluation.comparison_others import OTHERS
-from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned
+from ssacl_lib.evaluation.comparison_run import OWN_SEEDS, PATIENTS, Run, planned, results_folder
 from ssacl_lib.evaluation.comparison_scores import SCORES
 from ssacl_lib.evaluation.comparison_start import REASONS, over_start
 from ssacl_lib.evaluation.prompting import CELLS
@@ -36,9 +37,10 @@ from ssacl_lib.metrics.clinical import clinical_intervals
 from ssacl_lib.model.network import SSACLNetwork
 from ssacl_lib.model.ssacl import SSACLModel
 from ssacl_lib.model.start import build_network
-from ssacl_lib.notebook import training_words
+from ssacl_lib.notebook import comparison_words, training_words
 from ssacl_lib.record.manifest import REBUILD_VARIABLE, read_json, write_json
 from ssacl_lib.settings import load_settings
+from ssacl_lib.text.sections import sentences
 from ssacl_lib.text.tokenizer import train_tokenizer
 from ssacl_lib.training.batches import TrainingBatches
 
@@ -241,6 +243,49 @@ def test_margins_are_paired_and_the_best_rival_is_neither_ours_nor_annotated():
         "a ratio that is the same in every draw has no width"
     )
     assert not len(comparison_margins.margins(others))
+
+
+def test_differences_are_of_the_same_trainings_where_there_are_as_many():
+    """Five trainings that rise by 0.1 x factor: the first three are subtracted from the three, a mean where there are fewer."""
+    key = comparison_margins.F1
+    longer, looks, own = (
+        scored(method_of(name), factor, seeds)
+        for name, factor, seeds in (("SS-ACL, writer as long", 1.0, 3), ("SS-ACL+ writer", 1.5, 3), (SSACL, 0.5, 5))
+    )
+    table = comparison_margins.writers([own, longer, looks]).set_index(["method", "floor", "metric"])
+    for method, floor, first, then in (
+        ("SS-ACL+ writer", "SS-ACL, writer as long", looks, longer),
+        ("SS-ACL, writer as long", SSACL, longer, own),
+    ):
+        row = table.loc[method, floor, key[2]]
+        wanted = tables.interval(first.draws[key] - then.draws[key][:3])
+        assert tuple(row[["value", "low", "high"]]) == pytest.approx(wanted) and row["runs"] == 3
+    mean = comparison_margins.differences(
+        [longer, scored(method_of(SSACL), 0.5, 2)], [("SS-ACL, writer as long", SSACL, key)]
+    )
+    assert mean["value"].iloc[0] == pytest.approx(
+        longer.draws[key][:, 0].mean() - scored(method_of(SSACL), 0.5, 2).draws[key][:, 0].mean()
+    )
+    assert not len(comparison_margins.writers([own, longer.__class__(method_of("start"), {}, {}, {})]))
+    told = comparison_words.writer_words(table.reset_index()).data
+    assert told.count("better") == len(table) and "3 trainings" in told
+
+
+def test_report_cases_are_the_first_with_two_findings_beside_the_best_rival(monkeypatch, tmp_path):
+    settings = load_settings("smoke", out_dir=str(tmp_path))
+    write_runs(settings, {SSACL: 1, "contrast only": 1, "R2Gen-like": 1})
+    references = pd.read_parquet(results_folder(settings) / "references.parquet")
+    films = [SimpleNamespace(study_id=name, image=None) for name in references["study"]]
+    monkeypatch.setattr(comparison_cases, "load_evaluation", lambda *_: films)
+    several = [k for k, labels in enumerate(references["labels"]) if (np.asarray(labels)[1:] == 1).sum() > 1]
+    found = comparison_cases.report_cases(settings, tables.all_scores(settings, tmp_path / "cache"), count=2)
+    assert [case.study for case in found] == list(references["study"].iloc[several[:2]])
+    for case in found:
+        assert list(case.texts) == ["the reference", SSACL, "R2Gen-like"] and not case.evidence
+        written = pd.read_parquet(Run(method_of(SSACL), 0, settings).folder / "reports.parquet").set_index("study")
+        said = " ".join(piece for piece, _ in case.texts[SSACL])
+        assert said.split() == " ".join(sentences(written.loc[case.study, "generated"])).split(), "headings are no text"
+    assert comparison_cases.report_cases(settings, []) == []
 
 
 def test_margins_over_trained_rivals_leave_floors_and_larger_budgets_out():
