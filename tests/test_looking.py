@@ -19,7 +19,7 @@ from ssacl_lib.observations import FINDINGS
 from ssacl_lib.settings import load_settings
 from ssacl_lib.text.regions import named_nodes, placed_findings
 from ssacl_lib.text.tokenizer import train_tokenizer
-from ssacl_lib.training import words_atlas
+from ssacl_lib.training import look as training_look, words_atlas
 from ssacl_lib.training.look import fit_look
 
 SIZE = 48
@@ -178,6 +178,20 @@ def test_a_head_that_looks_follows_the_film_and_leaves_the_rest_alone(model):
     follows = [float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(found, true, strict=True)]
     stays = [float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(still, true, strict=True)]
     assert np.mean(follows) > np.mean(stays) + 0.2, (np.mean(follows), np.mean(stays))
+
+
+def test_without_moved_films_a_head_learns_nothing_and_its_maps_are_the_atlas(model, monkeypatch):
+    """The control "no moved films" of notebook 04 is the row of the words atlas."""
+    size = model.config.image_size
+    films = np.random.default_rng(0).normal(100, 30, (120, size, size))
+    maps = torch.rand(look.NODES, look.GRID, look.GRID, generator=torch.Generator().manual_seed(1))
+    atlas = words_atlas.WordsAtlas(maps, torch.ones(look.NODES, dtype=torch.bool), torch.ones(look.NODES))
+    monkeypatch.setattr(training_look, "random_poses", lambda rows, *_: torch.eye(2, 3).repeat(len(rows), 1, 1))
+    fit_look(model, Films(films), atlas, seed=0, progress=False)
+    pixels = model.processor.normalise(Films(films).images(np.arange(5)))
+    patches = model.encoder(pixels).patches
+    assert torch.equal(model.look.theta(patches), torch.eye(2, 3).expand(5, -1, -1))
+    torch.testing.assert_close(model.look(patches), maps.expand(5, -1, -1, -1), atol=1e-5, rtol=0)
 
 
 def test_a_model_that_looks_is_read_back_as_it_was_written(model, tmp_path):
