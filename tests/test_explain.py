@@ -14,7 +14,7 @@ from ssacl_lib.command.cli import main
 from ssacl_lib.command.origins import ORIGINS
 from ssacl_lib.evaluation import findings
 from ssacl_lib.evaluation.comparison_budgets import budget_margins
-from ssacl_lib.evaluation.comparison_margins import ablation_table, margins, margins_over_trained
+from ssacl_lib.evaluation.comparison_margins import ablation_table, margins, margins_over_trained, writers
 from ssacl_lib.evaluation.comparison_run import Run, results_folder
 from ssacl_lib.evaluation.comparison_start import over_start
 from ssacl_lib.evaluation.comparison_tables import all_scores, comparison_table
@@ -28,7 +28,7 @@ from ssacl_lib.settings import load_settings
 
 SEEDS = {
     "SS-ACL": 8, "MaCo-like": 3, "R2Gen-like": 1, "without L_ar": 1, "start": 1, "SS-ACL, 4 times the images": 1,
-    "MaCo-like, 4 times the images": 1,
+    "MaCo-like, 4 times the images": 1, "SS-ACL+ writer": 2, "SS-ACL, writer as long": 2,
 }  # fmt: skip
 
 
@@ -46,6 +46,7 @@ def folder(tmp_path_factory):
     write_table(place(settings), comparison_table(scores), "comparison", "A message.")
     write_table(place(settings), ablation_table(scores), "ablation", "A message.")
     write_table(place(settings), over_start(scores), "over_start", "A message.")
+    write_table(place(settings), writers(scores), "report_writers", "A message.")
     kernels = by_kernels(scores, settings, settings.runs / "evaluation")
     write_table(place(settings), kernels, "trainings_by_kernels", "A message.")
     write_table(place(settings), by_losses(scores, settings), "trainings_by_losses", "A message.")
@@ -95,6 +96,17 @@ def test_a_table_agrees_with_its_files_and_a_row_tells_where_it_comes_from(capsy
     assert ("ss-acl-float32/seed2" in said) == (name == "trainings_by_kernels")
     value = table.get("value", table.get("margin"))[row]
     assert f"{value:.3f} [" in said and f"n {table['n'][row]}" in said
+
+
+def test_a_difference_of_reports_tells_both_methods_and_their_first_trainings(capsys, folder):
+    code, said = explain(capsys, folder, "report_writers")
+    assert code == 0 and "in all 8 rows" in said, said
+    table = pd.read_csv(folder.figures / "tables" / "report_writers.csv")
+    row = int(table.index[table["floor"] == SSACL][0])
+    code, said = explain(capsys, folder, "report_writers", "--row", str(row))
+    assert code == 0 and "--only ss-acl--writer-as-long --only ss-acl" in said, said
+    files = {seed: results_folder(folder) / "ss-acl" / f"seed{seed}" / "reports.parquet" for seed in (1, 2)}
+    assert sha256_file(files[1])[:12] in said and sha256_file(files[2])[:12] not in said
 
 
 def test_an_altered_number_and_an_altered_file_are_told(capsys, folder, tmp_path):

@@ -25,8 +25,9 @@ def runs_and_notebook(settings: Settings, rows: pd.DataFrame) -> list[str]:
 
 
 def methods_of(rows: pd.DataFrame) -> list[str]:
-    """Names of the methods in rows of comparison, margins or ablation."""
+    """Names of the methods in rows of comparison, margins, ablation or report_writers."""
     named = [*rows["method"], *(name for text in rows.get("best_baseline", []) for name in str(text).split("; "))]
+    named = [*named, *rows.get("floor", [])]
     ablation = "group" not in rows and "detail" in rows  # whose rows are differences to SS-ACL
     return list(dict.fromkeys(name for name in [*named, *[SSACL] * ablation] if name))
 
@@ -123,6 +124,13 @@ def start_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
     seeds = {SSACL: 0, **rows["runs"].astype(int).groupby(rows["method"]).max(), START: 1}
     asked = [(name, part) for name in seeds for part in start_parts(rows) if part in method_of(name).parts]
     return [path for name, part in asked for path in run_files(settings, name, part, seeds[name])]
+
+
+def writer_files(settings: Settings, rows: pd.DataFrame) -> list[Path]:
+    """As many runs as the rows know of, of both methods of a difference."""
+    runs = int(rows["runs"].astype(int).max())
+    files = [path for name in methods_of(rows) for path in run_files(settings, name, REPORTS, runs)[:runs]]
+    return files + _references(settings, [REPORTS])
 
 
 def margin_parts(rows: pd.DataFrame) -> list[str]:

@@ -32,7 +32,7 @@ NUMBERS = (
 
 COMPARISON = (
     "comparison", "margins", "margins_over_trained", "ablation", "budget", "budget_margins", "over_start",
-    "trainings_by_kernels", "trainings_by_losses",
+    "trainings_by_kernels", "trainings_by_losses", "report_writers",
 )  # fmt: skip
 """Tables of compared methods, which are told with their settings."""
 

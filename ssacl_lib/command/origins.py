@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..baselines.registry import PHRASES, SSACL
+from ..baselines.registry import PHRASES, REPORTS, SSACL
 from ..evaluation import (
     anatomy_grounding,
     box_difficulty,
@@ -30,7 +30,7 @@ from ..evaluation import (
     size,
 )
 from ..evaluation.comparison_budgets import budget_margins, budget_table
-from ..evaluation.comparison_margins import ablation_table, margins, margins_over_trained
+from ..evaluation.comparison_margins import ablation_table, margins, margins_over_trained, writers
 from ..evaluation.comparison_start import START, over_start
 from ..evaluation.comparison_tables import comparison_table, shown_settings
 from ..evaluation.comparison_trainings import by_kernels, by_losses
@@ -54,6 +54,7 @@ from .comparison_origins import (
     start_files,
     start_parts,
     training_files,
+    writer_files,
 )
 from .evaluation_origins import (
     anatomy_files,
@@ -166,6 +167,7 @@ ORIGINS = {
         ),
     ),
     "over_start": compared(start_files, over_start, lambda rows: [*methods_of(rows), START, SSACL], start_parts),
+    "report_writers": compared(writer_files, writers, methods_of, lambda rows: [REPORTS]),
     "ablation": compared(ablation_files, ablation_table, methods_of, lambda rows: list(rows["part"])),
     **{
         name: Origin(asking.commands_for(*tasks), asking.task_files(*tasks), asking.made_again(name))
