@@ -1,7 +1,8 @@
 """Every compared method by its name: what is trained, on which losses, and what it can be asked.
 
-All are trained by one loop (`training.loop.pretrain`) on the same studies, from the same start, for the same number of images;
-a method is a class of network (SS-ACL's own where only settings differ) and the settings that differ from the profile's.
+All but those that are made in ANOTHER way are trained by one loop (`training.loop.pretrain`) on the same studies, from the same
+start, for the same number of images; a method is a class of network (SS-ACL's own where only settings differ) and the settings
+that differ from the profile's.
 A new method is a module here and an entry in METHODS.
 """
 
@@ -96,10 +97,12 @@ METHODS = (
            "without prompts"),
     Method("R2GenGPT-like", "a decoder behind the frozen start", CENTRAL, only(report_generation=1), FrozenEncoder, (REPORTS,),
            "without prompts"),
-    Method("SS-ACL+ writer", "leaf prompts bring what they look at; its decoder sees 12,000 images more", CENTRAL,
+    Method("SS-ACL+ writer", "leaf prompts bring what they look at; its decoder learns on", CENTRAL, parts=(REPORTS,), ours=True,
+           made=ANOTHER),
+    Method("SS-ACL, writer that sees everywhere", "its control: every prompt brings the mean of all patches", CENTRAL,
            parts=(REPORTS,), ours=True, made=ANOTHER),
-    Method("SS-ACL, writer as long", "its control: prompts as they are, a decoder that sees as many", CENTRAL,
-           parts=(REPORTS,), ours=True, made=ANOTHER),
+    Method("SS-ACL, writer as long", "its control: leaf tokens as the encoder gives them", CENTRAL, parts=(REPORTS,), ours=True,
+           made=ANOTHER),
     Method("GLoRIA-like", "words against patches beside the contrast", COMPARED, only(global_contrastive=1),
            LocalContrastNetwork, POINTS),
     Method("masked autoencoder", "masked pixels alone", COMPARED, only(image_reconstruction=1), parts=(FINDINGS,)),

@@ -196,7 +196,7 @@ def floors(scores: list[Scores]) -> pd.DataFrame:
 
 
 def writers(scores: list[Scores]) -> pd.DataFrame:
-    """Do prompts that look write better reports? SS-ACL+'s decoder minus its control, and that one minus SS-ACL."""
+    """Do prompts that look write better reports? SS-ACL+'s decoder minus its controls, and minus SS-ACL."""
     return differences(scores, WRITERS)
 
 
@@ -226,7 +226,11 @@ def differences(scores: list[Scores], pairs) -> pd.DataFrame:
 WRITERS = tuple(
     (method, floor, (REPORTS, "reports", metric))
     for metric in ("micro_f1_13", *LEXICAL)
-    for method, floor in (("SS-ACL+ writer", "SS-ACL, writer as long"), ("SS-ACL, writer as long", SSACL))
+    for method, floor in (
+        ("SS-ACL+ writer", "SS-ACL, writer that sees everywhere"),
+        ("SS-ACL+ writer", "SS-ACL, writer as long"),
+        ("SS-ACL, writer as long", SSACL),
+    )
 )
 
 FLOORS = (

@@ -171,6 +171,7 @@ OTHERS: dict[str, dict[str, Callable]] = {
     "constant report": {REPORTS: constant_reports},
     "SS-ACL, oracle findings": {REPORTS: oracle_reports},
     "SS-ACL+ writer": {REPORTS: partial(writer_reports, prompts="looking")},
+    "SS-ACL, writer that sees everywhere": {REPORTS: partial(writer_reports, prompts="everywhere")},
     "SS-ACL, writer as long": {REPORTS: partial(writer_reports, prompts="faithful")},
     "nearest training report": {REPORTS: nearest},
     "detector": {FINDINGS: detector_findings, PHRASES: detector_phrases},

@@ -145,7 +145,9 @@ LOOKED_AT = Exercise(
         ),
         "only the highest patch is taken; all count, by their share of the map": lambda m, x: x[m.argmax(1)],
         "a softmax of the map also takes patches where the map is 0": lambda m, x: _softmax(m) @ x,
-        "weighted by the map, but the sum is not over patches: which axis is N?": lambda m, x: (m / m.sum(0)) @ x,
+        "columns were divided by their sums over leaves; divide each ROW by its sum over patches": lambda m, x: (
+            (m / m.sum(0)) @ x
+        ),
     },
     "Each row of the map divided by its sum, then a matrix product with the patch tokens.",
 )
