@@ -1,5 +1,6 @@
 """The command line: help worth reading, and one line that names the culprit for every mistake."""
 
+import gc
 import json
 import os
 import shlex
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -595,3 +597,16 @@ def test_a_split_of_one_study_stops_before_any_work(capsys, tmp_path, film_folde
     assert "9 rows of" in said(err)[0], "boxes of the films that are no longer listed"
     assert code == 2 and "has 1 study, and comparing needs 2 or more" in said(err)[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_garbage_is_looked_for_again_once_libraries_are_loaded():
+    for error in (None, ValueError):
+        with pytest.raises(ValueError) if error else nullcontext(), cli.loading():
+            assert not gc.isenabled()
+            if error:
+                raise error
+        assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    with cli.loading():
+        kept = [[] for _ in range(1000)]
+    assert kept and gc.get_freeze_count() == frozen > 0, "nothing is frozen a second time"
