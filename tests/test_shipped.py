@@ -9,7 +9,8 @@ import torch
 from ssacl_lib import paths
 from ssacl_lib.command import cli
 from ssacl_lib.datasets.study import EvaluationStudy, Phrase
-from ssacl_lib.evaluation.fresh import peak_rows
+from ssacl_lib.evaluation import looking
+from ssacl_lib.evaluation.fresh import blind_maps, peak_rows
 from ssacl_lib.model.build import load_model
 from ssacl_lib.model.reporting import Report
 from ssacl_lib.phantom import render
@@ -63,3 +64,18 @@ def test_a_peak_counts_where_it_lies_in_the_box_around_the_finding():
 def test_confirm_refuses_the_seed_of_training(capsys):
     assert cli.main(["confirm", "--seed", "0"]) == 2
     assert "another" in capsys.readouterr().err
+
+
+def test_maps_of_no_film_are_those_of_the_patients_of_training(monkeypatch):
+    masks, asked = np.random.default_rng(0).random((32, 24, 24), dtype=np.float32), []
+    monkeypatch.setattr(looking, "mean_masks", lambda settings: asked.append(settings.seed) or masks)
+    atlas = torch.rand(32, 48, 48, generator=torch.Generator().manual_seed(0))
+    model = SimpleNamespace(config=SimpleNamespace(grid=4), look=SimpleNamespace(atlas=atlas))
+    found = blind_maps(model, (24, 24), load_settings("smoke", seed=3))
+    assert asked == [0] and list(found) == ["words atlas", "text template", "mean-mask atlas", "mean-mask atlas, 4 x 4"]
+    assert all(maps.shape == (32, 24, 24) for maps in found.values())
+    np.testing.assert_array_equal(found["mean-mask atlas"], masks)
+    pooled = masks.reshape(32, 4, 6, 4, 6).mean((2, 4))
+    np.testing.assert_allclose(found["mean-mask atlas, 4 x 4"][:, 0, 0], pooled[:, 0, 0], rtol=1e-5)
+    assert found["mean-mask atlas, 4 x 4"].max() <= pooled.max() + 1e-6, "no map is finer than its patches"
+    assert found["words atlas"].std() < atlas.std(), "brought to the film's size"

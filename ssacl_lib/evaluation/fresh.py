@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import torch
 from torch.nn import functional as F
 
 from .. import paths
+from ..baselines.text_template import text_templates
 from ..datasets.registry import load_evaluation
 from ..inference import predict_findings, write_reports
 from ..metrics.clinical import clinical_intervals
@@ -123,17 +125,32 @@ def peak_rows(model, studies: list, settings: Settings) -> list[dict]:
 
 
 def leaf_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
-    """Means over the 25 leaves, on films as they are and moved: the prompts' attention, SS-ACL+, its atlas without a film."""
-    size = studies[0].image.shape
-    blind = F.interpolate(model.look.atlas.cpu()[None], size=size, mode="bilinear", align_corners=False)[0].numpy()
-    frames = []
+    """Means over the 25 leaves, on films as they are and moved: the prompts' attention, SS-ACL+, and what looks at no film."""
+    blind, frames = blind_maps(model, studies[0].image.shape, settings), []
     for films, seen in ((AS_THEY_ARE, studies), (MOVED, MovedStudies(studies, settings.seed))):
-        own = looking.score_looks(METHOD, model, MOVED, seen)
-        fixed = pd.concat([node_scores(study, blind).assign(method=looking.WORDS) for study in seen])
-        frames.append(pd.concat([own, fixed], ignore_index=True).assign(films=films).reindex(columns=COLUMNS))
+        own = [looking.score_looks(METHOD, model, MOVED, seen)]
+        own += [node_scores(study, maps).assign(method=name) for name, maps in blind.items() for study in seen]
+        frames.append(pd.concat(own, ignore_index=True).assign(films=films).reindex(columns=COLUMNS))
     table = anatomy_table(pd.concat(frames, ignore_index=True), settings)
     table = table[(table["node"] == "mean of leaves") & table["metric"].isin(["pointing", "cnr"])]
     return table.assign(about="25 leaves, films " + table["films"])
+
+
+def blind_maps(model, size: tuple[int, int], settings: Settings) -> dict[str, np.ndarray]:
+    """Maps [32, H, W] that are the same for every film, by name.
+
+    The atlas of SS-ACL+, the text template, and the mean of true masks of patients whom the checkpoint was trained on (needs
+    annotations), as it is and with one number per patch.
+    """
+    masks = torch.from_numpy(looking.mean_masks(settings.changed(seed=0)))
+    coarse = F.adaptive_avg_pool2d(masks, model.config.grid)
+    grid = f"{model.config.grid} x {model.config.grid}"
+    words, patches = (
+        F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0].numpy()
+        for maps in (model.look.atlas.cpu(), coarse)
+    )
+    known = {looking.WORDS: words, looking.TEMPLATE: text_templates(*size)}
+    return {**known, looking.MEAN_MASK: masks.numpy(), f"{looking.MEAN_MASK}, {grid}": patches}
 
 
 def report_rows(model, studies: list, settings: Settings) -> pd.DataFrame:
