@@ -20,7 +20,7 @@ from ssacl_lib.downstream.disturbances import AMOUNTS, POSE, UNDISTURBED, WORDIN
 from ssacl_lib.downstream.run import Job
 from ssacl_lib.downstream.tables import Asked
 from ssacl_lib.downstream.tasks import TASKS
-from ssacl_lib.evaluation import comparison, comparison_run
+from ssacl_lib.evaluation import comparison, comparison_run, comparison_scores
 from ssacl_lib.observations import FINDINGS
 from ssacl_lib.phantom import wording
 from ssacl_lib.phantom.organs import FRAME, LAYERS, OrganMaps
@@ -162,7 +162,8 @@ def settings(fake_phantom, few_levels, tmp_path, monkeypatch):
     monkeypatch.setattr(robustness, "WRITERS", ("R2Gen-like",))
     places = torch.rand(32, 48, 48), torch.ones(32, dtype=torch.bool), torch.ones(32)
     atlas = WordsAtlas(*places)  # of so few reports there is no real one
-    monkeypatch.setattr(robustness, "atlas_of", lambda run: atlas)
+    for module in (robustness, comparison_scores):  # the atlas as it lies, and under a head that looks
+        monkeypatch.setattr(module, "atlas_of", lambda run: atlas)
     robustness.patients_of.cache_clear()
     disturbances.other_bodies.cache_clear()
     return load_settings("smoke", **SMALL, **FEW, out_dir=str(tmp_path / "out"))
