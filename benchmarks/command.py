@@ -2,8 +2,8 @@
 
     python benchmarks/command.py [--profile cpu] [--device cpu] [--quick]
 
-One phrase on one film with the shipped model; beside it a Python that only imports torch and transformers, for the most part of
-such a short command is its start. Both take turns.
+One phrase on one film with the shipped model; beside it a Python that only imports torch and transformers (which loads its parts
+when they are asked for, so the command imports more). Both take turns: most of so short a command is its start.
 """
 
 import subprocess

@@ -24,7 +24,7 @@ SHOWN = 20
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import libraries without looking for garbage among what they make and keep: a fifth of the seconds of a short command."""
+    """Import libraries without looking for garbage among what they make and keep: a third of the seconds of `ssacl ground`."""
     gc.disable()
     try:
         yield
